@@ -1,0 +1,38 @@
+//! Every namespace name this crate's users meet, with the section that defines it.
+
+/// Stream header, features and errors (RFC 6120 §4.8.1).
+pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+/// Conditions inside `<stream:error/>` (RFC 6120 §4.9.3).
+pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+/// Conditions inside a stanza's `<error/>` (RFC 6120 §8.3.3).
+pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// Content namespace between a client and its server (RFC 6120 §4.8.2).
+pub const CLIENT: &str = "jabber:client";
+/// Content namespace between servers (RFC 6120 §4.8.2).
+pub const SERVER: &str = "jabber:server";
+/// STARTTLS (RFC 6120 §5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// SASL (RFC 6120 §6).
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// Resource binding (RFC 6120 §7).
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// The obsolete session feature of RFC 3921 §3, still announced by servers.
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+/// Server dialback (XEP-0220 §2.1), bound to the prefix `db`.
+pub const DIALBACK: &str = "jabber:server:dialback";
+/// The pipelining feature (XEP-0305 §3, QS-10).
+pub const PIPELINING: &str = "urn:xmpp:features:pipelining";
+/// Entity capabilities (XEP-0115).
+pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// Roster versioning (RFC 6121 §2.6).
+pub const ROSTER_VERSIONING: &str = "urn:xmpp:features:rosterver";
+/// Channel binding types (XEP-0440).
+pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+/// Stream management (XEP-0198).
+pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
+/// Pings (XEP-0199).
+pub const PING: &str = "urn:xmpp:ping";
+/// The reserved prefix `xml` (Namespaces in XML §3).
+pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+/// The reserved prefix `xmlns` (Namespaces in XML §3).
+pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
