@@ -1,0 +1,3 @@
+//! wip
+mod tls_info;
+pub use tls_info::{TlsInfo, TlsVersion};
