@@ -33,7 +33,8 @@ impl Build for Element {
 
     fn with_attr_ns(mut self, namespace: &str, name: &str, value: impl Into<String>) -> Self {
         if let Ok(name) = NcName::try_from(name) {
-            self.attrs_mut().insert(Namespace::from(namespace.to_owned()), name, value.into());
+            self.attrs_mut()
+                .insert(Namespace::from(namespace.to_owned()), name, value.into());
         }
         self
     }

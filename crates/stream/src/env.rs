@@ -92,12 +92,18 @@ impl<'a> Env<'a> {
     pub fn random_id(&mut self) -> String {
         let mut bytes = [0_u8; 16];
         self.entropy.fill(&mut bytes);
-        bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
+        bytes
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 0x0f])
+            .filter_map(|nibble| char::from_digit(nibble.into(), 16))
+            .collect()
     }
 }
 
 impl core::fmt::Debug for Env<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Env").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Env")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,198 @@
+//! What a peer can do wrong on the level of bytes, each with its condition and its source.
+
+use crate::{Condition, Limit};
+
+/// The peer broke a rule of framing. Final: the reader repeats it on every later call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} at byte {offset}")]
+#[non_exhaustive]
+pub struct ReadError {
+    /// What was wrong.
+    pub kind: ReadErrorKind,
+    /// How many bytes of this XML document had been taken in when it was found.
+    pub offset: u64,
+}
+
+impl ReadError {
+    /// An error of this kind at this byte.
+    #[must_use]
+    pub fn new(kind: ReadErrorKind, offset: u64) -> Self {
+        Self { kind, offset }
+    }
+
+    /// The stream error to answer with.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.kind.condition()
+    }
+
+    /// The section that was violated.
+    #[must_use]
+    pub fn source_section(&self) -> &'static str {
+        self.kind.source_section()
+    }
+}
+
+/// Kinds of [`ReadError`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadErrorKind {
+    /// The first byte of the stream was not `<`: another protocol, or bytes behind a boundary.
+    #[error("expected an XML stream, got a first byte of 0x{first:02x}")]
+    NotXml {
+        /// The byte.
+        first: u8,
+    },
+    /// Not well-formed, or not well-formed with regard to namespaces.
+    #[error("XML that is not well-formed: {what}")]
+    NotWellFormed {
+        /// The violated constraint.
+        what: &'static str,
+    },
+    /// A comment, processing instruction, DTD or entity.
+    #[error("restricted XML: {what}")]
+    Restricted {
+        /// The construct.
+        what: &'static str,
+    },
+    /// Not UTF-8, or announced as something else.
+    #[error("expected UTF-8, got {what}")]
+    Encoding {
+        /// What was seen.
+        what: &'static str,
+    },
+    /// More than a limit allows.
+    #[error("more than {allowed} {limit}")]
+    TooMuch {
+        /// Which limit.
+        limit: Limit,
+        /// Its value.
+        allowed: usize,
+    },
+    /// The root element is not `<stream:stream>`.
+    #[error("expected a stream header, got another root element")]
+    NotAStream,
+    /// The root element is `stream` of another namespace.
+    #[error("expected the stream namespace on the stream header")]
+    StreamNamespace,
+    /// The content namespace is neither `jabber:client` nor `jabber:server`, or not the one expected.
+    #[error("expected the content namespace {expected}")]
+    ContentNamespace {
+        /// What this end speaks.
+        expected: &'static str,
+    },
+    /// A `to` or `from` that is no address.
+    #[error("the stream header's `{attribute}` is not an address")]
+    Address {
+        /// Which attribute.
+        attribute: &'static str,
+    },
+    /// A `version` that is not two numbers.
+    #[error("the stream header's `version` is not a version")]
+    Version,
+    /// Text between first-level elements.
+    #[error("text between first-level elements")]
+    StrayText,
+    /// Anything but white space behind the footer.
+    #[error("data behind the end of the stream")]
+    AfterFooter,
+}
+
+impl ReadErrorKind {
+    /// The stream error to answer with.
+    #[must_use]
+    pub const fn condition(&self) -> Condition {
+        match self {
+            Self::NotXml { .. } | Self::NotWellFormed { .. } | Self::AfterFooter => {
+                Condition::NotWellFormed
+            }
+            Self::Restricted { .. } => Condition::RestrictedXml,
+            Self::Encoding { .. } => Condition::UnsupportedEncoding,
+            Self::TooMuch { .. } => Condition::PolicyViolation,
+            Self::NotAStream | Self::StrayText => Condition::BadFormat,
+            Self::StreamNamespace | Self::ContentNamespace { .. } => Condition::InvalidNamespace,
+            Self::Address { .. } => Condition::ImproperAddressing,
+            Self::Version => Condition::UnsupportedVersion,
+        }
+    }
+
+    /// The section that was violated.
+    #[must_use]
+    pub const fn source_section(&self) -> &'static str {
+        match self {
+            Self::NotXml { .. } | Self::NotWellFormed { .. } => "RFC 6120 §11.3",
+            Self::Restricted { .. } => "RFC 6120 §11.1",
+            Self::Encoding { .. } => "RFC 6120 §11.6",
+            Self::TooMuch { .. } => "RFC 6120 §13.12",
+            Self::NotAStream | Self::StrayText => "RFC 6120 §4.9.3.1",
+            Self::StreamNamespace => "RFC 6120 §4.8.1",
+            Self::ContentNamespace { .. } => "RFC 6120 §4.8.2",
+            Self::Address { .. } => "RFC 6120 §4.7",
+            Self::Version => "RFC 6120 §4.7.5",
+            Self::AfterFooter => "RFC 6120 §4.4",
+        }
+    }
+}
+
+/// What rxml reports, as what RFC 6120 calls it. One row per kind of parser error, a test per row.
+pub(crate) fn from_parser(error: rxml::Error, token_limit: usize) -> ReadErrorKind {
+    use rxml::Error as E;
+    let malformed = |what| ReadErrorKind::NotWellFormed { what };
+    match error {
+        E::InvalidUtf8Byte(_) => ReadErrorKind::Encoding {
+            what: "bytes that are not UTF-8",
+        },
+        E::RestrictedXml("only utf-8 encoding is allowed") => ReadErrorKind::Encoding {
+            what: "a declaration of another encoding",
+        },
+        E::RestrictedXml("only XML version 1.0 is allowed") => ReadErrorKind::Encoding {
+            what: "a version of XML other than 1.0",
+        },
+        E::RestrictedXml("long name or reference") => ReadErrorKind::TooMuch {
+            limit: Limit::Token,
+            allowed: token_limit,
+        },
+        E::RestrictedXml(what) => ReadErrorKind::Restricted { what },
+        E::UndeclaredEntity => ReadErrorKind::Restricted {
+            what: "an entity other than the five predefined ones",
+        },
+        E::InvalidSyntax("malformed cdata or comment section start") => ReadErrorKind::Restricted {
+            what: "a document type declaration",
+        },
+        E::InvalidSyntax(what) => malformed(what),
+        E::InvalidEof(_) => malformed("the end came too early"),
+        E::InvalidChar(..) => malformed("a character that XML forbids"),
+        E::UnexpectedChar(..) | E::UnexpectedByte(..) => {
+            malformed("a character that is out of place")
+        }
+        E::UnexpectedToken(..) => malformed("a token that is out of place"),
+        E::DuplicateAttribute => malformed("an attribute given twice"),
+        E::ElementMismatch => malformed("an end tag that does not match its start tag"),
+        E::MultiColonName(_) | E::EmptyNamePart(_) | E::InvalidLocalName(_) => {
+            malformed("a name that is not a qualified name")
+        }
+        E::UndeclaredNamespacePrefix(_) => malformed("a prefix that is not declared"),
+        E::ReservedNamespacePrefix | E::ReservedNamespaceName => {
+            malformed("a reserved prefix or namespace name")
+        }
+        E::EmptyNamespaceUri => malformed("a prefix bound to nothing"),
+    }
+}
+
+/// What cannot be written: the caller's fault, nothing has been written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Text or an attribute value holds a character that XML 1.0 forbids.
+    #[error("U+{0:04X} cannot be written in XML")]
+    Character(u32),
+    /// An element or attribute name that is no NCName.
+    #[error("a name that is not an XML name")]
+    Name,
+    /// Nested deeper than anything a reader of ours would accept.
+    #[error("nested deeper than {0} levels")]
+    Depth(usize),
+    /// Not a `message`, `presence` or `iq` of the content namespace.
+    #[error("not a stanza of the content namespace")]
+    NotAStanza,
+}

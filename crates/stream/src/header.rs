@@ -1,0 +1,163 @@
+//! The stream header: what both ends say first (RFC 6120 §4.7, §4.8).
+
+use minidom::rxml::{AttrMap, Namespace};
+
+use crate::{Jid, ReadErrorKind, ns, token::StartTag};
+
+/// Who talks to whom: the content namespace of a stream (RFC 6120 §4.8.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// `jabber:client`.
+    Client,
+    /// `jabber:server`.
+    Server,
+}
+
+impl Content {
+    /// The namespace name.
+    #[must_use]
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Self::Client => ns::CLIENT,
+            Self::Server => ns::SERVER,
+        }
+    }
+
+    /// Reads a namespace name.
+    #[must_use]
+    pub fn from_namespace(namespace: &str) -> Option<Self> {
+        [Self::Client, Self::Server]
+            .into_iter()
+            .find(|content| content.namespace() == namespace)
+    }
+}
+
+/// A stream version, compared as two integers (RFC 6120 §4.7.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// Before the dot.
+    pub major: u16,
+    /// Behind the dot.
+    pub minor: u16,
+}
+
+impl Version {
+    /// `1.0`, what this crate speaks.
+    pub const V1_0: Self = Self { major: 1, minor: 0 };
+    /// `0.9`, what a header without `version` means (RFC 6120 §4.7.5).
+    pub const V0_9: Self = Self { major: 0, minor: 9 };
+
+    fn read(text: &str) -> Option<Self> {
+        let number = |part: &str| {
+            part.bytes()
+                .all(|b| b.is_ascii_digit())
+                .then(|| part.parse().ok())
+                .flatten()
+        };
+        let (major, minor) = text.split_once('.')?;
+        Some(Self {
+            major: number(major)?,
+            minor: number(minor)?,
+        })
+    }
+}
+
+/// A stream header, as read or as to be written.
+///
+/// ```
+/// # use onetrip_stream::{Content, StreamHeader};
+/// let mut header = StreamHeader::new(Content::Client);
+/// header.to = "im.example.com".parse().ok();
+/// assert_eq!(header.version, onetrip_stream::Version::V1_0);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamHeader {
+    /// The default namespace; `None` when the header leaves it to each element (RFC 6120 §4.8.5).
+    pub content: Option<Content>,
+    /// The sender.
+    pub from: Option<Jid>,
+    /// The one it is meant for.
+    pub to: Option<Jid>,
+    /// The stream id, from the receiving entity only (RFC 6120 §4.7.3).
+    pub id: Option<String>,
+    /// The default language of the stream (RFC 6120 §4.7.4).
+    pub lang: Option<String>,
+    /// The version; [`Version::V0_9`] when none was given.
+    pub version: Version,
+    /// Whether the prefix `db` is bound to the dialback namespace (XEP-0220 §2.2).
+    pub dialback: bool,
+}
+
+impl StreamHeader {
+    /// A header of version 1.0 without addresses.
+    #[must_use]
+    pub fn new(content: Content) -> Self {
+        Self {
+            content: Some(content),
+            from: None,
+            to: None,
+            id: None,
+            lang: None,
+            version: Version::V1_0,
+            dialback: false,
+        }
+    }
+
+    /// Reads the root element's start tag.
+    pub(crate) fn from_start(start: &StartTag) -> Result<Self, ReadErrorKind> {
+        if start.name.1.as_str() != "stream" {
+            return Err(ReadErrorKind::NotAStream);
+        }
+        if start.name.0 != ns::STREAMS {
+            return Err(ReadErrorKind::StreamNamespace);
+        }
+        let declared = |wanted: Option<&str>| {
+            start
+                .declarations
+                .iter()
+                .find(|(prefix, _)| prefix.as_deref().map(|p| p.as_str()) == wanted)
+                .map(|(_, ns)| ns.as_str())
+        };
+        let content = match declared(None) {
+            None | Some("" | ns::STREAMS) => None,
+            Some(namespace) => {
+                let unknown = ReadErrorKind::ContentNamespace {
+                    expected: "jabber:client or jabber:server",
+                };
+                Some(Content::from_namespace(namespace).ok_or(unknown)?)
+            }
+        };
+        let version = match text(&start.attributes, "version") {
+            None => Version::V0_9,
+            Some(version) => Version::read(version).ok_or(ReadErrorKind::Version)?,
+        };
+        Ok(Self {
+            content,
+            from: address(&start.attributes, "from")?,
+            to: address(&start.attributes, "to")?,
+            id: text(&start.attributes, "id").map(str::to_owned),
+            lang: start.attributes.get(&Namespace::XML, "lang").cloned(),
+            version,
+            dialback: declared(Some("db")) == Some(ns::DIALBACK),
+        })
+    }
+}
+
+/// An attribute's value; empty counts as absent, since servers in the field send `id=''`.
+fn text<'a>(attributes: &'a AttrMap, name: &str) -> Option<&'a str> {
+    attributes
+        .get(&Namespace::NONE, name)
+        .map(String::as_str)
+        .filter(|value| !value.is_empty())
+}
+
+fn address(attributes: &AttrMap, name: &'static str) -> Result<Option<Jid>, ReadErrorKind> {
+    text(attributes, name)
+        .map(|value| {
+            value
+                .parse()
+                .map_err(|_| ReadErrorKind::Address { attribute: name })
+        })
+        .transpose()
+}

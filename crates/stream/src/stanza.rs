@@ -1,0 +1,150 @@
+//! Stanzas: bytes first, a head to route by, a tree when somebody asks.
+
+use bytes::Bytes;
+use minidom::Element;
+use minidom::rxml::{AttrMap, Namespace};
+
+use crate::encode::Encoder;
+use crate::reader::Frame;
+use crate::{Content, Limits, ReadError, ReadErrorKind, Reader, StreamHeader, WriteError};
+
+/// The three kinds of stanza (RFC 6120 §8.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StanzaKind {
+    /// `<message/>`.
+    Message,
+    /// `<presence/>`.
+    Presence,
+    /// `<iq/>`.
+    Iq,
+}
+
+impl StanzaKind {
+    /// The element name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Presence => "presence",
+            Self::Iq => "iq",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Message, Self::Presence, Self::Iq]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// What routing needs to know of a stanza, as it stands there: addresses are not checked (RFC 6120 §8.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Head {
+    /// Message, presence or iq.
+    pub kind: StanzaKind,
+    /// The content namespace.
+    pub content: Content,
+    /// `to`.
+    pub to: Option<String>,
+    /// `from`.
+    pub from: Option<String>,
+    /// `id`.
+    pub id: Option<String>,
+    /// `type`.
+    pub type_: Option<String>,
+    /// `xml:lang` of the stanza itself.
+    pub lang: Option<String>,
+}
+
+impl Head {
+    pub(crate) fn new(kind: StanzaKind, content: Content, attributes: &AttrMap) -> Self {
+        let plain = |name: &str| attributes.get(&Namespace::NONE, name).cloned();
+        Self {
+            kind,
+            content,
+            to: plain("to"),
+            from: plain("from"),
+            id: plain("id"),
+            type_: plain("type"),
+            lang: attributes.get(&Namespace::XML, "lang").cloned(),
+        }
+    }
+}
+
+/// A stanza, fully checked, as bytes that every parser reads alike.
+///
+/// The bytes rely on nothing outside but the content namespace being the default one, so they can be written
+/// to a stream of either content namespace as they are (RFC 6120 §4.8.3). Cloning shares them.
+///
+/// ```
+/// # use onetrip_stream::{Content, Stanza};
+/// let stanza = Stanza::parse(b"<message to='romeo@montague.lit'><body>hi</body></message>", Content::Client).unwrap();
+/// assert_eq!(stanza.head().to.as_deref(), Some("romeo@montague.lit"));
+/// assert_eq!(stanza.element().get_child("body", "jabber:client").unwrap().text(), "hi");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stanza {
+    bytes: Bytes,
+    head: Head,
+}
+
+impl Stanza {
+    pub(crate) fn from_parts(bytes: Bytes, head: Head) -> Self {
+        Self { bytes, head }
+    }
+
+    /// Writes an element down as a stanza.
+    ///
+    /// # Errors
+    /// [`WriteError`] when it is no stanza, or holds what XML cannot.
+    pub fn from_element(element: &Element) -> Result<Self, WriteError> {
+        let content = Content::from_namespace(&element.ns()).ok_or(WriteError::NotAStanza)?;
+        let kind = StanzaKind::from_name(element.name()).ok_or(WriteError::NotAStanza)?;
+        let mut encoder = Encoder::new(content.namespace());
+        encoder.element(None, element)?;
+        Ok(Self {
+            bytes: encoder.finish().freeze(),
+            head: Head::new(kind, content, element.attrs()),
+        })
+    }
+
+    /// Reads exactly one stanza.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the bytes are not one stanza of this content namespace and nothing else.
+    pub fn parse(bytes: &[u8], content: Content) -> Result<Self, ReadError> {
+        let mut rest = bytes;
+        let mut reader = Reader::primed(&StreamHeader::new(content), Limits::default())?;
+        match reader.next(&mut rest)? {
+            Some(Frame::Stanza(stanza)) if rest.is_empty() => Ok(stanza),
+            _ => Err(ReadError::new(
+                ReadErrorKind::NotWellFormed {
+                    what: "expected one whole stanza",
+                },
+                reader.consumed(),
+            )),
+        }
+    }
+
+    /// The bytes, without a declaration of the content namespace.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What routing needs.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Builds the tree. It costs a parse; keep the result if you need it twice.
+    #[must_use]
+    pub fn element(&self) -> Element {
+        // The bytes came out of our encoder, so this cannot fail; a head without children is what remains if
+        // it ever did.
+        crate::reader::read_tree(&self.bytes, self.head.content)
+            .unwrap_or_else(|_| Element::bare(self.head.kind.name(), self.head.content.namespace()))
+    }
+}
