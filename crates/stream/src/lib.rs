@@ -11,6 +11,7 @@ pub mod ns;
 mod reader;
 mod secret;
 mod stanza;
+pub mod stored;
 mod token;
 mod writer;
 
