@@ -90,6 +90,9 @@ pub enum ReadErrorKind {
     /// A `version` that is not two numbers.
     #[error("the stream header's `version` is not a version")]
     Version,
+    /// A stream header inside a stream: the peer has restarted and we have not.
+    #[error("a stream header inside a stream")]
+    NestedHeader,
     /// Text between first-level elements.
     #[error("text between first-level elements")]
     StrayText,
@@ -109,7 +112,7 @@ impl ReadErrorKind {
             Self::Restricted { .. } => Condition::RestrictedXml,
             Self::Encoding { .. } => Condition::UnsupportedEncoding,
             Self::TooMuch { .. } => Condition::PolicyViolation,
-            Self::NotAStream | Self::StrayText => Condition::BadFormat,
+            Self::NotAStream | Self::StrayText | Self::NestedHeader => Condition::BadFormat,
             Self::StreamNamespace | Self::ContentNamespace { .. } => Condition::InvalidNamespace,
             Self::Address { .. } => Condition::ImproperAddressing,
             Self::Version => Condition::UnsupportedVersion,
@@ -124,7 +127,7 @@ impl ReadErrorKind {
             Self::Restricted { .. } => "RFC 6120 §11.1",
             Self::Encoding { .. } => "RFC 6120 §11.6",
             Self::TooMuch { .. } => "RFC 6120 §13.12",
-            Self::NotAStream | Self::StrayText => "RFC 6120 §4.9.3.1",
+            Self::NotAStream | Self::StrayText | Self::NestedHeader => "RFC 6120 §4.9.3.1",
             Self::StreamNamespace => "RFC 6120 §4.8.1",
             Self::ContentNamespace { .. } => "RFC 6120 §4.8.2",
             Self::Address { .. } => "RFC 6120 §4.7",

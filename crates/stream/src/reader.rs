@@ -248,6 +248,10 @@ impl Reader {
     }
 
     fn open(&self, start: StartTag) -> Result<State, ReadErrorKind> {
+        // A peer that restarted where we did not: nothing behind it belongs to this document (QS-R5).
+        if start.name.1.as_str() == "stream" && start.name.0 == crate::ns::STREAMS {
+            return Err(ReadErrorKind::NestedHeader);
+        }
         let content = Content::from_namespace(start.name.0.as_str());
         let matches = content.is_some() && (self.content.is_none() || self.content == content);
         match (
