@@ -1,0 +1,105 @@
+//! SASL (RFC 6120 §6): the exchange, and the mechanisms behind one shape.
+
+mod choose;
+mod initiator;
+mod keys;
+mod mechanism;
+mod receiver;
+#[cfg(feature = "scram")]
+mod scram;
+mod wire;
+
+use core::ops::RangeInclusive;
+
+use onetrip_stream::{Condition, Secret};
+
+pub use choose::{Choice, InitiatorConfig, choose};
+pub use initiator::{Action, Event, Initiator, Input};
+pub use keys::{Derivation, Hash, SaltedPassword, StoredKeys, constant_time_eq};
+pub use mechanism::Mechanism;
+pub use receiver::{
+    Answer, Receiver, ReceiverAction, ReceiverConfig, ReceiverEvent, ReceiverInput, Request,
+};
+pub use wire::{Failure, Refusal};
+
+/// What binds an authentication to its TLS session, so that it cannot be relayed to another.
+#[derive(Debug, Clone)]
+pub struct ChannelBinding(
+    #[cfg_attr(not(feature = "scram"), expect(dead_code, reason = "only SCRAM binds"))] Secret,
+);
+
+impl ChannelBinding {
+    /// The 32 bytes of `tls-exporter` (RFC 9266 §4.2).
+    #[must_use]
+    pub fn tls_exporter(data: Secret) -> Self {
+        Self(data)
+    }
+
+    #[cfg(feature = "scram")]
+    pub(crate) fn data(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
+/// The peer broke a rule of SASL. Final.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not base64.
+    #[error("expected base64 in a SASL message")]
+    Base64,
+    /// A message longer than any mechanism needs.
+    #[error("a SASL message of more than {allowed} bytes")]
+    TooLong {
+        /// How much is allowed.
+        allowed: usize,
+    },
+    /// An element of the SASL namespace that is not expected.
+    #[error("a SASL message out of turn")]
+    OutOfTurn,
+    /// A message that does not parse.
+    #[error("a SASL challenge with {what}")]
+    Malformed {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The server's nonce does not extend ours (RFC 5802 §5.1).
+    #[error("expected a nonce that extends ours")]
+    Nonce,
+    /// An iteration count out of bounds: too low gives the password away, too high keeps us busy.
+    #[error("expected between {} and {} iterations, got {got}", allowed.start(), allowed.end())]
+    Iterations {
+        /// What the server asked for.
+        got: u32,
+        /// What is taken.
+        allowed: RangeInclusive<u32>,
+    },
+    /// The server did not prove that it knows the password (RFC 5802 §3, QS-27).
+    #[error("the server did not prove that it knows the password")]
+    ServerSignature,
+}
+
+impl Error {
+    /// The stream error to answer with.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::TooLong { .. } | Self::Iterations { .. } => Condition::PolicyViolation,
+            Self::OutOfTurn => Condition::UnsupportedStanzaType,
+            Self::Base64 | Self::Malformed { .. } | Self::Nonce => Condition::UndefinedCondition,
+            Self::ServerSignature => Condition::NotAuthorized,
+        }
+    }
+
+    /// The section that was violated.
+    #[must_use]
+    pub fn source_section(&self) -> &'static str {
+        match self {
+            Self::Base64 | Self::TooLong { .. } => "RFC 6120 §6.4.2",
+            Self::OutOfTurn => "RFC 6120 §6.4",
+            Self::Malformed { .. } => "RFC 5802 §7",
+            Self::Nonce | Self::Iterations { .. } => "RFC 5802 §5.1",
+            Self::ServerSignature => "QS-27",
+        }
+    }
+}
