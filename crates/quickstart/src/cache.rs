@@ -88,8 +88,8 @@ struct Habits {
     misses: u64,
     /// Whether [`Level::Full`] failed although it was advertised.
     full_failed: bool,
-    /// Whether even [`Level::Safe`] failed.
-    safe_failed: bool,
+    /// How many safe attempts in a row have failed: one may have been the network.
+    safe_misses: u64,
 }
 
 /// The feature cache: a value to take out, store anywhere and give back.
@@ -139,7 +139,9 @@ impl Cache {
             known.is_some_and(Known::pipelining) && habits.is_none_or(|habits| !habits.full_failed);
         let level = match policy.force {
             Some(level) => level,
-            None if habits.is_some_and(|habits| habits.safe_failed) => Level::Off,
+            None if habits.is_some_and(|habits| habits.safe_misses >= policy.max_misses) => {
+                Level::Off
+            }
             None if may_join => Level::Full,
             None if may_race => Level::Paced,
             None => Level::Safe,
@@ -207,7 +209,7 @@ impl Cache {
             gap: policy.first_gap,
             misses: 0,
             full_failed: false,
-            safe_failed: false,
+            safe_misses: 0,
         };
         let habits = self
             .habits
@@ -220,7 +222,8 @@ impl Cache {
             }
             (Level::Paced, false) => habits.misses = 0,
             (Level::Full, missed) => habits.full_failed = missed,
-            (Level::Safe, missed) => habits.safe_failed = missed,
+            (Level::Safe, true) => habits.safe_misses = habits.safe_misses.saturating_add(1),
+            (Level::Safe, false) => habits.safe_misses = 0,
             (Level::Off, _) => {}
         }
     }
@@ -249,7 +252,7 @@ impl Cache {
             out.number(u64::try_from(habits.gap.as_millis()).unwrap_or(u64::MAX));
             out.number(habits.misses);
             out.flag(habits.full_failed);
-            out.flag(habits.safe_failed);
+            out.number(habits.safe_misses);
         }
         out.finish()
     }
@@ -282,7 +285,7 @@ impl Cache {
                 gap,
                 misses: from.number()?,
                 full_failed: from.flag()?,
-                safe_failed: from.flag()?,
+                safe_misses: from.number()?,
             };
             cache.habits.insert((domain, transport), habits);
         }

@@ -23,7 +23,6 @@ impl Level {
 
 /// A unit that an initiator may send before the one ahead of it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Step {
     /// `<starttls/>` behind the first header; its answer is the features.
     StartTls,

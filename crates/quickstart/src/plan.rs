@@ -20,7 +20,7 @@ pub struct Policy {
     pub first_gap: Duration,
     /// The longest gap that is worth it. Default: 320 ms.
     pub max_gap: Duration,
-    /// After so many misses in a row [`Level::Paced`] is given up for the host. Default: 5.
+    /// After so many misses in a row a level is given up for the host. Default: 5.
     pub max_misses: u64,
 }
 

@@ -1,0 +1,690 @@
+//! The client's negotiation: what is sent next, and what is waited for, each on its own half.
+//!
+//! The sending half walks down one ladder, each rung gated by the plan:
+//!
+//! | next to send | may go when |
+//! |---|---|
+//! | header (clear) | at once |
+//! | `<starttls/>` | [`Step::StartTls`]: features seen, or at once |
+//! | ClientHello | [`Step::ClientHello`]: `<proceed/>` seen, after a gap, or at once |
+//! | header (secured) | TLS is up |
+//! | `<auth/>` | [`Step::Auth`]: features seen, or at once |
+//! | header (restart) | [`Step::Restart`]: `<success/>` seen, after a gap, or at once; never before the last SASL message |
+//! | bind | [`Step::Bind`]: features seen, or at once |
+//! | stanzas | bound |
+//!
+//! The receiving half waits for header, features, `<proceed/>`, header, features, SASL, header, features and the
+//! bind result in this order, whatever the sending half has done meanwhile.
+
+use core::time::Duration;
+
+use minidom::Element;
+use onetrip_negotiation::{bind, sasl, starttls};
+use onetrip_quickstart as quickstart;
+use onetrip_quickstart::{Join, Plan, Stage, Step, Transport};
+use onetrip_stream::{
+    Build, Condition, Content, Env, Instant, Jid, Stanza, StanzaKind, StreamHeader, Version, ns,
+};
+
+use crate::connection::negotiation_deadline;
+use crate::half::Layer;
+use crate::order::Facts;
+use crate::shell::Shell;
+use crate::{
+    Action, Answer, ClientConfig, End, EntityEvent, ErrorKind, Event, Reason, Request, TlsInfo,
+    UsageError,
+};
+
+/// What the sending half does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Header(Stage),
+    StartTls,
+    ClientHello,
+    Auth,
+    /// SASL messages go out as challenges come in.
+    Sasl,
+    /// The last SASL message is out.
+    Restart,
+    Bind,
+    /// Nothing of the negotiation is left to send.
+    Nothing,
+}
+
+/// What the receiving half waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Header(Stage),
+    Features(Stage),
+    Proceed,
+    Tls,
+    Sasl,
+    Bound,
+    Anything,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Initiator {
+    config: ClientConfig,
+    attempt: quickstart::Initiator,
+    next: Next,
+    expect: Expect,
+    starttls: starttls::Initiator,
+    sasl: Option<(sasl::Mechanism, sasl::Initiator)>,
+    bind: bind::Initiator,
+    binding: Option<sasl::ChannelBinding>,
+    /// What the server showed under TLS before authentication.
+    offered: Option<quickstart::Features>,
+    /// When the last unit that asks for an answer went out, and the round trip as measured.
+    asked: Instant,
+    round_trip: Duration,
+    gap_over: bool,
+    /// Whether a refusal was found to be real.
+    believed: bool,
+    /// The id of the request whose answer confirms a restart that was sent ahead.
+    probe: Option<String>,
+}
+
+impl Initiator {
+    /// Sends the first thing there is to send.
+    pub(crate) fn start(config: ClientConfig, plan: Plan, env: &mut Env<'_>) -> (Self, Shell) {
+        let direct = config.transport == Transport::DirectTls;
+        let mut shell = Shell::new(
+            Content::Client,
+            header(&config, Stage::Clear),
+            config.bounds.clone(),
+            16 * 1024,
+        );
+        negotiation_deadline(&mut shell, env.now);
+        let mut this = Self {
+            attempt: quickstart::Initiator::new(plan),
+            next: Next::Header(if direct { Stage::Secured } else { Stage::Clear }),
+            expect: if direct {
+                Expect::Tls
+            } else {
+                Expect::Header(Stage::Clear)
+            },
+            starttls: starttls::Initiator::new(),
+            sasl: None,
+            bind: bind::Initiator::new(),
+            binding: None,
+            offered: None,
+            asked: env.now,
+            round_trip: Duration::ZERO,
+            gap_over: false,
+            believed: false,
+            probe: None,
+            config,
+        };
+        if direct {
+            shell.upgrade_sending();
+            shell.upgrade_receiving();
+        }
+        this.advance(env, &mut shell);
+        (this, shell)
+    }
+
+    /// Whether the peer can already have seen a ClientHello from us, so that bytes behind `<proceed/>` may be
+    /// its answer.
+    pub(crate) fn hello_may_be_answered(&self) -> bool {
+        self.attempt.plan().join(Step::ClientHello) != Join::AfterAnswer
+    }
+
+    /// Sends all that may be sent now.
+    fn advance(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        while !shell.is_closed() {
+            let Some(step) = self.gate() else {
+                if !self.take(env, shell, None) {
+                    return;
+                }
+                continue;
+            };
+            let answered = self.answered(step);
+            let open = match self.attempt.plan().join(step) {
+                _ if answered => true,
+                Join::AtOnce => true,
+                Join::AfterAnswer => false,
+                Join::AfterGap(_) if self.gap_over => {
+                    // In a write of its own, even if the caller has not taken the last one yet.
+                    shell.flush();
+                    true
+                }
+                Join::AfterGap(gap) => {
+                    if !shell.timers.is_set(Reason::Gap) {
+                        shell.timers.set(Reason::Gap, env.now + gap);
+                    }
+                    false
+                }
+            };
+            if !open || !self.take(env, shell, (!answered).then_some(step)) {
+                return;
+            }
+            shell.timers.stop(Reason::Gap);
+            self.gap_over = false;
+        }
+    }
+
+    /// Which step of the plan the next unit is.
+    fn gate(&self) -> Option<Step> {
+        match self.next {
+            Next::StartTls => Some(Step::StartTls),
+            Next::ClientHello => Some(Step::ClientHello),
+            Next::Auth => Some(Step::Auth),
+            Next::Restart => Some(Step::Restart),
+            Next::Bind => Some(Step::Bind),
+            Next::Header(_) | Next::Sasl | Next::Nothing => None,
+        }
+    }
+
+    /// Whether the answer that a step would wait for has been seen.
+    fn answered(&self, step: Step) -> bool {
+        match step {
+            Step::StartTls => self.expect == Expect::Proceed,
+            Step::ClientHello => self.expect == Expect::Tls,
+            Step::Auth => self.expect == Expect::Sasl,
+            Step::Restart => matches!(self.expect, Expect::Header(Stage::Authenticated)),
+            Step::Bind => self.expect == Expect::Bound,
+        }
+    }
+
+    /// Sends the next unit; `ahead` names the step if its answer has not been seen. Returns whether it went.
+    fn take(&mut self, env: &mut Env<'_>, shell: &mut Shell, ahead: Option<Step>) -> bool {
+        let gone = match self.next {
+            Next::Header(Stage::Clear) => {
+                shell.open();
+                self.next = Next::StartTls;
+                true
+            }
+            Next::Header(_) if shell.sending.layer == Layer::Tls => {
+                shell.restart_sending(header(&self.config, Stage::Secured));
+                shell.open();
+                self.next = Next::Auth;
+                true
+            }
+            Next::StartTls => {
+                shell.element(&self.starttls.request());
+                self.next = Next::ClientHello;
+                true
+            }
+            Next::ClientHello => {
+                shell.upgrade_sending();
+                self.next = Next::Header(Stage::Secured);
+                true
+            }
+            Next::Auth => self.authenticate(env, shell),
+            Next::Restart => {
+                shell.restart_sending(header(&self.config, Stage::Authenticated));
+                shell.open();
+                self.next = Next::Bind;
+                true
+            }
+            Next::Bind => {
+                self.request_bind(env, shell);
+                self.next = Next::Nothing;
+                true
+            }
+            Next::Header(_) | Next::Sasl | Next::Nothing => false,
+        };
+        if gone {
+            self.asked = env.now;
+            if let Some(step) = ahead {
+                self.attempt.handle(quickstart::Input::Ahead(step));
+            }
+        }
+        gone
+    }
+
+    /// Chooses a mechanism, from what arrived or else from what is remembered, and begins (QS-R4).
+    fn authenticate(&mut self, env: &mut Env<'_>, shell: &mut Shell) -> bool {
+        let assumed = self.attempt.plan().assumed().map(|known| &known.secured);
+        let Some(features) = self.offered.as_ref().or(assumed) else {
+            return false;
+        };
+        let pin = self.attempt.plan().pin();
+        let choice = sasl::choose(
+            &self.config.sasl,
+            features.mechanisms(),
+            features.channel_bindings(),
+            self.binding.as_ref(),
+            pin,
+        );
+        let Some(choice) = choice else {
+            let offered = features.mechanisms().to_vec();
+            if self.offered.is_none() {
+                // What is remembered does not do; wait for what the server offers now.
+                return false;
+            }
+            shell.event(Event::NoMechanism { offered });
+            self.give_up(env, shell, End::Refused);
+            return false;
+        };
+        self.attempt.handle(quickstart::Input::Mechanism(
+            choice.mechanism().name(),
+            choice.mechanism().strength(),
+        ));
+        let mechanism = choice.mechanism();
+        let mut sasl = sasl::Initiator::new(&self.config.sasl, choice, self.binding.clone());
+        let started = sasl.handle(env, sasl::Input::Start);
+        self.sasl = Some((mechanism, sasl));
+        self.next = Next::Sasl;
+        self.sasl_result(env, shell, started);
+        true
+    }
+
+    fn sasl_result(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        result: Result<(), sasl::Error>,
+    ) {
+        self.drain_sasl(env, shell);
+        if let Err(error) = result {
+            self.on_end(env, shell);
+            shell.fail(ErrorKind::Sasl(error));
+        }
+    }
+
+    fn drain_sasl(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        while let Some(action) = self.sasl.as_mut().and_then(|(_, sasl)| sasl.poll_action()) {
+            match action {
+                sasl::Action::Send { element, last } => {
+                    shell.element(&element);
+                    self.asked = env.now;
+                    if last {
+                        self.next = Next::Restart;
+                    }
+                }
+                sasl::Action::Derive(derivation) => {
+                    shell.pending = true;
+                    shell.push(Action::Request(Request::Derive(derivation)));
+                }
+                sasl::Action::Event(sasl::Event::Authenticated { .. }) => {
+                    self.on_authenticated(shell)
+                }
+                sasl::Action::Event(sasl::Event::Refused(failure)) => {
+                    self.on_refused(env, shell, failure)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The server has proved itself and accepted us (QS-27): what follows is a new document (QS-25).
+    fn on_authenticated(&mut self, shell: &mut Shell) {
+        shell.facts.reach(Facts::AUTHENTICATED);
+        shell.restart_receiving();
+        self.attempt.handle(quickstart::Input::Answered(Step::Auth));
+        self.attempt
+            .handle(quickstart::Input::Answered(Step::Restart));
+        if let Some((mechanism, _)) = self.sasl.take() {
+            shell.event(Event::Authenticated {
+                mechanism,
+                identity: None,
+            });
+        }
+        self.expect = Expect::Header(Stage::Authenticated);
+        // A mechanism that ended earlier than it could have known.
+        if self.next == Next::Sasl {
+            self.next = Next::Restart;
+        }
+    }
+
+    fn on_refused(&mut self, env: &mut Env<'_>, shell: &mut Shell, failure: sasl::Failure) {
+        self.sasl = None;
+        self.attempt.handle(quickstart::Input::SaslRefused);
+        self.conclude(env, shell);
+        if self.believed && !shell.is_closed() {
+            shell.event(Event::AuthenticationRefused(failure));
+            self.give_up(env, shell, End::Refused);
+        }
+    }
+
+    fn request_bind(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let request = self.bind.request(env, self.config.account.resource());
+        shell.iq(&request);
+    }
+
+    /// QS-28: the stream is in step, so the next request goes on it.
+    pub(crate) fn bind_again(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        resource: Option<&str>,
+    ) -> Result<(), UsageError> {
+        if self.expect != Expect::Bound || self.next != Next::Nothing || !self.bind.may_request() {
+            return Err(UsageError::NotAsked);
+        }
+        let request = self.bind.request(env, resource);
+        shell.iq(&request);
+        Ok(())
+    }
+
+    pub(crate) fn on_header(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        header: &StreamHeader,
+    ) {
+        let Expect::Header(stage) = self.expect else {
+            return self.unexpected(env, shell, "stream header");
+        };
+        let domain = self.config.account.domain();
+        let problem = if header.version < Version::V1_0 {
+            Some(("a stream version below 1.0", Condition::UnsupportedVersion))
+        } else if header
+            .content
+            .is_some_and(|content| content != shell.content)
+        {
+            Some((
+                "a stream of another content namespace",
+                Condition::InvalidNamespace,
+            ))
+        } else if stage != Stage::Clear
+            && header
+                .from
+                .as_ref()
+                .is_some_and(|from| from.domain() != domain)
+        {
+            // What a header in clear says is discarded anyway; under TLS it must be whom we asked for.
+            Some(("a stream from another domain", Condition::InvalidFrom))
+        } else {
+            None
+        };
+        if let Some((what, condition)) = problem {
+            self.on_end(env, shell);
+            return shell.fail(ErrorKind::Header { what, condition });
+        }
+        shell.timers.stop(Reason::RestartSilence);
+        self.measure(env);
+        self.expect = Expect::Features(stage);
+    }
+
+    pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        match self.expect {
+            Expect::Features(stage) if element.is("features", ns::STREAMS) => {
+                self.on_features(env, shell, stage, element)
+            }
+            Expect::Proceed if element.has_ns(ns::TLS) => {
+                self.on_starttls_answer(env, shell, element)
+            }
+            Expect::Sasl if element.has_ns(ns::SASL) => self.on_sasl(env, shell, element),
+            // Completed negotiation may be said again (RFC 6120 §4.3.5).
+            Expect::Anything if element.is("features", ns::STREAMS) => {}
+            _ => self.unexpected(env, shell, element.name()),
+        }
+    }
+
+    fn on_features(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        stage: Stage,
+        element: &Element,
+    ) {
+        self.measure(env);
+        self.attempt
+            .handle(quickstart::Input::Features(stage, element));
+        match stage {
+            Stage::Clear => {
+                self.expect = Expect::Proceed;
+                self.attempt
+                    .handle(quickstart::Input::Answered(Step::StartTls));
+            }
+            Stage::Secured => {
+                self.offered = Some(quickstart::Features::read(element));
+                self.expect = Expect::Sasl;
+            }
+            Stage::Authenticated => {
+                self.expect = Expect::Bound;
+                self.attempt.handle(quickstart::Input::Answered(Step::Bind));
+            }
+        }
+        self.advance(env, shell);
+    }
+
+    fn on_starttls_answer(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        match self.starttls.handle(element) {
+            Ok(starttls::Verdict::Proceed) => {
+                self.expect = Expect::Tls;
+                let ahead = self.next != Next::ClientHello;
+                self.attempt
+                    .handle(quickstart::Input::Answered(Step::StartTls));
+                if ahead {
+                    let silence = self.silence(shell);
+                    shell.timers.set(Reason::TlsSilence, env.now + silence);
+                }
+                shell.upgrade_receiving();
+                self.advance(env, shell);
+            }
+            Ok(_) => {
+                self.attempt.handle(quickstart::Input::StartTlsRefused);
+                self.on_end(env, shell);
+                shell.finish(End::Refused);
+            }
+            Err(error) => {
+                self.on_end(env, shell);
+                shell.fail(ErrorKind::StartTls(error));
+            }
+        }
+    }
+
+    pub(crate) fn on_secured(&mut self, env: &mut Env<'_>, shell: &mut Shell, info: TlsInfo) {
+        shell.timers.stop(Reason::TlsSilence);
+        self.attempt
+            .handle(quickstart::Input::Answered(Step::ClientHello));
+        self.binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
+        self.expect = Expect::Header(Stage::Secured);
+        self.advance(env, shell);
+    }
+
+    fn on_sasl(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        self.measure(env);
+        if self.sasl.is_none() {
+            return self.unexpected(env, shell, element.name());
+        }
+        if element.name() == "challenge" && matches!(self.next, Next::Bind | Next::Nothing) {
+            self.attempt.handle(quickstart::Input::AnotherChallenge);
+            self.conclude(env, shell);
+            if shell.is_closed() {
+                return;
+            }
+        }
+        let Some((_, sasl)) = self.sasl.as_mut() else {
+            return;
+        };
+        let result = sasl.handle(env, sasl::Input::Element(element));
+        self.sasl_result(env, shell, result);
+        self.expect_header_soon(env, shell);
+        self.advance(env, shell);
+    }
+
+    /// QS-R10: behind success, a restart that was sent ahead is answered soon or was swallowed.
+    fn expect_header_soon(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let sent_ahead = matches!(self.next, Next::Bind | Next::Nothing);
+        if self.expect == Expect::Header(Stage::Authenticated) && sent_ahead && !shell.is_closed() {
+            let silence = self.silence(shell);
+            shell.timers.set(Reason::RestartSilence, env.now + silence);
+        }
+    }
+
+    pub(crate) fn on_answer(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        answer: Answer,
+    ) -> Result<(), UsageError> {
+        let (Answer::Derived(salted), Some((_, sasl))) = (answer, self.sasl.as_mut()) else {
+            return Err(UsageError::NotAsked);
+        };
+        shell.pending = false;
+        let result = sasl.handle(env, sasl::Input::Derived(salted));
+        self.sasl_result(env, shell, result);
+        self.advance(env, shell);
+        Ok(())
+    }
+
+    pub(crate) fn on_stanza(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: Stanza) {
+        match self.expect {
+            Expect::Bound => self.on_bind_answer(env, shell, &stanza),
+            Expect::Anything => {
+                if self.probe.is_some()
+                    && self.probe == stanza.head().id
+                    && stanza.head().kind == StanzaKind::Iq
+                {
+                    return self.confirmed(env, shell);
+                }
+                shell.event(Event::Stanza(stanza));
+            }
+            _ => self.unexpected(env, shell, stanza.head().kind.name()),
+        }
+    }
+
+    fn on_bind_answer(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: &Stanza) {
+        self.measure(env);
+        match self.bind.handle(&stanza.element()) {
+            Ok(Some(bind::Verdict::Bound { jid })) => match jid.parse::<Jid>() {
+                Ok(jid) => self.online(env, shell, jid),
+                Err(_) => self.unexpected(env, shell, "jid"),
+            },
+            Ok(Some(bind::Verdict::Refused(refusal))) => shell.event(Event::BindRefused(refusal)),
+            // Not the answer: a server may push something first.
+            Ok(_) => shell.event(Event::Stanza(stanza.clone())),
+            Err(error) => {
+                self.on_end(env, shell);
+                shell.fail(ErrorKind::Bind(error));
+            }
+        }
+    }
+
+    fn online(&mut self, env: &mut Env<'_>, shell: &mut Shell, jid: Jid) {
+        shell.facts.reach(Facts::BOUND);
+        shell.timers.stop(Reason::Negotiation);
+        self.expect = Expect::Anything;
+        self.attempt.handle(quickstart::Input::Bound);
+        let provisional = self.attempt.needs_later_answer();
+        shell.event(Event::Online { jid, provisional });
+        if provisional {
+            self.send_probe(env, shell);
+        }
+        self.conclude(env, shell);
+    }
+
+    /// An early success hides a broken parser: only a stanza sent later tells (QS-R10).
+    fn send_probe(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let id = env.random_id();
+        let ping = Element::bare("iq", ns::CLIENT)
+            .with_attr("type", "get")
+            .with_attr("id", id.as_str())
+            .with_attr("to", self.config.account.domain().as_str())
+            .with_child(Element::bare("ping", ns::PING));
+        shell.flush();
+        shell.iq(&ping);
+        self.probe = Some(id);
+        let silence = self.silence(shell);
+        shell.timers.set(Reason::LaterSilence, env.now + silence);
+    }
+
+    fn confirmed(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        self.probe = None;
+        shell.timers.stop(Reason::LaterSilence);
+        self.attempt.handle(quickstart::Input::LaterAnswer);
+        shell.event(Event::Confirmed);
+        self.conclude(env, shell);
+    }
+
+    pub(crate) fn on_timeout(&mut self, env: &mut Env<'_>, shell: &mut Shell, reason: Reason) {
+        match reason {
+            Reason::Gap => {
+                self.gap_over = true;
+                self.advance(env, shell);
+            }
+            Reason::TlsSilence => self.attempt.handle(quickstart::Input::TlsSilence),
+            Reason::RestartSilence => self.attempt.handle(quickstart::Input::RestartSilence),
+            Reason::LaterSilence => self.attempt.handle(quickstart::Input::LaterSilence),
+            Reason::Negotiation | Reason::Close => {}
+        }
+        self.conclude(env, shell);
+    }
+
+    /// The connection is ending, whoever ended it: the last conclusions are drawn.
+    pub(crate) fn on_end(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        self.attempt.handle(quickstart::Input::Ended);
+        self.drain_attempt(env, shell);
+    }
+
+    fn give_up(&mut self, env: &mut Env<'_>, shell: &mut Shell, end: End) {
+        self.on_end(env, shell);
+        shell.close(env);
+        shell.finish(end);
+    }
+
+    /// Carries out what the attempt has decided.
+    fn conclude(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        self.drain_attempt(env, shell);
+        if shell.verdict.is_some() {
+            // Poisoned: nothing more can be said on this stream (QS-R5).
+            shell.finish(End::Cut);
+        }
+    }
+
+    fn drain_attempt(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        while let Some(action) = self.attempt.poll_action() {
+            match action {
+                quickstart::Action::Report(report) => {
+                    shell.push(Action::Entity(EntityEvent(report)))
+                }
+                quickstart::Action::Abandon(broken) => shell.verdict = Some(End::Abandoned(broken)),
+                quickstart::Action::ResendRestart => {
+                    self.next = Next::Restart;
+                    self.advance(env, shell);
+                }
+                quickstart::Action::RetryHere => self.next = Next::Auth,
+                quickstart::Action::Believe => self.believed = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn unexpected(&mut self, env: &mut Env<'_>, shell: &mut Shell, got: &str) {
+        self.on_end(env, shell);
+        let during = match self.expect {
+            Expect::Header(_) => "waiting for a stream header",
+            Expect::Features(_) => "waiting for stream features",
+            Expect::Proceed => "negotiating TLS",
+            Expect::Tls => "switching to TLS",
+            Expect::Sasl => "authenticating",
+            Expect::Bound => "binding a resource",
+            Expect::Anything => "exchanging stanzas",
+        };
+        let got = got.chars().take(64).collect();
+        shell.fail(ErrorKind::Unexpected {
+            got,
+            during,
+            condition: Condition::UnsupportedStanzaType,
+        });
+    }
+
+    /// Learns how long a round trip takes, from the shortest answer to anything asked.
+    fn measure(&mut self, env: &Env<'_>) {
+        let took = env.now.since(self.asked);
+        if self.round_trip.is_zero() || took < self.round_trip {
+            self.round_trip = took;
+        }
+    }
+
+    /// How long silence has to last before it means something.
+    fn silence(&self, shell: &Shell) -> Duration {
+        self.round_trip.saturating_mul(8).max(shell.bounds.silence)
+    }
+}
+
+/// The initial header of each stage: `from` only under TLS, since it names the account (QS-41).
+fn header(config: &ClientConfig, stage: Stage) -> StreamHeader {
+    let mut header = StreamHeader::new(Content::Client);
+    header.to = Some(Jid::from_domain(config.account.domain().clone()));
+    header.from = (stage != Stage::Clear && config.account.local().is_some())
+        .then(|| config.account.to_bare());
+    header.lang = config.lang.clone();
+    header
+}

@@ -1,0 +1,417 @@
+//! The server's side of a client's negotiation, strictly in the order the bytes come (QS-25).
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | clear | header, `<starttls/>` | TLS |
+//! | secured | header, SASL | restart, or the attempts run out |
+//! | authenticated | header, bind | bound |
+//! | bound | stanzas | |
+//!
+//! Anything a client sends ahead is simply next in line. While a decision is pending it waits (QS-26); behind a
+//! SASL failure it ends the stream (QS-31, QS-R5).
+
+use minidom::Element;
+use onetrip_negotiation::{bind, sasl, starttls};
+use onetrip_quickstart::{Leftover, Stage, Transport, pipelining};
+use onetrip_stream::{
+    Build, Condition, Content, Domain, Env, Jid, ReadError, ReadErrorKind, Stanza, StreamHeader,
+    Version, ns,
+};
+
+use crate::connection::negotiation_deadline;
+use crate::order::{self, Facts, Step};
+use crate::shell::Shell;
+use crate::{Action, Answer, ErrorKind, Event, Reason, Request, ServerConfig, TlsInfo, UsageError};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    config: ServerConfig,
+    starttls: starttls::Receiver,
+    sasl: Option<sasl::Receiver>,
+    bind: bind::Receiver,
+    /// The domain this stream is for, once known; it may not change across restarts (CVE-2018-10847).
+    domain: Option<Domain>,
+    /// Whether the header of this document has been answered already: a proactive one (QS-19).
+    answered: bool,
+    /// Whether SASL has failed last, so that a tail may be on its way (QS-R5).
+    refused: bool,
+    authenticated: Option<Jid>,
+    jid: Option<Jid>,
+}
+
+impl Receiver {
+    pub(crate) fn start(config: ServerConfig, env: &mut Env<'_>) -> (Self, Shell) {
+        let mut shell = Shell::new(
+            Content::Client,
+            StreamHeader::new(Content::Client),
+            config.bounds.clone(),
+            config.quickstart.held,
+        );
+        negotiation_deadline(&mut shell, env.now);
+        if config.transport == Transport::DirectTls {
+            shell.upgrade_sending();
+            shell.upgrade_receiving();
+        }
+        let mut this = Self {
+            starttls: starttls::Receiver::new(),
+            sasl: None,
+            bind: bind::Receiver::new(),
+            domain: None,
+            answered: false,
+            refused: false,
+            authenticated: None,
+            jid: None,
+            config,
+        };
+        this.prepare(env, &mut shell);
+        (this, shell)
+    }
+
+    /// Whether bytes behind `<starttls/>` may be the beginning of TLS (QS-R6).
+    pub(crate) fn takes_leftover(&self) -> bool {
+        self.config.transport == Transport::DirectTls
+            || self.config.quickstart.leftover() == Leftover::Tls
+    }
+
+    /// Makes the response header of a new document, with an id of its own (QS-20).
+    fn prepare(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let mut header = StreamHeader::new(Content::Client);
+        let domain = self.domain.as_ref().or(self.config.domains.first());
+        header.from = domain.cloned().map(Jid::from_domain);
+        header.id = Some(env.random_id());
+        header.lang = Some("en".to_owned());
+        shell.restart_sending(header);
+        self.answered = false;
+    }
+
+    pub(crate) fn on_header(&mut self, shell: &mut Shell, header: &StreamHeader) {
+        if let Err((what, condition)) = self.accept_header(shell, header) {
+            return shell.fail(ErrorKind::Header { what, condition });
+        }
+        if core::mem::replace(&mut self.answered, true) {
+            return; // QS-19: the proactive header was the answer to this one.
+        }
+        if let Some(response) = &mut shell.sending.unsent {
+            response.from = self.domain.clone().map(Jid::from_domain);
+            // RFC 6120 §4.7.2: only if the initiating entity said who it is.
+            response.to = header.from.as_ref().map(Jid::to_bare);
+        }
+        shell.open();
+        let stage = if shell.facts.have(Facts::AUTHENTICATED) {
+            Stage::Authenticated
+        } else if shell.facts.have(Facts::SECURED) {
+            Stage::Secured
+        } else {
+            Stage::Clear
+        };
+        let features = self.features(stage);
+        shell.element(&features);
+    }
+
+    /// Checks a header of the client against what is served and what it has proved.
+    fn accept_header(
+        &mut self,
+        shell: &Shell,
+        header: &StreamHeader,
+    ) -> Result<(), (&'static str, Condition)> {
+        if header
+            .content
+            .is_some_and(|content| content != shell.content)
+        {
+            return Err((
+                "a stream of another content namespace",
+                Condition::InvalidNamespace,
+            ));
+        }
+        if header.version < Version::V1_0 {
+            return Err(("a stream version below 1.0", Condition::UnsupportedVersion));
+        }
+        let domain = match &header.to {
+            Some(to) if self.config.domains.contains(to.domain()) => to.domain().clone(),
+            Some(_) => {
+                return Err((
+                    "a stream to a domain that is not served here",
+                    Condition::HostUnknown,
+                ));
+            }
+            None => match (&self.domain, self.config.domains.as_slice()) {
+                (Some(domain), _) => domain.clone(),
+                (None, [only]) => only.clone(),
+                _ => {
+                    return Err((
+                        "a stream header without `to`",
+                        Condition::ImproperAddressing,
+                    ));
+                }
+            },
+        };
+        // What was said in clear does not bind (RFC 6120 §5.4.3.3); what was said under TLS does.
+        if shell.facts.have(Facts::SECURED)
+            && self.domain.as_ref().is_some_and(|known| *known != domain)
+        {
+            return Err((
+                "a stream to another domain than before",
+                Condition::HostUnknown,
+            ));
+        }
+        if let (Some(proved), Some(from)) = (&self.authenticated, &header.from)
+            && !proved.same_bare(from)
+        {
+            return Err((
+                "a stream from another address than the one that authenticated",
+                Condition::InvalidFrom,
+            ));
+        }
+        self.domain = Some(domain);
+        Ok(())
+    }
+
+    /// The features of a stage (QS-10, QS-R3, QS-R8).
+    fn features(&self, stage: Stage) -> Element {
+        let mut children = match stage {
+            Stage::Clear => vec![starttls::feature(starttls::Offer::Required)],
+            Stage::Secured => self
+                .sasl
+                .as_ref()
+                .map(sasl::Receiver::features)
+                .unwrap_or_default(),
+            Stage::Authenticated => vec![bind::feature()],
+        };
+        if stage == Stage::Authenticated {
+            children.extend(self.config.features_authenticated.iter().cloned());
+        }
+        if self.config.quickstart.advertise {
+            children.push(pipelining());
+        }
+        children.extend(self.config.features.iter().cloned());
+        children
+            .into_iter()
+            .fold(Element::bare("features", ns::STREAMS), Build::with_child)
+    }
+
+    pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        let step = if element.has_ns(ns::TLS) {
+            Step::StartTls
+        } else if element.has_ns(ns::SASL) {
+            Step::Sasl
+        } else {
+            return unexpected(shell, element.name(), Condition::UnsupportedStanzaType);
+        };
+        if let Err(condition) = order::check(step, shell.facts) {
+            return unexpected(shell, element.name(), condition);
+        }
+        match step {
+            Step::StartTls => self.on_starttls(env, shell, element),
+            _ => self.on_sasl(env, shell, sasl::ReceiverInput::Element(element)),
+        }
+    }
+
+    fn on_starttls(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        match self.starttls.handle(element) {
+            Ok(proceed) => {
+                shell.element(&proceed);
+                shell.upgrade_sending();
+                shell.upgrade_receiving();
+                self.prepare(env, shell);
+            }
+            Err(error) => shell.fail(ErrorKind::StartTls(error)),
+        }
+    }
+
+    /// The sending half may write before the client's Finished is in: half-RTT data (QS-R2). Neither the
+    /// client's certificate nor the channel is known yet, so neither EXTERNAL nor -PLUS can be offered.
+    pub(crate) fn on_sendable(&mut self, shell: &mut Shell) {
+        if self.may_be_proactive() {
+            self.sasl = Some(sasl::Receiver::new(&self.config.sasl, None, false));
+            self.open_unasked(shell);
+        }
+    }
+
+    /// Only where it is certain whose certificate was served.
+    fn may_be_proactive(&self) -> bool {
+        self.config.quickstart.proactive_header && !self.answered && self.config.domains.len() == 1
+    }
+
+    /// QS-17: header and features without being asked; no `to`, since nobody has said who it is (QS-R2).
+    fn open_unasked(&mut self, shell: &mut Shell) {
+        if let Some(response) = &mut shell.sending.unsent {
+            response.from = self.config.domains.first().cloned().map(Jid::from_domain);
+        }
+        self.answered = true;
+        shell.open();
+        let features = self.features(Stage::Secured);
+        shell.element(&features);
+    }
+
+    pub(crate) fn on_secured(&mut self, shell: &mut Shell, info: TlsInfo) {
+        self.domain = None;
+        if self.sasl.is_none() {
+            let binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
+            let certified = !info.peer_certificates.is_empty();
+            self.sasl = Some(sasl::Receiver::new(&self.config.sasl, binding, certified));
+        }
+        if self.may_be_proactive() {
+            self.open_unasked(shell);
+        }
+    }
+
+    fn on_sasl(&mut self, env: &mut Env<'_>, shell: &mut Shell, input: sasl::ReceiverInput<'_>) {
+        let Some(sasl) = self.sasl.as_mut() else {
+            return;
+        };
+        let result = sasl.handle(env, input);
+        while let Some(action) = self.sasl.as_mut().and_then(sasl::Receiver::poll_action) {
+            self.on_sasl_action(env, shell, action);
+        }
+        if let Err(error) = result {
+            shell.fail(ErrorKind::Sasl(error));
+        }
+    }
+
+    fn on_sasl_action(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        action: sasl::ReceiverAction,
+    ) {
+        match action {
+            sasl::ReceiverAction::Send(element) => shell.element(&element),
+            sasl::ReceiverAction::Request(request) => {
+                shell.pending = true;
+                shell.push(Action::Request(Request::Sasl(request)));
+            }
+            sasl::ReceiverAction::Event(sasl::ReceiverEvent::Authenticated {
+                mechanism,
+                identity,
+            }) => {
+                shell.facts.reach(Facts::AUTHENTICATED);
+                shell.restart_receiving();
+                let domain = self.domain.as_ref().map(Domain::as_str).unwrap_or_default();
+                self.authenticated = format!("{identity}@{domain}").parse().ok();
+                self.refused = false;
+                shell.event(Event::Authenticated {
+                    mechanism,
+                    identity: Some(identity),
+                });
+                self.prepare(env, shell);
+            }
+            sasl::ReceiverAction::Event(sasl::ReceiverEvent::Refused { exhausted, .. }) => {
+                self.refused = true;
+                if exhausted {
+                    shell.fail(ErrorKind::TooManyAttempts);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_answer(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        answer: Answer,
+    ) -> Result<(), UsageError> {
+        shell.pending = false;
+        match answer {
+            Answer::Sasl(answer) => {
+                self.on_sasl(env, shell, sasl::ReceiverInput::Answer(answer));
+                Ok(())
+            }
+            Answer::Bind(answer) => self.on_bind_answer(shell, answer),
+            Answer::Derived(_) => {
+                shell.pending = true;
+                Err(UsageError::NotAsked)
+            }
+        }
+    }
+
+    pub(crate) fn on_stanza(&mut self, shell: &mut Shell, stanza: Stanza) {
+        if order::check(Step::Stanza, shell.facts).is_ok() {
+            return self.on_bound_stanza(shell, stanza);
+        }
+        let element = stanza.element();
+        if !bind::is_request(&element) {
+            return unexpected(shell, stanza.head().kind.name(), Condition::NotAuthorized);
+        }
+        if let Err(condition) = order::check(Step::Bind, shell.facts) {
+            return unexpected(shell, "iq", condition);
+        }
+        match self.bind.handle(&element) {
+            Ok(bind::Outcome::Request(request)) => {
+                shell.pending = true;
+                shell.push(Action::Request(Request::Bind(request)));
+            }
+            Ok(bind::Outcome::Reply(reply)) => shell.iq(&reply),
+            Ok(_) => {}
+            Err(error) => shell.fail(ErrorKind::Bind(error)),
+        }
+    }
+
+    fn on_bind_answer(
+        &mut self,
+        shell: &mut Shell,
+        answer: bind::Answer,
+    ) -> Result<(), UsageError> {
+        let Some((reply, bound)) = self.bind.answer(answer) else {
+            shell.pending = true;
+            return Err(UsageError::NotAsked);
+        };
+        shell.iq(&reply);
+        if let Some(jid) = bound.and_then(|jid| jid.parse::<Jid>().ok()) {
+            shell.facts.reach(Facts::BOUND);
+            shell.timers.stop(Reason::Negotiation);
+            self.jid = Some(jid.clone());
+            shell.event(Event::Online {
+                jid,
+                provisional: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// RFC 6120 §8.1.2.1: `from` is ours to check; absent it is the client's own address.
+    fn on_bound_stanza(&mut self, shell: &mut Shell, stanza: Stanza) {
+        let honest = match (&stanza.head().from, &self.jid) {
+            (None, _) => true,
+            (Some(from), Some(jid)) => from
+                .parse::<Jid>()
+                .is_ok_and(|from| from == *jid || from == jid.to_bare()),
+            (Some(_), None) => false,
+        };
+        if honest {
+            shell.event(Event::Stanza(stanza));
+        } else {
+            shell.fail(ErrorKind::From);
+        }
+    }
+
+    /// QS-R5: a header behind a SASL failure is the tail of a pipelined login, and is not acted on.
+    pub(crate) fn translate(&self, error: ReadError) -> ErrorKind {
+        match error.kind {
+            ReadErrorKind::NestedHeader if self.refused => ErrorKind::Unexpected {
+                got: "stream".to_owned(),
+                during: "authenticating",
+                condition: Condition::NotAuthorized,
+            },
+            _ => error.into(),
+        }
+    }
+}
+
+fn unexpected(shell: &mut Shell, got: &str, condition: Condition) {
+    let during = if shell.facts.have(Facts::BOUND) {
+        "exchanging stanzas"
+    } else if shell.facts.have(Facts::AUTHENTICATED) {
+        "binding a resource"
+    } else if shell.facts.have(Facts::SECURED) {
+        "authenticating"
+    } else {
+        "negotiating TLS"
+    };
+    shell.fail(ErrorKind::Unexpected {
+        got: got.chars().take(64).collect(),
+        during,
+        condition,
+    });
+}

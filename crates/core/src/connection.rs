@@ -1,0 +1,372 @@
+//! A connection: bytes in, actions out. What dies with its socket.
+
+use onetrip_quickstart::Plan;
+use onetrip_stream::{Env, Frame, Instant, Stanza, StreamError};
+
+use crate::c2s::{Initiator, Receiver};
+use crate::half::Layer;
+use crate::order::Facts;
+use crate::shell::Shell;
+use crate::trace::{label, stanza_label};
+use crate::{
+    Action, Answer, ClientConfig, Deadline, End, Error, ErrorKind, Event, Reason, ServerConfig,
+    TlsInfo, UsageError,
+};
+
+/// One connection, from its first byte to its last, in either role.
+///
+/// After every call that takes `&mut self`, drain [`Connection::poll_action`]. `receive` returns how much it
+/// consumed: what is left belongs to TLS, after [`Action::UpgradeReceive`].
+#[derive(Debug)]
+pub struct Connection {
+    shell: Shell,
+    role: Role,
+}
+
+/// Who negotiates.
+#[derive(Debug)]
+enum Role {
+    C2sInitiator(Box<Initiator>),
+    C2sReceiver(Box<Receiver>),
+}
+
+impl Connection {
+    /// A client's connection to its server, negotiated as `plan` says.
+    #[must_use]
+    pub fn client(config: ClientConfig, plan: Plan, env: &mut Env<'_>) -> Self {
+        let (initiator, shell) = Initiator::start(config, plan, env);
+        Self {
+            shell,
+            role: Role::C2sInitiator(Box::new(initiator)),
+        }
+    }
+
+    /// The server's side of a client's connection.
+    #[must_use]
+    pub fn server(config: ServerConfig, env: &mut Env<'_>) -> Self {
+        let (receiver, shell) = Receiver::start(config, env);
+        Self {
+            shell,
+            role: Role::C2sReceiver(Box::new(receiver)),
+        }
+    }
+
+    /// Whether this end opened the connection.
+    #[must_use]
+    pub fn is_initiator(&self) -> bool {
+        matches!(self.role, Role::C2sInitiator(_))
+    }
+
+    /// Switches the recording hook on or off: [`Action::Trace`] for each unit. Off at first.
+    pub fn set_tracing(&mut self, on: bool) {
+        self.shell.tracing = on;
+    }
+
+    /// Whether the recording hook is on.
+    #[must_use]
+    pub fn is_tracing(&self) -> bool {
+        self.shell.tracing
+    }
+
+    /// The next thing to do, in order; `None` when there is nothing.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.shell.poll_action()
+    }
+
+    /// When to call [`Connection::handle_timeout`], and why; `None` for never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        self.shell.timers.next()
+    }
+
+    /// Whether stanzas may be sent.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.shell.facts.have(Facts::BOUND) && !self.shell.sending.ended && !self.shell.is_closed()
+    }
+
+    /// Takes in bytes from the peer, below TLS if there is TLS, and returns how many it consumed.
+    ///
+    /// It stops at a switch to TLS: from there on the bytes belong to TLS, and only what TLS yields may be
+    /// given in, after [`Connection::tls_established`].
+    ///
+    /// # Errors
+    /// [`Error`] when the peer broke a rule. Final: it is returned again by every later call, and what has to
+    /// be written and closed is already queued.
+    pub fn receive(&mut self, env: &mut Env<'_>, input: &[u8]) -> Result<usize, Error> {
+        if let Some(error) = &self.shell.failed {
+            return Err(error.clone());
+        }
+        let mut rest = input;
+        self.process(env, &mut rest);
+        match &self.shell.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(input.len().saturating_sub(rest.len())),
+        }
+    }
+
+    fn process(&mut self, env: &mut Env<'_>, rest: &mut &[u8]) {
+        loop {
+            if self.shell.is_closed() {
+                *rest = &[];
+                return;
+            }
+            if self.shell.receiving.layer == Layer::Switching {
+                return;
+            }
+            if self.shell.pending {
+                if let Err(overflow) = self.shell.held.push(rest) {
+                    self.shell.fail(overflow.into());
+                }
+                *rest = &[];
+                return;
+            }
+            match self.shell.receiving.reader.next(rest) {
+                Ok(Some(frame)) => {
+                    if self.over_total() {
+                        return;
+                    }
+                    self.on_frame(env, frame);
+                    self.check_boundary(rest);
+                }
+                Ok(None) => {
+                    self.over_total();
+                    return;
+                }
+                Err(error) => {
+                    let kind = self.translate(error);
+                    return self.shell.fail(kind);
+                }
+            }
+        }
+    }
+
+    /// Whether more was read before authentication than is allowed.
+    fn over_total(&mut self) -> bool {
+        let allowed = self.shell.bounds.before.unauthenticated_total;
+        let over = !self.shell.facts.have(Facts::AUTHENTICATED)
+            && self.shell.receiving.total() > allowed as u64;
+        if over {
+            self.shell.fail(ErrorKind::TooMuch { allowed });
+        }
+        over
+    }
+
+    /// What follows a switch to TLS in the same bytes must be able to belong to TLS (QS-R6).
+    fn check_boundary(&mut self, rest: &mut &[u8]) {
+        if self.shell.receiving.layer != Layer::Switching || self.shell.is_closed() {
+            return;
+        }
+        let honest = match &self.role {
+            Role::C2sInitiator(initiator) => initiator.hello_may_be_answered(),
+            Role::C2sReceiver(receiver) => {
+                // No TLS record begins with white space, so this is unambiguous.
+                *rest = rest.trim_ascii_start();
+                receiver.takes_leftover()
+            }
+        };
+        if !honest && !rest.is_empty() {
+            self.shell.fail(ErrorKind::Injected);
+        }
+    }
+
+    fn on_frame(&mut self, env: &mut Env<'_>, frame: Frame) {
+        match frame {
+            Frame::Header(header) => {
+                self.shell.read(|| "stream header".to_owned());
+                match &mut self.role {
+                    Role::C2sInitiator(role) => role.on_header(env, &mut self.shell, &header),
+                    Role::C2sReceiver(role) => role.on_header(&mut self.shell, &header),
+                }
+            }
+            Frame::Element(element) => {
+                self.shell.read(|| label(&element));
+                if let Some(error) = StreamError::from_element(&element) {
+                    return self.on_peer_error(env, error);
+                }
+                match &mut self.role {
+                    Role::C2sInitiator(role) => role.on_element(env, &mut self.shell, &element),
+                    Role::C2sReceiver(role) => role.on_element(env, &mut self.shell, &element),
+                }
+            }
+            Frame::Stanza(stanza) => {
+                self.shell.read(|| stanza_label(&stanza));
+                match &mut self.role {
+                    Role::C2sInitiator(role) => role.on_stanza(env, &mut self.shell, stanza),
+                    Role::C2sReceiver(role) => role.on_stanza(&mut self.shell, stanza),
+                }
+            }
+            Frame::Footer => {
+                self.shell.read(|| "footer".to_owned());
+                self.before_end(env);
+                self.shell.peer_closed();
+            }
+            _ => {}
+        }
+    }
+
+    fn on_peer_error(&mut self, env: &mut Env<'_>, error: StreamError) {
+        self.shell.event(Event::PeerError(error.clone()));
+        self.before_end(env);
+        self.shell.receiving.ended = true;
+        self.shell.close(env);
+        self.shell.finish(End::PeerError(error));
+    }
+
+    /// Lets the role draw its conclusions while the connection is ending.
+    fn before_end(&mut self, env: &mut Env<'_>) {
+        if let Role::C2sInitiator(role) = &mut self.role {
+            role.on_end(env, &mut self.shell);
+        }
+    }
+
+    fn translate(&self, error: onetrip_stream::ReadError) -> ErrorKind {
+        match &self.role {
+            Role::C2sReceiver(role) => role.translate(error),
+            Role::C2sInitiator(_) => error.into(),
+        }
+    }
+
+    /// The transport ended: nothing more will come.
+    pub fn receive_eof(&mut self, env: &mut Env<'_>) {
+        if self.shell.is_closed() {
+            return;
+        }
+        self.before_end(env);
+        // Our footer is out and the peer has gone without its own: the stream was closed all the same.
+        let end = if self.shell.sending.ended {
+            End::Clean
+        } else {
+            End::Cut
+        };
+        self.shell.finish(end);
+    }
+
+    /// TLS is up in both directions.
+    ///
+    /// # Errors
+    /// [`UsageError::NoTls`] when it was not being negotiated; nothing changes.
+    pub fn tls_established(&mut self, env: &mut Env<'_>, info: TlsInfo) -> Result<(), UsageError> {
+        if self.shell.sending.layer != Layer::Switching
+            || self.shell.receiving.layer != Layer::Switching
+        {
+            return Err(UsageError::NoTls);
+        }
+        self.shell.sending.layer = Layer::Tls;
+        self.shell.receiving.layer = Layer::Tls;
+        self.shell.facts.reach(Facts::SECURED);
+        self.shell.event(Event::Secured);
+        match &mut self.role {
+            Role::C2sInitiator(role) => role.on_secured(env, &mut self.shell, info),
+            Role::C2sReceiver(role) => role.on_secured(&mut self.shell, info),
+        }
+        Ok(())
+    }
+
+    /// The sending half may already write through TLS although the handshake has not ended: a server's
+    /// half-RTT data (QS-R2). Optional; only a proactive header makes use of it.
+    pub fn tls_sendable(&mut self) {
+        if let Role::C2sReceiver(role) = &mut self.role
+            && self.shell.sending.layer == Layer::Switching
+        {
+            role.on_sendable(&mut self.shell);
+        }
+    }
+
+    /// Answers the pending request. What waited for it is processed now.
+    ///
+    /// # Errors
+    /// [`UsageError::NotAsked`] when it fits no pending request; nothing changes.
+    pub fn answer(&mut self, env: &mut Env<'_>, answer: Answer) -> Result<(), UsageError> {
+        if self.shell.is_closed() {
+            return Err(UsageError::Closed);
+        }
+        if !self.shell.pending {
+            return Err(UsageError::NotAsked);
+        }
+        match &mut self.role {
+            Role::C2sInitiator(role) => role.on_answer(env, &mut self.shell, answer)?,
+            Role::C2sReceiver(role) => role.on_answer(env, &mut self.shell, answer)?,
+        }
+        if !self.shell.pending {
+            let held = self.shell.held.take();
+            let mut rest: &[u8] = &held;
+            self.process(env, &mut rest);
+        }
+        Ok(())
+    }
+
+    /// Sends a stanza.
+    ///
+    /// # Errors
+    /// [`UsageError::NotOnline`] before a resource is bound, [`UsageError::Closed`] after the end; nothing changes.
+    pub fn send(&mut self, stanza: &Stanza) -> Result<(), UsageError> {
+        if self.shell.is_closed() || self.shell.sending.ended {
+            return Err(UsageError::Closed);
+        }
+        if !self.shell.facts.have(Facts::BOUND) {
+            return Err(UsageError::NotOnline);
+        }
+        if stanza.head().content != self.shell.content {
+            return Err(UsageError::OtherContent);
+        }
+        self.shell.stanza(stanza);
+        Ok(())
+    }
+
+    /// Asks for a resource again after [`Event::BindRefused`] (QS-28).
+    ///
+    /// # Errors
+    /// [`UsageError::NotAsked`] when binding has not been refused; nothing changes.
+    pub fn bind(&mut self, env: &mut Env<'_>, resource: Option<&str>) -> Result<(), UsageError> {
+        match &mut self.role {
+            Role::C2sInitiator(role) => role.bind_again(env, &mut self.shell, resource),
+            Role::C2sReceiver(_) => Err(UsageError::NotAsked),
+        }
+    }
+
+    /// Closes the stream: our footer, then the wait for the peer's (RFC 6120 §4.4).
+    pub fn close(&mut self, env: &mut Env<'_>) {
+        self.shell.close(env);
+    }
+
+    /// Ends the stream with a stream error, on the application's behalf.
+    pub fn close_with(&mut self, error: &StreamError) {
+        if !self.shell.is_closed() {
+            self.shell.end_with(error, End::Clean);
+        }
+    }
+
+    /// Acts on every deadline that has passed; does nothing when called early.
+    pub fn handle_timeout(&mut self, env: &mut Env<'_>) {
+        while let Some(reason) = self.shell.timers.expired(env.now) {
+            match (reason, &mut self.role) {
+                (Reason::Close, _) => self.shell.finish(End::Clean),
+                (Reason::Negotiation, _) => {
+                    self.before_end(env);
+                    self.shell.fail(ErrorKind::TimedOut(reason));
+                }
+                (_, Role::C2sInitiator(role)) => role.on_timeout(env, &mut self.shell, reason),
+                (_, Role::C2sReceiver(_)) => {}
+            }
+        }
+    }
+
+    /// How many bytes are held for now: unread input and unfinished frames are not among them.
+    #[must_use]
+    pub fn held_back(&self) -> usize {
+        self.shell.held.len()
+    }
+
+    /// How many bytes of XML have been read, over all restarts.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.shell.receiving.total()
+    }
+}
+
+/// Sets the deadline of the whole negotiation.
+pub(crate) fn negotiation_deadline(shell: &mut Shell, now: Instant) {
+    let at = now + shell.bounds.negotiation;
+    shell.timers.set(Reason::Negotiation, at);
+}

@@ -1,0 +1,155 @@
+//! What the peer did wrong, and what the caller did wrong: two types.
+
+use onetrip_negotiation::{bind, sasl, starttls};
+use onetrip_quickstart::Overflow;
+use onetrip_stream::{Condition, Limit, ReadError, WriteError};
+
+use crate::Reason;
+
+/// The peer broke a rule. Final: every later call returns it again, and the stream error, the footer and the
+/// close are already queued.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{kind}")]
+#[non_exhaustive]
+pub struct Error {
+    /// What was wrong.
+    pub kind: ErrorKind,
+    /// How many bytes of XML had been read on this connection, over all restarts.
+    pub offset: u64,
+}
+
+impl Error {
+    /// The stream error that the peer was told; `None` where nothing could be said any more.
+    #[must_use]
+    pub fn condition(&self) -> Option<Condition> {
+        self.kind.condition()
+    }
+
+    /// The section or requirement that was violated.
+    #[must_use]
+    pub fn source_section(&self) -> &'static str {
+        self.kind.source_section()
+    }
+}
+
+/// Kinds of [`Error`].
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Framing.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// STARTTLS.
+    #[error(transparent)]
+    StartTls(starttls::Error),
+    /// SASL.
+    #[error(transparent)]
+    Sasl(sasl::Error),
+    /// Resource binding.
+    #[error(transparent)]
+    Bind(bind::Error),
+    /// A first-level element that does not belong here.
+    #[error("<{got}/> while {during}")]
+    Unexpected {
+        /// Its name.
+        got: String,
+        /// What was being negotiated.
+        during: &'static str,
+        /// The stream error for it.
+        condition: Condition,
+    },
+    /// A stream header that does not fit the connection.
+    #[error("{what}")]
+    Header {
+        /// What does not fit.
+        what: &'static str,
+        /// The stream error for it.
+        condition: Condition,
+    },
+    /// A stanza that claims a sender who did not authenticate here.
+    #[error("a stanza from an address that did not authenticate here")]
+    From,
+    /// Bytes behind a TLS boundary that an honest peer cannot have sent (QS-R6, CVE-2011-0411).
+    #[error("data behind the switch to TLS that cannot belong to TLS")]
+    Injected,
+    /// Too much before authentication.
+    #[error("more than {allowed} {}", Limit::UnauthenticatedTotal)]
+    TooMuch {
+        /// How much is allowed.
+        allowed: usize,
+    },
+    /// Too much while a decision was pending (QS-26).
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+    /// SASL was tried too often (RFC 6120 §6.4.5).
+    #[error("too many attempts to authenticate")]
+    TooManyAttempts,
+    /// It took too long.
+    #[error("the peer took too long: {0:?}")]
+    TimedOut(Reason),
+    /// Something of our own could not be written.
+    #[error(transparent)]
+    Unwritable(#[from] WriteError),
+}
+
+impl ErrorKind {
+    /// The stream error to answer with.
+    #[must_use]
+    pub fn condition(&self) -> Option<Condition> {
+        Some(match self {
+            Self::Read(error) => error.condition(),
+            Self::StartTls(error) => error.condition(),
+            Self::Sasl(error) => error.condition(),
+            Self::Bind(error) => error.condition(),
+            Self::Unexpected { condition, .. } | Self::Header { condition, .. } => *condition,
+            Self::From => Condition::InvalidFrom,
+            Self::Injected => return None,
+            Self::TooMuch { .. } | Self::Overflow(_) | Self::TooManyAttempts => {
+                Condition::PolicyViolation
+            }
+            Self::TimedOut(_) => Condition::ConnectionTimeout,
+            Self::Unwritable(_) => Condition::InternalServerError,
+        })
+    }
+
+    /// The section or requirement that was violated.
+    #[must_use]
+    pub fn source_section(&self) -> &'static str {
+        match self {
+            Self::Read(error) => error.source_section(),
+            Self::StartTls(error) => error.source_section(),
+            Self::Sasl(error) => error.source_section(),
+            Self::Bind(error) => error.source_section(),
+            Self::Unexpected { .. } => "RFC 6120 §4.3.5",
+            Self::Header { .. } => "RFC 6120 §4.7",
+            Self::From => "RFC 6120 §8.1.2.1",
+            Self::Injected => "QS-R6",
+            Self::TooMuch { .. } => "RFC 6120 §13.12",
+            Self::Overflow(_) => "QS-26",
+            Self::TooManyAttempts => "RFC 6120 §6.4.5",
+            Self::TimedOut(_) => "RFC 6120 §4.9.3.4",
+            Self::Unwritable(_) => "RFC 6120 §11.3",
+        }
+    }
+}
+
+/// The caller asked for something that cannot be done now. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// Nothing was asked, or something else was.
+    #[error("an answer to a question that was not asked")]
+    NotAsked,
+    /// No resource is bound yet.
+    #[error("no stanza can be sent before the connection is online")]
+    NotOnline,
+    /// The stream is closing or closed.
+    #[error("the stream is closed")]
+    Closed,
+    /// TLS is not being negotiated.
+    #[error("TLS is not being negotiated")]
+    NoTls,
+    /// A stanza of the other content namespace.
+    #[error("a stanza of another content namespace")]
+    OtherContent,
+}

@@ -1,0 +1,255 @@
+//! What every connection has, whatever it negotiates: two halves, the queue of actions, deadlines, closing.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use minidom::Element;
+use onetrip_quickstart::Holdback;
+use onetrip_stream::{Content, Env, Stanza, StreamError, StreamHeader};
+
+use crate::half::{Layer, Receiving, Sending};
+use crate::order::Facts;
+use crate::timers::Timers;
+use crate::trace::{label, stanza_label};
+use crate::{Action, Bounds, Direction, End, Error, ErrorKind, Event, Reason, Unit};
+
+/// The common part of a connection.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(crate) content: Content,
+    pub(crate) sending: Sending,
+    pub(crate) receiving: Receiving,
+    pub(crate) timers: Timers,
+    pub(crate) facts: Facts,
+    pub(crate) bounds: Bounds,
+    /// Input that waits for a decision, when one is pending.
+    pub(crate) held: Holdback,
+    pub(crate) pending: bool,
+    pub(crate) tracing: bool,
+    pub(crate) failed: Option<Error>,
+    /// What the end really means, when the role knows better than whoever ends it.
+    pub(crate) verdict: Option<End>,
+    actions: VecDeque<Action>,
+    /// The write that is still joining.
+    joining: BytesMut,
+    closed: bool,
+}
+
+impl Shell {
+    pub(crate) fn new(content: Content, header: StreamHeader, bounds: Bounds, held: usize) -> Self {
+        Self {
+            content,
+            sending: Sending::new(content, header),
+            receiving: Receiving::new(bounds.before),
+            timers: Timers::default(),
+            facts: Facts::NONE,
+            bounds,
+            held: Holdback::new(held),
+            pending: false,
+            tracing: false,
+            failed: None,
+            verdict: None,
+            actions: VecDeque::new(),
+            joining: BytesMut::new(),
+            closed: false,
+        }
+    }
+
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front().or_else(|| {
+            (!self.joining.is_empty()).then(|| Action::Transmit(self.joining.split().freeze()))
+        })
+    }
+
+    /// Queues something that may overtake a write that is still joining.
+    pub(crate) fn push(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.push(Action::Event(event));
+    }
+
+    /// Ends the write that is still joining.
+    pub(crate) fn flush(&mut self) {
+        if !self.joining.is_empty() {
+            let bytes = self.joining.split().freeze();
+            self.push(Action::Transmit(bytes));
+        }
+    }
+
+    /// Queues something behind everything written so far.
+    fn barrier(&mut self, action: Action) {
+        self.flush();
+        self.push(action);
+    }
+
+    /// Whether nothing is or will be written or read any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn write(&mut self, bytes: &Bytes, label: impl FnOnce() -> String) {
+        if self.closed || self.sending.ended {
+            return;
+        }
+        if self.tracing {
+            let secured = self.sending.layer == Layer::Tls;
+            let unit = Unit {
+                direction: Direction::Sent,
+                label: label(),
+                bytes: bytes.len(),
+                secured,
+            };
+            self.push(Action::Trace(unit));
+        }
+        self.joining.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn read(&mut self, label: impl FnOnce() -> String) {
+        if self.tracing {
+            let secured = self.receiving.layer == Layer::Tls;
+            self.push(Action::Trace(Unit {
+                direction: Direction::Received,
+                label: label(),
+                bytes: 0,
+                secured,
+            }));
+        }
+    }
+
+    /// Writes the header of this document, if it has not been written.
+    pub(crate) fn open(&mut self) {
+        let Some(header) = self.sending.unsent.take() else {
+            return;
+        };
+        match self.sending.writer.header(&header) {
+            Ok(bytes) => self.write(&bytes, || "stream header".to_owned()),
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    /// Begins a new document in the sending half.
+    pub(crate) fn restart_sending(&mut self, header: StreamHeader) {
+        self.sending.unsent = Some(header);
+    }
+
+    /// Begins a new document in the receiving half.
+    pub(crate) fn restart_receiving(&mut self) {
+        let authenticated = self.facts.have(Facts::AUTHENTICATED);
+        self.receiving.restart(if authenticated {
+            self.bounds.after
+        } else {
+            self.bounds.before
+        });
+    }
+
+    pub(crate) fn element(&mut self, element: &Element) {
+        match self.sending.writer.element(element) {
+            Ok(bytes) => self.write(&bytes, || label(element)),
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    pub(crate) fn stanza(&mut self, stanza: &Stanza) {
+        self.write(stanza.bytes(), || stanza_label(stanza));
+    }
+
+    /// Writes an iq of our own.
+    pub(crate) fn iq(&mut self, element: &Element) {
+        match Stanza::from_element(element) {
+            Ok(stanza) => self.stanza(&stanza),
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    /// From here on this half's bytes go through TLS.
+    pub(crate) fn upgrade_sending(&mut self) {
+        self.sending.layer = Layer::Switching;
+        self.barrier(Action::UpgradeSend);
+    }
+
+    /// From here on this half's bytes come through TLS. Nothing learnt in clear survives (RFC 6120 §5.4.3.3).
+    pub(crate) fn upgrade_receiving(&mut self) {
+        self.receiving.layer = Layer::Switching;
+        self.receiving.restart(self.bounds.before);
+        self.push(Action::UpgradeReceive);
+    }
+
+    /// The peer broke a rule: says so in the stream, if anything can still be said, and closes.
+    pub(crate) fn fail(&mut self, kind: ErrorKind) {
+        if self.closed {
+            return;
+        }
+        let error = Error {
+            kind,
+            offset: self.receiving.total(),
+        };
+        self.failed = Some(error.clone());
+        match error.condition() {
+            Some(condition) => self.end_with(
+                &StreamError::new(condition).with_text(error.to_string()),
+                End::Failed(error),
+            ),
+            None => self.finish(End::Failed(error)),
+        }
+    }
+
+    /// Ends the stream with an error (RFC 6120 §4.9.1.1: inside a header, if none was sent).
+    pub(crate) fn end_with(&mut self, error: &StreamError, end: End) {
+        // In the middle of a handshake there is nobody who could read it.
+        if self.sending.layer != Layer::Switching && !self.sending.ended {
+            self.open();
+            let bytes = self.sending.writer.error(error);
+            self.write(&bytes, || format!("error {}", error.condition));
+            self.write_footer();
+        }
+        self.finish(end);
+    }
+
+    fn write_footer(&mut self) {
+        let bytes = self.sending.writer.footer();
+        self.write(&bytes, || "footer".to_owned());
+        self.sending.ended = true;
+    }
+
+    /// Closes our half and waits for the peer's (RFC 6120 §4.4).
+    pub(crate) fn close(&mut self, env: &Env<'_>) {
+        if self.closed || self.sending.ended {
+            return;
+        }
+        if self.sending.layer == Layer::Switching || self.sending.unsent.is_some() {
+            return self.finish(End::Clean);
+        }
+        self.write_footer();
+        self.timers.clear();
+        if self.receiving.ended {
+            return self.finish(End::Clean);
+        }
+        self.timers.set(Reason::Close, env.now + self.bounds.close);
+    }
+
+    /// The peer closed its half.
+    pub(crate) fn peer_closed(&mut self) {
+        self.receiving.ended = true;
+        if !self.sending.ended {
+            self.open();
+            self.write_footer();
+        }
+        self.finish(End::Clean);
+    }
+
+    /// The last word.
+    pub(crate) fn finish(&mut self, end: End) {
+        if self.closed {
+            return;
+        }
+        let end = self.verdict.take().unwrap_or(end);
+        self.event(Event::Closed(end));
+        self.barrier(Action::Close);
+        self.closed = true;
+        self.timers.clear();
+        self.pending = false;
+        let _ = self.held.take();
+    }
+}

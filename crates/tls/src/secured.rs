@@ -1,0 +1,321 @@
+//! A connection with its TLS: bytes in, bytes out.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use onetrip_core::{
+    Action, Answer, Connection, Deadline, Direction, EntityEvent, Error, Event, Request,
+    TlsVersion, Unit, UsageError,
+};
+use onetrip_stream::{Env, Stanza, StreamError};
+
+use crate::{TlsError, TlsSession, TlsState};
+
+/// What the caller must do next, in order. As [`Action`], with TLS carried out.
+#[derive(Debug)]
+#[must_use = "an output that is not carried out leaves the peer waiting"]
+#[non_exhaustive]
+pub enum Output {
+    /// Write these bytes to the transport.
+    Transmit(Bytes),
+    /// Decide or compute something, and [`Secured::answer`]. At once, if the answer shall ride in the next write.
+    Request(Request),
+    /// Take note of something.
+    Event(Event),
+    /// Hand this to the entity.
+    Entity(EntityEvent),
+    /// A unit was sent or received; only while tracing is on.
+    Trace(Unit),
+    /// Close the transport. The last output.
+    Close,
+}
+
+/// Why a connection failed: the peer's fault, on either level.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecuredError {
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// XMPP.
+    #[error(transparent)]
+    Connection(#[from] Error),
+}
+
+/// A connection and its TLS session.
+///
+/// After every call that takes `&mut self`, drain [`Secured::poll_output`].
+#[derive(Debug)]
+pub struct Secured<T> {
+    connection: Connection,
+    session: T,
+    /// Whether each half goes through TLS.
+    sending: bool,
+    receiving: bool,
+    /// Whether a byte has been given to TLS.
+    begun: bool,
+    established: bool,
+    /// How many flights of the handshake have gone out.
+    flights: u8,
+    failed: Option<TlsError>,
+    outputs: VecDeque<Output>,
+    joining: BytesMut,
+}
+
+impl<T: TlsSession> Secured<T> {
+    /// Puts the two together; `session` must not have been used.
+    #[must_use]
+    pub fn new(connection: Connection, session: T) -> Self {
+        let mut this = Self {
+            connection,
+            session,
+            sending: false,
+            receiving: false,
+            begun: false,
+            established: false,
+            flights: 0,
+            failed: None,
+            outputs: VecDeque::new(),
+            joining: BytesMut::new(),
+        };
+        this.pump();
+        this
+    }
+
+    /// The connection, to ask it something.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The TLS session, to ask it something.
+    #[must_use]
+    pub fn session(&self) -> &T {
+        &self.session
+    }
+
+    /// The next thing to do, in order; `None` when there is nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front().or_else(|| {
+            (!self.joining.is_empty()).then(|| Output::Transmit(self.joining.split().freeze()))
+        })
+    }
+
+    /// When to call [`Secured::handle_timeout`], and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        self.connection.poll_timeout()
+    }
+
+    /// Takes in bytes from the transport, all of them.
+    ///
+    /// # Errors
+    /// [`SecuredError`] when the peer broke a rule. Final; what has to be written and closed is already queued.
+    pub fn receive(&mut self, env: &mut Env<'_>, wire: &[u8]) -> Result<(), SecuredError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone().into());
+        }
+        let mut rest = wire;
+        if !self.receiving {
+            let result = self.connection.receive(env, rest);
+            self.pump();
+            rest = rest.get(result?..).unwrap_or_default();
+        }
+        if self.receiving {
+            if !self.begun && !self.connection.is_initiator() {
+                // QS-R6: no TLS record begins with white space.
+                rest = rest.trim_ascii_start();
+            }
+            if !rest.is_empty() {
+                return self.receive_tls(env, rest);
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_tls(&mut self, env: &mut Env<'_>, wire: &[u8]) -> Result<(), SecuredError> {
+        self.begun = true;
+        if !self.established && self.connection.is_tracing() {
+            let label = "TLS handshake".to_owned();
+            self.outputs.push_back(Output::Trace(Unit::new(
+                Direction::Received,
+                label,
+                wire.len(),
+                false,
+            )));
+        }
+        let mut plain = BytesMut::new();
+        let result = self.session.read(wire, &mut plain);
+        self.handshake(env);
+        // What was decrypted before the failure is authentic.
+        let processed = self.receive_plain(env, &plain);
+        if let Err(error) = result {
+            self.flush();
+            self.failed = Some(error.clone());
+            self.connection.receive_eof(env);
+            self.pump();
+            return Err(error.into());
+        }
+        processed?;
+        if self.session.state() == TlsState::Closed {
+            self.connection.receive_eof(env);
+        }
+        self.pump();
+        Ok(())
+    }
+
+    fn receive_plain(&mut self, env: &mut Env<'_>, plain: &[u8]) -> Result<(), SecuredError> {
+        if self.established && !plain.is_empty() {
+            let result = self.connection.receive(env, plain);
+            self.pump();
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Tells the connection how far the handshake has come.
+    fn handshake(&mut self, env: &mut Env<'_>) {
+        self.flush();
+        match self.session.state() {
+            TlsState::Sendable => self.connection.tls_sendable(),
+            TlsState::Established | TlsState::Closed if !self.established => {
+                self.established = true;
+                // Cannot fail: both halves have been switched, or no byte would have come here.
+                let _ = self.connection.tls_established(env, self.session.info());
+            }
+            _ => {}
+        }
+        self.pump();
+    }
+
+    /// The transport ended.
+    pub fn receive_eof(&mut self, env: &mut Env<'_>) {
+        self.connection.receive_eof(env);
+        self.pump();
+    }
+
+    /// Acts on every deadline that has passed.
+    pub fn handle_timeout(&mut self, env: &mut Env<'_>) {
+        self.connection.handle_timeout(env);
+        self.pump();
+    }
+
+    /// Answers the pending request.
+    ///
+    /// # Errors
+    /// As [`Connection::answer`].
+    pub fn answer(&mut self, env: &mut Env<'_>, answer: Answer) -> Result<(), UsageError> {
+        let result = self.connection.answer(env, answer);
+        self.pump();
+        result
+    }
+
+    /// Sends a stanza.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub fn send(&mut self, stanza: &Stanza) -> Result<(), UsageError> {
+        let result = self.connection.send(stanza);
+        self.pump();
+        result
+    }
+
+    /// Asks for a resource again.
+    ///
+    /// # Errors
+    /// As [`Connection::bind`].
+    pub fn bind(&mut self, env: &mut Env<'_>, resource: Option<&str>) -> Result<(), UsageError> {
+        let result = self.connection.bind(env, resource);
+        self.pump();
+        result
+    }
+
+    /// Closes the stream.
+    pub fn close(&mut self, env: &mut Env<'_>) {
+        self.connection.close(env);
+        self.pump();
+    }
+
+    /// Ends the stream with a stream error.
+    pub fn close_with(&mut self, error: &StreamError) {
+        self.connection.close_with(error);
+        self.pump();
+    }
+
+    /// Carries out what the connection asks for, as far as it concerns TLS.
+    fn pump(&mut self) {
+        while let Some(action) = self.connection.poll_action() {
+            match action {
+                Action::Transmit(bytes) if self.sending => {
+                    self.flush();
+                    if let Err(error) = self.session.write(&bytes, &mut self.joining) {
+                        self.failed.get_or_insert(error);
+                    }
+                }
+                Action::Transmit(bytes) => self.joining.extend_from_slice(&bytes),
+                Action::UpgradeSend => {
+                    self.sending = true;
+                    self.flush();
+                }
+                Action::UpgradeReceive => self.receiving = true,
+                Action::Request(request) => self.outputs.push_back(Output::Request(request)),
+                Action::Event(event) => self.outputs.push_back(Output::Event(event)),
+                Action::Entity(event) => self.outputs.push_back(Output::Entity(event)),
+                Action::Trace(unit) => self.outputs.push_back(Output::Trace(unit)),
+                Action::Close => self.finish(),
+                _ => {}
+            }
+        }
+        self.flush();
+    }
+
+    /// Sends what TLS has to say on its own.
+    fn flush(&mut self) {
+        if !self.sending {
+            return;
+        }
+        let before = self.joining.len();
+        if let Err(error) = self.session.write(&[], &mut self.joining) {
+            self.failed.get_or_insert(error);
+        }
+        let written = self.joining.len().saturating_sub(before);
+        if written > 0
+            && let Some(label) = self.flight_label()
+        {
+            self.flights = self.flights.saturating_add(1);
+            if self.connection.is_tracing() {
+                self.outputs.push_back(Output::Trace(Unit::new(
+                    Direction::Sent,
+                    label.to_owned(),
+                    written,
+                    false,
+                )));
+            }
+        }
+    }
+
+    /// Names the next flight of the handshake; `None` for what TLS says besides, such as session tickets.
+    fn flight_label(&self) -> Option<&'static str> {
+        let version = self.session.info().version;
+        match (self.connection.is_initiator(), self.flights, version) {
+            (true, 0, _) => Some("ClientHello"),
+            (true, 1, Some(TlsVersion::Tls12)) => Some("ClientKeyExchange .. Finished"),
+            (true, 1, _) => Some("Finished"),
+            (false, 0, Some(TlsVersion::Tls12)) => Some("ServerHello .. ServerHelloDone"),
+            (false, 0, _) => Some("ServerHello .. Finished"),
+            (false, 1, Some(TlsVersion::Tls12)) => Some("ChangeCipherSpec, Finished"),
+            _ => None,
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.sending && self.begun {
+            self.session.close(&mut self.joining);
+        }
+        if !self.joining.is_empty() {
+            self.outputs
+                .push_back(Output::Transmit(self.joining.split().freeze()));
+        }
+        self.outputs.push_back(Output::Close);
+    }
+}

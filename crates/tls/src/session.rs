@@ -1,0 +1,89 @@
+//! A TLS session without a socket, as any library can offer it.
+
+use bytes::BytesMut;
+use onetrip_core::TlsInfo;
+
+/// How far a TLS session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsState {
+    /// The handshake is under way.
+    Handshaking,
+    /// The handshake is under way and data may be written all the same: a server's half-RTT data
+    /// (RFC 8446 §4.4.4, QS-R2). Nothing is known about the client yet.
+    Sendable,
+    /// The handshake has ended; data flows both ways.
+    Established,
+    /// The peer has closed its half with `close_notify`.
+    Closed,
+}
+
+/// TLS between two byte streams: five methods that every TLS library can serve.
+///
+/// Nothing here waits, and nothing is written anywhere but to the buffers handed in.
+pub trait TlsSession {
+    /// Takes all of `cipher`, appends what it decrypts to `plain`.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the peer broke TLS or its certificate is not acceptable. Final; an alert for the peer may
+    /// be waiting to be written.
+    fn read(&mut self, cipher: &[u8], plain: &mut BytesMut) -> Result<(), TlsError>;
+
+    /// Encrypts all of `plain`, appends what is to be sent to `cipher`: handshake messages and alerts that were
+    /// waiting first. An empty `plain` sends just those; that is how a client's ClientHello comes about.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the session cannot send data now.
+    fn write(&mut self, plain: &[u8], cipher: &mut BytesMut) -> Result<(), TlsError>;
+
+    /// How far it has come.
+    fn state(&self) -> TlsState;
+
+    /// What is known about the session; complete once it is established.
+    fn info(&self) -> TlsInfo;
+
+    /// Appends a `close_notify` to `cipher`.
+    fn close(&mut self, cipher: &mut BytesMut);
+}
+
+/// Why a TLS session failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}: {text}")]
+#[non_exhaustive]
+pub struct TlsError {
+    /// What kind of failure.
+    pub kind: TlsErrorKind,
+    /// What the library said.
+    pub text: String,
+}
+
+impl TlsError {
+    /// A failure of this kind.
+    #[must_use]
+    pub fn new(kind: TlsErrorKind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+        }
+    }
+}
+
+/// Kinds of [`TlsError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsErrorKind {
+    /// The peer's certificate was not accepted (RFC 6120 §13.7.2).
+    #[error("certificate refused")]
+    Certificate,
+    /// The peer refused the session with an alert.
+    #[error("refused by the peer")]
+    Alert,
+    /// What came was not TLS: plaintext behind the boundary, or a peer that does not speak it.
+    #[error("not TLS")]
+    NotTls,
+    /// The peer broke TLS, or the two have nothing in common.
+    #[error("handshake failed")]
+    Protocol,
+    /// The configuration cannot work.
+    #[error("configuration")]
+    Configuration,
+}
