@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use onetrip_negotiation::{bind, sasl};
 use onetrip_quickstart::{Broken, Report};
-use onetrip_stream::{Jid, Stanza, StreamError};
+use onetrip_stream::{Domain, Jid, Stanza, StreamError};
 
 use crate::{Error, Unit};
 
@@ -41,9 +41,19 @@ pub enum Request {
     /// Derive a key from a password, which may take long: answer with [`Answer::Derived`].
     Derive(sasl::Derivation),
     /// Decide about credentials: answer with [`Answer::Sasl`].
-    Sasl(sasl::Request),
+    Sasl {
+        /// The domain that the stream is for.
+        domain: Domain,
+        /// What to decide.
+        request: sasl::Request,
+    },
     /// Choose a resource: answer with [`Answer::Bind`].
-    Bind(bind::Request),
+    Bind {
+        /// The bare address that authenticated.
+        account: Jid,
+        /// What is asked for.
+        request: bind::Request,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -68,8 +78,8 @@ pub enum Event {
     Authenticated {
         /// The mechanism.
         mechanism: sasl::Mechanism,
-        /// Who it is, on the receiving side.
-        identity: Option<String>,
+        /// The bare address, on the receiving side.
+        identity: Option<Jid>,
     },
     /// The peer refused our credentials, and nothing else was in flight that could be to blame (QS-29).
     AuthenticationRefused(sasl::Failure),

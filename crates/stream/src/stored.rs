@@ -93,8 +93,14 @@ impl<'a> Load<'a> {
     /// [`StoredError::Foreign`] when it is of another kind.
     pub fn new(magic: [u8; 4], bytes: &'a [u8]) -> Result<Self, StoredError> {
         let rest = bytes.strip_prefix(&magic).ok_or(StoredError::Foreign)?;
-        let (&version, rest) = rest.split_first().ok_or(StoredError::Damaged(bytes.len()))?;
-        Ok(Self { rest, len: bytes.len(), version })
+        let (&version, rest) = rest
+            .split_first()
+            .ok_or(StoredError::Damaged(bytes.len()))?;
+        Ok(Self {
+            rest,
+            len: bytes.len(),
+            version,
+        })
     }
 
     /// The version it was written in.
@@ -119,7 +125,9 @@ impl<'a> Load<'a> {
     /// [`StoredError::Damaged`] when the value ends here.
     pub fn number(&mut self) -> Result<u64, StoredError> {
         let bytes = self.take(8)?;
-        Ok(bytes.iter().fold(0, |value, &byte| (value << 8) | u64::from(byte)))
+        Ok(bytes
+            .iter()
+            .fold(0, |value, &byte| (value << 8) | u64::from(byte)))
     }
 
     /// A number of things that follow, each of at least one byte: never more than bytes are left.
@@ -128,7 +136,11 @@ impl<'a> Load<'a> {
     /// [`StoredError::Damaged`] when there cannot be as many.
     pub fn count(&mut self) -> Result<usize, StoredError> {
         let count = usize::try_from(self.number()?).map_err(|_| self.damaged())?;
-        if count > self.rest.len() { Err(self.damaged()) } else { Ok(count) }
+        if count > self.rest.len() {
+            Err(self.damaged())
+        } else {
+            Ok(count)
+        }
     }
 
     /// A truth.
@@ -161,7 +173,11 @@ impl<'a> Load<'a> {
     /// # Errors
     /// As for [`Load::text`].
     pub fn option(&mut self) -> Result<Option<String>, StoredError> {
-        if self.flag()? { self.text().map(Some) } else { Ok(None) }
+        if self.flag()? {
+            self.text().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// The end.
@@ -169,6 +185,10 @@ impl<'a> Load<'a> {
     /// # Errors
     /// [`StoredError::Damaged`] when bytes are left.
     pub fn finish(self) -> Result<(), StoredError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.damaged()) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(self.damaged())
+        }
     }
 }

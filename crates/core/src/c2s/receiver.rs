@@ -278,23 +278,19 @@ impl Receiver {
         match action {
             sasl::ReceiverAction::Send(element) => shell.element(&element),
             sasl::ReceiverAction::Request(request) => {
+                // The stream has a domain, or no element of it would have come here.
+                let Some(domain) = self.domain.clone().or(self.config.domains.first().cloned())
+                else {
+                    return;
+                };
                 shell.pending = true;
-                shell.push(Action::Request(Request::Sasl(request)));
+                shell.push(Action::Request(Request::Sasl { domain, request }));
             }
             sasl::ReceiverAction::Event(sasl::ReceiverEvent::Authenticated {
                 mechanism,
                 identity,
             }) => {
-                shell.facts.reach(Facts::AUTHENTICATED);
-                shell.restart_receiving();
-                let domain = self.domain.as_ref().map(Domain::as_str).unwrap_or_default();
-                self.authenticated = format!("{identity}@{domain}").parse().ok();
-                self.refused = false;
-                shell.event(Event::Authenticated {
-                    mechanism,
-                    identity: Some(identity),
-                });
-                self.prepare(env, shell);
+                self.on_authenticated(env, shell, mechanism, &identity);
             }
             sasl::ReceiverAction::Event(sasl::ReceiverEvent::Refused { exhausted, .. }) => {
                 self.refused = true;
@@ -304,6 +300,37 @@ impl Receiver {
             }
             _ => {}
         }
+    }
+
+    fn on_authenticated(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        mechanism: sasl::Mechanism,
+        identity: &str,
+    ) {
+        let domain = self.domain.as_ref().map(Domain::as_str).unwrap_or_default();
+        let address = if identity.contains('@') {
+            identity.to_owned()
+        } else {
+            format!("{identity}@{domain}")
+        };
+        let Ok(account) = address.parse::<Jid>() else {
+            let what = "an identity that is no address";
+            return shell.fail(ErrorKind::Header {
+                what,
+                condition: Condition::InternalServerError,
+            });
+        };
+        self.refused = false;
+        self.authenticated = Some(account.to_bare());
+        shell.facts.reach(Facts::AUTHENTICATED);
+        shell.restart_receiving();
+        shell.event(Event::Authenticated {
+            mechanism,
+            identity: Some(account.to_bare()),
+        });
+        self.prepare(env, shell);
     }
 
     pub(crate) fn on_answer(
@@ -339,8 +366,11 @@ impl Receiver {
         }
         match self.bind.handle(&element) {
             Ok(bind::Outcome::Request(request)) => {
+                let Some(account) = self.authenticated.clone() else {
+                    return;
+                };
                 shell.pending = true;
-                shell.push(Action::Request(Request::Bind(request)));
+                shell.push(Action::Request(Request::Bind { account, request }));
             }
             Ok(bind::Outcome::Reply(reply)) => shell.iq(&reply),
             Ok(_) => {}

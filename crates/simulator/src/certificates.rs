@@ -1,0 +1,121 @@
+//! Certificates made on the spot: an authority, a server, a client.
+
+use std::sync::Arc;
+
+use onetrip_core::stream::Domain;
+use onetrip_tls::TlsError;
+use onetrip_tls::rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use onetrip_tls::rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use onetrip_tls::rustls::{Identity, Versions, client_config, server_config};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ED25519};
+
+/// What goes wrong when certificates are made.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// A name that cannot stand in a certificate, or no randomness.
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// TLS cannot work with them.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// An authority with one server and one client, all fresh.
+///
+/// The keys are Ed25519, whose signatures have one length: so an exchange has the same number of bytes whenever
+/// it is run.
+#[derive(Debug)]
+pub struct Certificates {
+    authority: CertificateDer<'static>,
+    authority_pem: String,
+    server: (Vec<CertificateDer<'static>>, Vec<u8>),
+    client: (Vec<CertificateDer<'static>>, Vec<u8>),
+}
+
+impl Certificates {
+    /// Makes them for these domains.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when a domain cannot stand in a certificate.
+    pub fn new(domains: &[Domain]) -> Result<Self, CertificateError> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.serial_number = Some(1_u64.into());
+        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        let authority = params.self_signed(&key)?;
+        let issuer = Issuer::new(params, key);
+        let names: Vec<String> = domains
+            .iter()
+            .map(|domain| domain.as_str().to_owned())
+            .collect();
+        let make = |names: Vec<String>,
+                    serial: u64|
+         -> Result<(Vec<CertificateDer<'static>>, Vec<u8>), rcgen::Error> {
+            let key = KeyPair::generate_for(&PKCS_ED25519)?;
+            let mut params = CertificateParams::new(names)?;
+            params.serial_number = Some(serial.into());
+            let certificate = params.signed_by(&key, &issuer)?;
+            Ok((vec![certificate.der().clone()], key.serialize_der()))
+        };
+        Ok(Self {
+            authority_pem: authority.pem(),
+            authority: authority.der().clone(),
+            server: make(names, 2)?,
+            client: make(vec!["client.invalid".to_owned()], 3)?,
+        })
+    }
+
+    /// The authority's certificate as PEM, for others to trust.
+    #[must_use]
+    pub fn authority_pem(&self) -> &str {
+        &self.authority_pem
+    }
+
+    /// A store that trusts the authority and nobody else.
+    #[must_use]
+    pub fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        let _ = roots.add_parsable_certificates([self.authority.clone()]);
+        roots
+    }
+
+    /// The server's configuration, which asks clients for a certificate if `certified`.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when TLS cannot work with it.
+    pub fn server(
+        &self,
+        versions: Versions,
+        certified: bool,
+        half_rtt: bool,
+    ) -> Result<Arc<ServerConfig>, CertificateError> {
+        let roots = certified.then(|| self.roots());
+        Ok(server_config(
+            identity(&self.server),
+            versions,
+            roots,
+            half_rtt,
+        )?)
+    }
+
+    /// A client's configuration, which shows a certificate if `certified`.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when TLS cannot work with it.
+    pub fn client(
+        &self,
+        versions: Versions,
+        certified: bool,
+    ) -> Result<Arc<ClientConfig>, CertificateError> {
+        let identity = certified.then(|| identity(&self.client));
+        Ok(client_config(self.roots(), versions, identity)?)
+    }
+}
+
+fn identity((chain, key): &(Vec<CertificateDer<'static>>, Vec<u8>)) -> Identity {
+    (
+        chain.clone(),
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.clone())),
+    )
+}

@@ -1,0 +1,201 @@
+//! One end of a simulated connection, with an application that answers at once.
+
+use bytes::Bytes;
+use minidom::Element;
+use onetrip_core::stream::{Build, Domain, Env, Instant, Stanza, StanzaKind, ns};
+use onetrip_core::{Direction, End as Ending, EntityEvent, Event, Request};
+use onetrip_tls::rustls::RustlsSession;
+use onetrip_tls::{Output, Secured};
+use onetrip_trace::Party;
+
+use crate::accounts::{Accounts, bind, derive};
+use crate::entropy::Seeded;
+
+/// What one call made an end write: at most one write, the units in it, and whether it closed.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The writes, each with its units and whether they are all under TLS.
+    pub(crate) writes: Vec<(Bytes, Vec<Written1>)>,
+    pub(crate) closed: bool,
+}
+
+/// A unit of a write.
+#[derive(Debug, Clone)]
+pub(crate) struct Written1 {
+    pub(crate) label: String,
+    pub(crate) bytes: usize,
+    pub(crate) secured: bool,
+    pub(crate) tls: bool,
+}
+
+/// One end.
+#[derive(Debug)]
+pub(crate) struct End<'a> {
+    pub(crate) party: Party,
+    secured: Secured<RustlsSession>,
+    accounts: &'a Accounts,
+    entropy: Seeded,
+    /// How many one-way trips went before what this end knows.
+    pub(crate) half_trips: u32,
+    pub(crate) online: bool,
+    pub(crate) answered: bool,
+    pub(crate) ending: Option<Ending>,
+    pub(crate) taught: Vec<EntityEvent>,
+    pub(crate) received: Vec<Stanza>,
+    closed: bool,
+}
+
+/// The id of the stanza whose answer is waited for.
+const QUESTION: &str = "onetrip";
+
+impl<'a> End<'a> {
+    pub(crate) fn new(
+        party: Party,
+        secured: Secured<RustlsSession>,
+        accounts: &'a Accounts,
+        entropy: Seeded,
+    ) -> Self {
+        Self {
+            party,
+            secured,
+            accounts,
+            entropy,
+            half_trips: 0,
+            online: false,
+            answered: false,
+            ending: None,
+            taught: Vec::new(),
+            received: Vec::new(),
+            closed: false,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.secured.poll_timeout().map(|deadline| deadline.at)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Gives bytes in; a failure shows in what is written and in the ending.
+    pub(crate) fn receive(&mut self, now: Instant, bytes: &[u8]) -> Written {
+        let _ = self
+            .secured
+            .receive(&mut Env::new(now, &mut self.entropy), bytes);
+        self.drain(now)
+    }
+
+    pub(crate) fn receive_eof(&mut self, now: Instant) -> Written {
+        self.secured
+            .receive_eof(&mut Env::new(now, &mut self.entropy));
+        self.drain(now)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Written {
+        self.secured
+            .handle_timeout(&mut Env::new(now, &mut self.entropy));
+        self.drain(now)
+    }
+
+    pub(crate) fn close(&mut self, now: Instant) -> Written {
+        self.secured.close(&mut Env::new(now, &mut self.entropy));
+        self.drain(now)
+    }
+
+    /// Asks the server something, and expects an answer.
+    pub(crate) fn ask(&mut self, now: Instant, domain: &Domain) -> Written {
+        let ping = Element::bare("iq", ns::CLIENT)
+            .with_attr("type", "get")
+            .with_attr("id", QUESTION)
+            .with_attr("to", domain.as_str())
+            .with_child(Element::bare("ping", ns::PING));
+        if let Ok(stanza) = Stanza::from_element(&ping) {
+            let _ = self.secured.send(&stanza);
+        }
+        self.drain(now)
+    }
+
+    pub(crate) fn drain(&mut self, now: Instant) -> Written {
+        let mut written = Written::default();
+        let mut units = Vec::new();
+        while let Some(output) = self.secured.poll_output() {
+            match output {
+                Output::Transmit(bytes) => {
+                    written.writes.push((bytes, core::mem::take(&mut units)))
+                }
+                Output::Trace(unit) if unit.direction == Direction::Sent => {
+                    let tls = !unit.secured && is_flight(&unit.label);
+                    units.push(Written1 {
+                        label: unit.label,
+                        bytes: unit.bytes,
+                        secured: unit.secured,
+                        tls,
+                    });
+                }
+                Output::Request(request) => self.decide(now, request),
+                Output::Entity(event) => self.taught.push(event),
+                Output::Event(event) => self.on_event(event),
+                Output::Close => {
+                    self.closed = true;
+                    written.closed = true;
+                }
+                _ => {}
+            }
+        }
+        written
+    }
+
+    fn decide(&mut self, now: Instant, request: Request) {
+        let env = &mut Env::new(now, &mut self.entropy);
+        let answer = match request {
+            Request::Sasl { domain, request } => Some(onetrip_core::Answer::Sasl(
+                self.accounts.decide(request, &domain),
+            )),
+            Request::Bind { account, request } => Some(bind(&request, &account, env)),
+            request => derive(&request),
+        };
+        if let Some(answer) = answer {
+            let _ = self.secured.answer(env, answer);
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Online { .. } => self.online = true,
+            Event::Stanza(stanza) => self.on_stanza(stanza),
+            Event::Closed(ending) => self.ending = Some(ending),
+            _ => {}
+        }
+    }
+
+    /// A server answers every request; a client waits for the answer to its own.
+    fn on_stanza(&mut self, stanza: Stanza) {
+        let head = stanza.head();
+        let request =
+            head.kind == StanzaKind::Iq && matches!(head.type_.as_deref(), Some("get" | "set"));
+        if request && self.party == Party::Receiver {
+            let result = Element::bare("iq", ns::CLIENT)
+                .with_attr("type", "result")
+                .with_attr("id", head.id.clone().unwrap_or_default());
+            if let Ok(result) = Stanza::from_element(&result) {
+                let _ = self.secured.send(&result);
+            }
+        }
+        self.answered |= self.party == Party::Initiator && head.id.as_deref() == Some(QUESTION);
+        self.received.push(stanza);
+    }
+}
+
+/// Whether a unit is a flight of the TLS handshake: those are named by their messages.
+fn is_flight(label: &str) -> bool {
+    [
+        "ClientHello",
+        "ServerHello",
+        "ClientKeyExchange",
+        "ChangeCipherSpec",
+        "Finished",
+    ]
+    .iter()
+    .any(|name| label.starts_with(name))
+}

@@ -1,0 +1,150 @@
+//! The ways to log in that are compared, by name.
+
+use onetrip_core::negotiation::sasl::Mechanism;
+use onetrip_core::quickstart::{Level, Transport};
+
+/// How a client authenticates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Login {
+    /// The best SCRAM there is.
+    Scram,
+    /// PLAIN.
+    Plain,
+    /// The certificate of its TLS session.
+    External,
+}
+
+impl Login {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Scram, Self::Plain, Self::External];
+
+    /// The last part of a strategy's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scram => "scram",
+            Self::Plain => "plain",
+            Self::External => "external",
+        }
+    }
+
+    /// The mechanisms it stands for.
+    #[must_use]
+    pub fn mechanisms(self) -> Vec<Mechanism> {
+        Mechanism::ALL
+            .into_iter()
+            .filter(|mechanism| match self {
+                Self::Scram => mechanism.is_scram(),
+                Self::Plain => *mechanism == Mechanism::Plain,
+                Self::External => *mechanism == Mechanism::External,
+            })
+            .collect()
+    }
+}
+
+/// What is done as in the texts that first counted (digest §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Historical {
+    /// RFC 6120 §9.1: before TLS every unit is a write of its own.
+    Rfc6120,
+    /// The seed of XEP-0305: the server opens its stream under TLS unasked.
+    Xep0305,
+}
+
+/// A way to log in.
+///
+/// ```
+/// # use onetrip_simulator::Strategy;
+/// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
+/// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
+/// assert_eq!(Strategy::all().len(), 26);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Strategy {
+    /// How far the client runs ahead.
+    pub level: Level,
+    /// How TLS begins.
+    pub transport: Transport,
+    /// How the client authenticates.
+    pub login: Login,
+    /// Whether it is one of the two historical counts.
+    pub historical: Option<Historical>,
+}
+
+const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Off => "classic",
+        Level::Safe => "safe",
+        Level::Paced => "paced",
+        Level::Full => "quickstart",
+    }
+}
+
+const fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::StartTls => "starttls",
+        Transport::DirectTls => "direct",
+    }
+}
+
+impl Strategy {
+    /// All strategies: logins by level, transport and mechanism, then the historical counts.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for transport in [Transport::StartTls, Transport::DirectTls] {
+            for login in Login::ALL {
+                for level in Level::ALL {
+                    all.push(Self {
+                        level,
+                        transport,
+                        login,
+                        historical: None,
+                    });
+                }
+            }
+        }
+        let historical = |level, historical| Self {
+            level,
+            transport: Transport::StartTls,
+            login: Login::Scram,
+            historical: Some(historical),
+        };
+        all.push(historical(Level::Off, Historical::Rfc6120));
+        all.push(historical(Level::Full, Historical::Xep0305));
+        all
+    }
+
+    /// The strategy of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all()
+            .into_iter()
+            .find(|strategy| strategy.name() == name)
+    }
+
+    /// Its name, as the program takes and prints it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.historical {
+            Some(Historical::Rfc6120) => "rfc6120-9.1".to_owned(),
+            Some(Historical::Xep0305) => "xep0305-steps".to_owned(),
+            None => format!(
+                "c2s-{}-{}-{}",
+                level_name(self.level),
+                transport_name(self.transport),
+                self.login.name()
+            ),
+        }
+    }
+
+    /// The step-by-step way to do the same, to which others are compared.
+    #[must_use]
+    pub fn classic(&self) -> Self {
+        Self {
+            level: Level::Off,
+            historical: None,
+            ..*self
+        }
+    }
+}

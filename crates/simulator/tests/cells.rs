@@ -1,0 +1,87 @@
+//! The tables of round trips, cell by cell (digest §4.1, §4.3, §7.5, §1.1.5).
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use onetrip_simulator::{Lab, Run, Settings, Strategy};
+use onetrip_tls::rustls::Versions;
+
+fn run(lab: &Lab, name: &str, tls: Versions) -> Run {
+    let strategy = Strategy::named(name).unwrap();
+    let run = lab
+        .run(
+            &strategy,
+            &Settings {
+                tls,
+                ..Settings::default()
+            },
+        )
+        .unwrap();
+    assert!(run.ok(), "{name}: {:?} {:?}", run.endings, run.reports);
+    run
+}
+
+/// Half round trips to the first stanza, to its answer, and flights after TCP; for TLS 1.2 and TLS 1.3.
+const CELLS: &[(&str, [(u32, u32, usize); 2])] = &[
+    ("c2s-classic-starttls-scram", [(20, 22, 18), (18, 20, 16)]),
+    ("c2s-classic-starttls-plain", [(18, 20, 16), (16, 18, 14)]),
+    (
+        "c2s-classic-starttls-external",
+        [(18, 20, 16), (16, 18, 14)],
+    ),
+    ("c2s-classic-direct-scram", [(16, 18, 14), (14, 16, 12)]),
+    ("c2s-classic-direct-plain", [(14, 16, 12), (12, 14, 10)]),
+    ("c2s-classic-direct-external", [(14, 16, 12), (12, 14, 10)]),
+    ("c2s-quickstart-starttls-scram", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-quickstart-starttls-plain", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-quickstart-starttls-external", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-quickstart-direct-scram", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-quickstart-direct-plain", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-quickstart-direct-external", [(8, 10, 6), (6, 8, 4)]),
+    // Measured on real servers with TLS 1.3 (digest §1.1.5); one more round trip with TLS 1.2.
+    ("c2s-safe-starttls-scram", [(14, 16, 12), (12, 14, 10)]),
+    ("c2s-safe-starttls-plain", [(12, 14, 10), (10, 12, 8)]),
+    ("c2s-safe-starttls-external", [(12, 14, 10), (10, 12, 8)]),
+    ("c2s-safe-direct-scram", [(12, 14, 10), (10, 12, 8)]),
+    ("c2s-safe-direct-plain", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-safe-direct-external", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-paced-starttls-scram", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-paced-starttls-plain", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-paced-starttls-external", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-paced-direct-scram", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-paced-direct-plain", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-paced-direct-external", [(8, 10, 6), (6, 8, 4)]),
+];
+
+#[test]
+fn every_cell_of_the_round_trip_table() {
+    let lab = Lab::new().unwrap();
+    let mut wrong = Vec::new();
+    for (name, cells) in CELLS {
+        for (tls, cell) in [Versions::Tls12, Versions::Tls13].into_iter().zip(cells) {
+            let run = run(&lab, name, tls);
+            let got = (
+                run.to_send.unwrap().1,
+                run.to_answer.unwrap().1,
+                run.negotiation().flights(),
+            );
+            if got != *cell {
+                wrong.push(format!("{name} {tls:?}: expected {cell:?}, got {got:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(CELLS.len() + 2, Strategy::all().len());
+}
+
+#[test]
+fn the_historical_counts_19_and_8_writes_of_21_units() {
+    let lab = Lab::new().unwrap();
+    for (name, writes, flights) in [("rfc6120-9.1", 19, 18), ("xep0305-steps", 8, 8)] {
+        let run = run(&lab, name, Versions::Tls12);
+        let record = run.negotiation();
+        assert_eq!(
+            (record.writes.len(), record.flights(), record.units()),
+            (writes, flights, 21),
+            "{name}: {record:#?}"
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! **Trace**: a recorded exchange as a picture of text.
+//!
+//! A [`Record`] holds what each party wrote, write by write and unit by unit, and when. [`ladder`] draws it: time
+//! runs down, each write is one arrow, units that went together share a bracket, what went through TLS is
+//! shaded, and every round trip begins a band of its own.
+//!
+//! The record comes from the tracing hook of [`onetrip_core::Connection`], which names units and never shows
+//! what is in them.
+//!
+//! ```
+//! use core::time::Duration;
+//! use onetrip_trace::{ladder, Party, Record, Style, Write};
+//!
+//! let mut record = Record::new("a greeting");
+//! record.writes.push(Write {
+//!     from: Party::Initiator,
+//!     at: Duration::from_millis(100),
+//!     arrives: Duration::from_millis(150),
+//!     half_trips: 2,
+//!     units: vec!["stream header".into(), "starttls".into()],
+//!     secured: false,
+//!     bytes: 120,
+//! });
+//! let drawn = ladder(&record, &Style::default());
+//! assert!(drawn.contains("├ stream header") && drawn.contains("└ starttls"));
+//! ```
+
+mod ladder;
+mod record;
+
+pub use ladder::{Style, ladder};
+pub use record::{Mark, Party, Record, Write};
