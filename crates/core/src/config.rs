@@ -50,6 +50,8 @@ pub struct ClientConfig {
     pub lang: Option<String>,
     /// Limits and deadlines.
     pub bounds: Bounds,
+    /// Whether each unit is reported by [`Action::Trace`](crate::Action::Trace). Default: no.
+    pub trace: bool,
 }
 
 impl ClientConfig {
@@ -62,6 +64,7 @@ impl ClientConfig {
             sasl,
             lang: None,
             bounds: Bounds::default(),
+            trace: false,
         }
     }
 }
@@ -84,6 +87,8 @@ pub struct ServerConfig {
     pub features_authenticated: Vec<Element>,
     /// Limits and deadlines.
     pub bounds: Bounds,
+    /// Whether each unit is reported by [`Action::Trace`](crate::Action::Trace). Default: no.
+    pub trace: bool,
 }
 
 impl ServerConfig {
@@ -98,6 +103,7 @@ impl ServerConfig {
             features: Vec::new(),
             features_authenticated: Vec::new(),
             bounds: Bounds::default(),
+            trace: false,
         }
     }
 }

@@ -57,11 +57,6 @@ impl Connection {
         matches!(self.role, Role::C2sInitiator(_))
     }
 
-    /// Switches the recording hook on or off: [`Action::Trace`] for each unit. Off at first.
-    pub fn set_tracing(&mut self, on: bool) {
-        self.shell.tracing = on;
-    }
-
     /// Whether the recording hook is on.
     #[must_use]
     pub fn is_tracing(&self) -> bool {
@@ -352,10 +347,13 @@ impl Connection {
         }
     }
 
-    /// How many bytes are held for now: unread input and unfinished frames are not among them.
+    /// How many bytes are held for now: of an unfinished frame, and behind a pending decision.
     #[must_use]
-    pub fn held_back(&self) -> usize {
-        self.shell.held.len()
+    pub fn buffered(&self) -> usize {
+        self.shell
+            .held
+            .len()
+            .saturating_add(self.shell.receiving.reader.pending())
     }
 
     /// How many bytes of XML have been read, over all restarts.

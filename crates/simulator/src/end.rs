@@ -42,7 +42,6 @@ pub(crate) struct End<'a> {
     pub(crate) ending: Option<Ending>,
     pub(crate) taught: Vec<EntityEvent>,
     pub(crate) received: Vec<Stanza>,
-    closed: bool,
 }
 
 /// The id of the stanza whose answer is waited for.
@@ -66,16 +65,11 @@ impl<'a> End<'a> {
             ending: None,
             taught: Vec::new(),
             received: Vec::new(),
-            closed: false,
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.secured.poll_timeout().map(|deadline| deadline.at)
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
     }
 
     /// Gives bytes in; a failure shows in what is written and in the ending.
@@ -95,11 +89,6 @@ impl<'a> End<'a> {
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Written {
         self.secured
             .handle_timeout(&mut Env::new(now, &mut self.entropy));
-        self.drain(now)
-    }
-
-    pub(crate) fn close(&mut self, now: Instant) -> Written {
-        self.secured.close(&mut Env::new(now, &mut self.entropy));
         self.drain(now)
     }
 
@@ -137,7 +126,6 @@ impl<'a> End<'a> {
                 Output::Entity(event) => self.taught.push(event),
                 Output::Event(event) => self.on_event(event),
                 Output::Close => {
-                    self.closed = true;
                     written.closed = true;
                 }
                 _ => {}

@@ -24,7 +24,7 @@ impl Link {
     /// One way.
     #[must_use]
     pub fn latency(&self) -> Duration {
-        self.round_trip / 2
+        self.round_trip.div_f64(2.0)
     }
 
     /// How long the sender is busy with so many bytes.

@@ -118,7 +118,7 @@ impl Lab {
             .parse()
             .map_err(|_| LabError::Address)?;
         let domain = account.domain().clone();
-        let certificates = Certificates::new(&[domain.clone()])?;
+        let certificates = Certificates::new(core::slice::from_ref(&domain))?;
         let mut accounts = Accounts::new();
         let mut entropy = Seeded::new(0);
         accounts.add(
@@ -148,7 +148,9 @@ impl Lab {
             ),
         };
         sasl.allowed = strategy.login.mechanisms();
-        ClientConfig::new(self.account.clone(), strategy.transport, sasl)
+        let mut config = ClientConfig::new(self.account.clone(), strategy.transport, sasl);
+        config.trace = true;
+        config
     }
 
     /// What the server is configured with.
@@ -167,6 +169,7 @@ impl Lab {
         let mut quickstart = ReceiverConfig::default();
         quickstart.proactive_header = strategy.historical == Some(Historical::Xep0305);
         config.quickstart = quickstart;
+        config.trace = true;
         config
     }
 
@@ -218,11 +221,10 @@ impl Lab {
             (Seeded::new(seeds.number()), Seeded::new(seeds.number()));
         // TCP takes a round trip before the client may write (digest §4.2).
         let start = Instant::EPOCH + settings.link.round_trip;
-        let mut connection = entity.connect(
+        let connection = entity.connect(
             self.client_config(strategy),
             &mut Env::new(start, &mut client_entropy),
         );
-        connection.set_tracing(true);
         let session =
             RustlsSession::client(client_tls, &self.domain).map_err(CertificateError::from)?;
         let client = End::new(
@@ -231,11 +233,10 @@ impl Lab {
             &self.accounts,
             client_entropy,
         );
-        let mut connection = Connection::server(
+        let connection = Connection::server(
             self.server_config(strategy),
             &mut Env::new(start, &mut server_entropy),
         );
-        connection.set_tracing(true);
         let session = RustlsSession::server(server_tls).map_err(CertificateError::from)?;
         let server = End::new(
             Party::Receiver,

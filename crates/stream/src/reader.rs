@@ -110,6 +110,12 @@ impl Reader {
         matches!(self.state, State::Element(_) | State::Stanza(_)) || self.spent > 0
     }
 
+    /// How many bytes of an unfinished frame have been taken in.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.spent
+    }
+
     /// Sets other limits from here on, when the peer has authenticated on a stream that does not restart.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;

@@ -96,6 +96,7 @@ impl Initiator {
             config.bounds.clone(),
             16 * 1024,
         );
+        shell.tracing = config.trace;
         negotiation_deadline(&mut shell, env.now);
         let mut this = Self {
             attempt: quickstart::Initiator::new(plan),

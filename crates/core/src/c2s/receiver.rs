@@ -48,6 +48,7 @@ impl Receiver {
             config.bounds.clone(),
             config.quickstart.held,
         );
+        shell.tracing = config.trace;
         negotiation_deadline(&mut shell, env.now);
         if config.transport == Transport::DirectTls {
             shell.upgrade_sending();

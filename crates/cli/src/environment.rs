@@ -1,0 +1,54 @@
+//! What the machines are not given by themselves: time, unpredictable bytes, secrets from outside.
+
+use std::path::Path;
+use std::time::Instant as SystemInstant;
+
+use onetrip_core::stream::{Entropy, Instant};
+use onetrip_tls::rustls::rustls::crypto::SecureRandom;
+
+use crate::Failure;
+
+/// A clock that begins when it is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock(SystemInstant);
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self(SystemInstant::now())
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_epoch(self.0.elapsed())
+    }
+}
+
+/// The system's randomness, by way of the TLS library.
+#[derive(Debug)]
+pub(crate) struct SystemEntropy(&'static dyn SecureRandom);
+
+impl SystemEntropy {
+    pub(crate) fn new() -> Self {
+        Self(onetrip_tls::rustls::rustls::crypto::ring::default_provider().secure_random)
+    }
+}
+
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, out: &mut [u8]) {
+        // Without randomness nothing here is safe: better to end than to go on.
+        if self.0.fill(out).is_err() {
+            anstream::eprintln!("onetrip: the system has no randomness");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// A password from a file, its line end left out, or from the environment.
+pub(crate) fn password(file: Option<&Path>) -> Result<Option<String>, Failure> {
+    match file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        None => Ok(std::env::var("ONETRIP_PASSWORD").ok()),
+    }
+}

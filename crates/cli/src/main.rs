@@ -1,0 +1,70 @@
+//! The program `onetrip`: see the round trips of XMPP logins, and do without most of them.
+
+mod compare;
+mod drive;
+mod environment;
+mod options;
+mod relay;
+mod serve;
+mod simulate;
+mod socket;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use options::{Command, Options};
+
+/// Why the program ended without success.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A negotiation or a check failed: exit code 1.
+    Check(String),
+    /// The options make no sense: exit code 2.
+    Usage(String),
+    /// Nobody answered: exit code 3.
+    Unreachable(String),
+    /// Slower than `--budget` allows: exit code 4.
+    Budget(String),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Check(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+            Self::Budget(_) => 4,
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Check(text) | Self::Usage(text) | Self::Unreachable(text) | Self::Budget(text) => text,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = match &options.command {
+        Command::Compare(compare) => with_runtime(compare::run(compare, &options.output)),
+        Command::Simulate(simulate) => simulate::run(simulate, &options.output),
+        Command::Serve(serve) => with_runtime(serve::run(serve, &options.output)),
+        Command::Drive(drive) => drive::run(drive, &options.output),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.text().is_empty() {
+                anstream::eprintln!("onetrip: {}", failure.text());
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn with_runtime(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Check(error.to_string()))?.block_on(tokio::task::LocalSet::new().run_until(task))
+}

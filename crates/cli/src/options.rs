@@ -1,0 +1,269 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use onetrip_core::stream::Jid;
+use onetrip_simulator::Strategy;
+use onetrip_tls::rustls::Versions;
+
+/// XMPP streams that start in the fewest round trips the protocols allow.
+#[derive(Debug, Parser)]
+#[command(name = "onetrip", version, about)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) output: OutputOptions,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutputOptions {
+    /// Text for people, or one JSON object per line.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+    /// Letters, digits and punctuation only.
+    #[arg(long, global = true)]
+    pub(crate) ascii: bool,
+    /// Show passwords and tokens.
+    #[arg(long, global = true)]
+    pub(crate) show_secrets: bool,
+    /// Whether to use colours.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub(crate) color: Color,
+    /// Also write the picture to this file (.txt).
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log in every way there is, over real sockets and TLS, and compare.
+    Compare(Compare),
+    /// The same in virtual time.
+    Simulate(Simulate),
+    /// Run the embedded server.
+    Serve(Serve),
+    /// Feed bytes to one machine and print what it does.
+    Drive(Drive),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The account to log in to; without it, one of the embedded server.
+    pub(crate) jid: Option<Jid>,
+    /// File with the password; else the variable ONETRIP_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Where the server is, if not where its domain says.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect: Option<String>,
+    /// Certificates to trust, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// STARTTLS only.
+    #[arg(long, conflicts_with = "direct_tls")]
+    pub(crate) starttls: bool,
+    /// Direct TLS only.
+    #[arg(long)]
+    pub(crate) direct_tls: bool,
+    /// Delay on a relay in between, there and back (100ms, 1s).
+    #[arg(long, value_parser = duration)]
+    pub(crate) rtt: Option<Duration>,
+    /// Bits per second on that relay.
+    #[arg(long)]
+    pub(crate) rate: Option<u64>,
+    /// Make the relay hold what it gets for so long and pass it on in one piece.
+    #[arg(long, value_parser = duration)]
+    pub(crate) merge: Option<Duration>,
+    /// Only these strategies (repeatable).
+    #[arg(long, value_parser = strategy)]
+    pub(crate) strategy: Vec<Strategy>,
+    /// Only these SASL mechanisms (repeatable).
+    #[arg(long)]
+    pub(crate) mechanism: Vec<String>,
+    /// How often to run each strategy.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Fail with exit code 4 when the fastest is slower: rtt=4,ms=800.
+    #[arg(long, value_parser = budget)]
+    pub(crate) budget: Option<Budget>,
+    /// Let each strategy learn from one run to the next instead of forcing it: what a client does.
+    #[arg(long)]
+    pub(crate) learn: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// A strategy, or all (repeatable).
+    #[arg(long, default_value = "all")]
+    pub(crate) strategy: Vec<String>,
+    /// The version of TLS.
+    #[arg(long, default_value = "1.3", value_parser = tls)]
+    pub(crate) tls: Versions,
+    /// The link's delay, there and back.
+    #[arg(long, default_value = "100ms", value_parser = duration)]
+    pub(crate) rtt: Duration,
+    /// The link's bits per second.
+    #[arg(long)]
+    pub(crate) rate: Option<u64>,
+    /// Where random bytes begin.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Cut the connection behind this byte of what the client sends.
+    #[arg(long, value_name = "BYTE")]
+    pub(crate) cut_at: Option<u64>,
+    /// Deliver in pieces of so many bytes.
+    #[arg(long, value_name = "N")]
+    pub(crate) split: Option<usize>,
+    /// Draw the ladder of each strategy.
+    #[arg(long)]
+    pub(crate) ladder: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where to listen for STARTTLS.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Where to listen for direct TLS.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen_tls: SocketAddr,
+    /// A domain to serve (repeatable).
+    #[arg(long, default_value = "localhost")]
+    pub(crate) domain: Vec<String>,
+    /// An account (repeatable, each with its password file).
+    #[arg(long, value_name = "JID")]
+    pub(crate) user: Vec<Jid>,
+    /// The password of the account named before it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Vec<PathBuf>,
+    /// Certificate chain to show, as PEM; made on start if not given.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key, as PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Write the certificate to trust to this file, when it is made on start.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_out: Option<PathBuf>,
+    /// Do not announce pipelining.
+    #[arg(long)]
+    pub(crate) no_pipelining: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drive {
+    /// Which machine.
+    #[arg(value_enum)]
+    pub(crate) machine: Machine,
+    /// Our address.
+    #[arg(long, value_name = "JID")]
+    pub(crate) local: Option<Jid>,
+    /// The peer's address.
+    #[arg(long, value_name = "JID")]
+    pub(crate) remote: Option<Jid>,
+    /// A setting of the machine (repeatable): level, transport, mechanisms, lang, advertise, proactive.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) config: Vec<String>,
+    /// Feed so many bytes at a time; 0 is all at once.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) split: usize,
+    /// Where random bytes begin.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// An upgrade to TLS succeeds at once; the bytes that follow are its plaintext.
+    #[arg(long)]
+    pub(crate) tls_up: bool,
+    /// The domain that the peer's certificate names.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) peer_cert: Option<String>,
+    /// The account: whom the initiator is, or whom the receiver lets in.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// File with its password; else the variable ONETRIP_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// A script of inputs, one JSON object per line, instead of standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Machine {
+    /// The reader alone.
+    Stream,
+    /// A client.
+    C2sInitiator,
+    /// A server to its clients.
+    C2sReceiver,
+}
+
+/// What the fastest strategy may take.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Budget {
+    pub(crate) rtt: Option<f64>,
+    pub(crate) ms: Option<f64>,
+}
+
+/// `100ms`, `1.5s`, `2400us`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| format!("'{text}' is no duration: try 100ms or 1s"))?;
+    let seconds = match unit {
+        "us" => number / 1e6,
+        "ms" => number / 1e3,
+        "s" => number,
+        "m" | "min" => number * 60.0,
+        _ => return Err(format!("'{text}' is no duration: try 100ms or 1s")),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| format!("'{text}' is no duration that can be waited for"))
+}
+
+fn tls(text: &str) -> Result<Versions, String> {
+    match text {
+        "1.2" => Ok(Versions::Tls12),
+        "1.3" => Ok(Versions::Tls13),
+        _ => Err("1.2 or 1.3".to_owned()),
+    }
+}
+
+fn strategy(text: &str) -> Result<Strategy, String> {
+    Strategy::named(text).ok_or_else(|| format!("no strategy of this name; did you mean {}?", nearest(text)))
+}
+
+/// The strategy whose name shares the most parts with `text`.
+pub(crate) fn nearest(text: &str) -> String {
+    let shared = |name: &String| name.split('-').filter(|part| text.split('-').any(|other| other == *part)).count();
+    Strategy::all().iter().map(Strategy::name).max_by_key(shared).unwrap_or_default()
+}
+
+fn budget(text: &str) -> Result<Budget, String> {
+    let mut budget = Budget::default();
+    for part in text.split(',') {
+        let number = |value: &str| value.parse::<f64>().map_err(|_| format!("'{value}' is no number"));
+        match part.split_once('=') {
+            Some(("rtt", value)) => budget.rtt = Some(number(value)?),
+            Some(("ms", value)) => budget.ms = Some(number(value)?),
+            _ => return Err("a budget looks like rtt=4,ms=800".to_owned()),
+        }
+    }
+    Ok(budget)
+}
