@@ -46,7 +46,8 @@ impl Entropy for SystemEntropy {
 pub(crate) fn password(file: Option<&Path>) -> Result<Option<String>, Failure> {
     match file {
         Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
             Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
         }
         None => Ok(std::env::var("ONETRIP_PASSWORD").ok()),

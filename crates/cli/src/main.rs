@@ -40,7 +40,10 @@ impl Failure {
 
     fn text(&self) -> &str {
         match self {
-            Self::Check(text) | Self::Usage(text) | Self::Unreachable(text) | Self::Budget(text) => text,
+            Self::Check(text)
+            | Self::Usage(text)
+            | Self::Unreachable(text)
+            | Self::Budget(text) => text,
         }
     }
 }
@@ -65,6 +68,10 @@ fn main() -> ExitCode {
 }
 
 fn with_runtime(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Check(error.to_string()))?.block_on(tokio::task::LocalSet::new().run_until(task))
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::Check(error.to_string()))?
+        .block_on(tokio::task::LocalSet::new().run_until(task))
 }

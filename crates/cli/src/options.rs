@@ -224,9 +224,13 @@ pub(crate) struct Budget {
 
 /// `100ms`, `1.5s`, `2400us`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| format!("'{text}' is no duration: try 100ms or 1s"))?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("'{text}' is no duration: try 100ms or 1s"))?;
     let seconds = match unit {
         "us" => number / 1e6,
         "ms" => number / 1e3,
@@ -234,7 +238,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "m" | "min" => number * 60.0,
         _ => return Err(format!("'{text}' is no duration: try 100ms or 1s")),
     };
-    Duration::try_from_secs_f64(seconds).map_err(|_| format!("'{text}' is no duration that can be waited for"))
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| format!("'{text}' is no duration that can be waited for"))
 }
 
 fn tls(text: &str) -> Result<Versions, String> {
@@ -246,19 +251,32 @@ fn tls(text: &str) -> Result<Versions, String> {
 }
 
 fn strategy(text: &str) -> Result<Strategy, String> {
-    Strategy::named(text).ok_or_else(|| format!("no strategy of this name; did you mean {}?", nearest(text)))
+    Strategy::named(text)
+        .ok_or_else(|| format!("no strategy of this name; did you mean {}?", nearest(text)))
 }
 
 /// The strategy whose name shares the most parts with `text`.
 pub(crate) fn nearest(text: &str) -> String {
-    let shared = |name: &String| name.split('-').filter(|part| text.split('-').any(|other| other == *part)).count();
-    Strategy::all().iter().map(Strategy::name).max_by_key(shared).unwrap_or_default()
+    let shared = |name: &String| {
+        name.split('-')
+            .filter(|part| text.split('-').any(|other| other == *part))
+            .count()
+    };
+    Strategy::all()
+        .iter()
+        .map(Strategy::name)
+        .max_by_key(shared)
+        .unwrap_or_default()
 }
 
 fn budget(text: &str) -> Result<Budget, String> {
     let mut budget = Budget::default();
     for part in text.split(',') {
-        let number = |value: &str| value.parse::<f64>().map_err(|_| format!("'{value}' is no number"));
+        let number = |value: &str| {
+            value
+                .parse::<f64>()
+                .map_err(|_| format!("'{value}' is no number"))
+        };
         match part.split_once('=') {
             Some(("rtt", value)) => budget.rtt = Some(number(value)?),
             Some(("ms", value)) => budget.ms = Some(number(value)?),

@@ -21,7 +21,10 @@ pub(crate) struct Impairment {
 }
 
 /// Begins to relay to `target`; returns where to connect instead.
-pub(crate) async fn start(target: SocketAddr, impairment: Impairment) -> std::io::Result<SocketAddr> {
+pub(crate) async fn start(
+    target: SocketAddr,
+    impairment: Impairment,
+) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::task::spawn_local(async move {
@@ -35,7 +38,9 @@ pub(crate) async fn start(target: SocketAddr, impairment: Impairment) -> std::io
 async fn relay(near: TcpStream, target: SocketAddr, impairment: Impairment) {
     // TCP's own round trip: the connection is accepted at once, so what it takes is made up for here.
     let opened = Instant::now() + impairment.round_trip;
-    let Ok(far) = TcpStream::connect(target).await else { return };
+    let Ok(far) = TcpStream::connect(target).await else {
+        return;
+    };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
@@ -44,7 +49,12 @@ async fn relay(near: TcpStream, target: SocketAddr, impairment: Impairment) {
 }
 
 /// Passes one direction on.
-async fn forward(mut from: OwnedReadHalf, to: OwnedWriteHalf, impairment: Impairment, opened: Instant) {
+async fn forward(
+    mut from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    impairment: Impairment,
+    opened: Instant,
+) {
     let (queue, arrivals) = mpsc::channel::<(Instant, Vec<u8>)>(4096);
     tokio::task::spawn_local(deliver(arrivals, to));
     let mut free = opened;
@@ -63,7 +73,11 @@ async fn forward(mut from: OwnedReadHalf, to: OwnedWriteHalf, impairment: Impair
             _ => Duration::ZERO,
         };
         free = free.max(Instant::now()) + busy;
-        if queue.send((free + impairment.round_trip / 2, bytes)).await.is_err() {
+        if queue
+            .send((free + impairment.round_trip / 2, bytes))
+            .await
+            .is_err()
+        {
             return;
         }
     }

@@ -1,7 +1,7 @@
 //! A connection: bytes in, actions out. What dies with its socket.
 
 use onetrip_quickstart::Plan;
-use onetrip_stream::{Env, Frame, Instant, Stanza, StreamError};
+use onetrip_stream::{Domain, Env, Frame, Instant, Stanza, StreamError};
 
 use crate::c2s::{Initiator, Receiver};
 use crate::half::Layer;
@@ -55,6 +55,15 @@ impl Connection {
     #[must_use]
     pub fn is_initiator(&self) -> bool {
         matches!(self.role, Role::C2sInitiator(_))
+    }
+
+    /// The domain of the server, as far as it is known: a client knows it from the start.
+    #[must_use]
+    pub fn peer_domain(&self) -> Option<&Domain> {
+        match &self.role {
+            Role::C2sInitiator(role) => Some(role.domain()),
+            Role::C2sReceiver(_) => None,
+        }
     }
 
     /// Whether the recording hook is on.

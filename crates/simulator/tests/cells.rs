@@ -19,8 +19,11 @@ fn run(lab: &Lab, name: &str, tls: Versions) -> Run {
     run
 }
 
-/// Half round trips to the first stanza, to its answer, and flights after TCP; for TLS 1.2 and TLS 1.3.
-const CELLS: &[(&str, [(u32, u32, usize); 2])] = &[
+/// Half round trips to the first stanza, to its answer, and flights after TCP.
+type Cell = (u32, u32, usize);
+
+/// For TLS 1.2 and for TLS 1.3.
+const CELLS: &[(&str, [Cell; 2])] = &[
     ("c2s-classic-starttls-scram", [(20, 22, 18), (18, 20, 16)]),
     ("c2s-classic-starttls-plain", [(18, 20, 16), (16, 18, 14)]),
     (

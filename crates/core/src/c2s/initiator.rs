@@ -23,7 +23,8 @@ use onetrip_negotiation::{bind, sasl, starttls};
 use onetrip_quickstart as quickstart;
 use onetrip_quickstart::{Join, Plan, Stage, Step, Transport};
 use onetrip_stream::{
-    Build, Condition, Content, Env, Instant, Jid, Stanza, StanzaKind, StreamHeader, Version, ns,
+    Build, Condition, Content, Domain, Env, Instant, Jid, Stanza, StanzaKind, StreamHeader,
+    Version, ns,
 };
 
 use crate::connection::negotiation_deadline;
@@ -124,6 +125,11 @@ impl Initiator {
         }
         this.advance(env, &mut shell);
         (this, shell)
+    }
+
+    /// The server's domain.
+    pub(crate) fn domain(&self) -> &Domain {
+        self.config.account.domain()
     }
 
     /// Whether the peer can already have seen a ClientHello from us, so that bytes behind `<proceed/>` may be

@@ -1,0 +1,604 @@
+//! `onetrip compare`: every way to log in, over real sockets and TLS.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onetrip_core::ClientConfig;
+use onetrip_core::Entity;
+use onetrip_core::negotiation::sasl;
+use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy, Transport};
+use onetrip_core::stream::{Domain, Env, Jid, Secret};
+use onetrip_simulator::accounts::Accounts;
+use onetrip_simulator::certificates::Certificates;
+use onetrip_simulator::{Login, Strategy};
+use onetrip_tls::rustls::rustls::pki_types::CertificateDer;
+use onetrip_tls::rustls::rustls::pki_types::pem::PemObject as _;
+use onetrip_tls::rustls::rustls::{ClientConfig as TlsConfig, RootCertStore};
+use onetrip_tls::rustls::{Versions, client_config};
+use onetrip_trace::{Record, Style, ladder};
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::environment::{Clock, SystemEntropy, password};
+use crate::options::{Budget, Compare, Format, OutputOptions};
+use crate::relay::{self, Impairment};
+use crate::serve;
+use crate::socket::{self, Attempt};
+
+/// Whom the strategies are tried on.
+struct Target {
+    account: Jid,
+    password: String,
+    /// By transport, and with a client certificate where there is one.
+    addresses: Vec<(Transport, SocketAddr)>,
+    tls: Arc<TlsConfig>,
+    certified: Option<Arc<TlsConfig>>,
+}
+
+/// What a strategy came to, over its runs.
+#[derive(Debug, Default)]
+struct Row {
+    strategy: Option<Strategy>,
+    mechanism: Option<sasl::Mechanism>,
+    /// The median run.
+    rtt: Option<(u32, u32)>,
+    ms: Option<(f64, f64)>,
+    spread: Option<(f64, f64)>,
+    bytes: (usize, usize),
+    reason: Option<String>,
+    /// How many runs needed a second connection, and how many were given up altogether.
+    second: u32,
+    lost: u32,
+    runs: u32,
+    levels: Vec<(Level, Duration)>,
+    record: Option<Record>,
+}
+
+/// Runs every strategy that the target offers.
+pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
+    let target = match &options.jid {
+        None => embedded().await?,
+        Some(account) => remote(options, account).await?,
+    };
+    let target = impaired(target, options).await?;
+    let mut rows: Vec<Row> = Vec::new();
+    let mut entity = Entity::default();
+    if output.format == Format::Text {
+        anstream::println!("{}", headline(&target, options));
+    }
+    for (transport, address) in &target.addresses {
+        for login in Login::ALL {
+            if login == Login::External && target.certified.is_none() && options.jid.is_none() {
+                continue;
+            }
+            let wanted = |strategy: &Strategy| {
+                let chosen = options.strategy.is_empty() || options.strategy.contains(strategy);
+                chosen
+                    && strategy.historical.is_none()
+                    && strategy.transport == *transport
+                    && strategy.login == login
+            };
+            let strategies: Vec<Strategy> = Strategy::all().into_iter().filter(wanted).collect();
+            let mut classic: Option<f64> = None;
+            let mut cache = Cache::default();
+            for strategy in strategies {
+                let row = Trial {
+                    target: &target,
+                    address: *address,
+                    strategy,
+                    options,
+                }
+                .run(&mut cache, &mut entity)
+                .await?;
+                if strategy.level == Level::Off {
+                    classic = row.ms.map(|(_, answer)| answer);
+                }
+                print(&row, classic, output.format);
+                rows.push(row);
+            }
+        }
+    }
+    finish(&rows, options, output)
+}
+
+/// The embedded server, with a fresh certificate and account.
+async fn embedded() -> Result<Target, Failure> {
+    let check = |error: &dyn std::fmt::Display| Failure::Check(error.to_string());
+    let account: Jid = "juliet@im.example.com"
+        .parse()
+        .map_err(|error| check(&error))?;
+    let domains: Vec<Domain> = vec![account.domain().clone()];
+    let mut entropy = SystemEntropy::new();
+    let env = &mut Env::new(Clock::new().now(), &mut entropy);
+    let password = env.random_id();
+    let mut accounts = Accounts::new();
+    accounts.add(&account, &password, env);
+    accounts.certify(account.local().unwrap_or_default());
+    let certificates = Certificates::new(&domains).map_err(|error| check(&error))?;
+    let tls = certificates
+        .server(Versions::Both, true, false)
+        .map_err(|error| check(&error))?;
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let settings = serve::Settings {
+        domains,
+        accounts,
+        tls,
+        pipelining: true,
+        listen: loopback,
+        listen_tls: loopback,
+    };
+    let addresses = serve::start(settings).await?;
+    Ok(Target {
+        account,
+        password,
+        addresses: vec![
+            (Transport::StartTls, addresses.starttls),
+            (Transport::DirectTls, addresses.direct_tls),
+        ],
+        tls: certificates
+            .client(Versions::Both, false)
+            .map_err(|error| check(&error))?,
+        certified: Some(
+            certificates
+                .client(Versions::Both, true)
+                .map_err(|error| check(&error))?,
+        ),
+    })
+}
+
+/// A real server: where the options say, or on the usual ports of its domain.
+async fn remote(options: &Compare, account: &Jid) -> Result<Target, Failure> {
+    if account.local().is_none() {
+        return Err(Failure::Usage(format!("'{account}' names no account")));
+    }
+    let password = password(options.password_file.as_deref())?;
+    let password = password.ok_or_else(|| {
+        Failure::Usage("no password: give --password-file or set ONETRIP_PASSWORD".to_owned())
+    })?;
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = &options.ca_file {
+        let certificates = CertificateDer::pem_file_iter(file)
+            .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+        roots.add_parsable_certificates(certificates.flatten());
+        if roots.is_empty() {
+            return Err(Failure::Usage(format!(
+                "{}: no certificate in it",
+                file.display()
+            )));
+        }
+    } else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let tls = client_config(roots, Versions::Both, None)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let mut addresses = Vec::new();
+    for (transport, port, wanted) in [
+        (Transport::StartTls, 5222, !options.direct_tls),
+        (Transport::DirectTls, 5223, !options.starttls),
+    ] {
+        let place = match &options.connect {
+            Some(place) => place.clone(),
+            None => format!("{}:{port}", account.domain()),
+        };
+        // One place cannot serve both: without --direct-tls it is taken for STARTTLS.
+        if !wanted
+            || (options.connect.is_some()
+                && transport == Transport::DirectTls
+                && !options.direct_tls)
+        {
+            continue;
+        }
+        let found = tokio::net::lookup_host(&place)
+            .await
+            .map(|mut found| found.next());
+        match found {
+            Ok(Some(address)) => addresses.push((transport, address)),
+            Ok(None) => return Err(Failure::Unreachable(format!("{place}: no address"))),
+            Err(error) => return Err(Failure::Unreachable(format!("{place}: {error}"))),
+        }
+    }
+    Ok(Target {
+        account: account.clone(),
+        password,
+        addresses,
+        tls,
+        certified: None,
+    })
+}
+
+/// Puts the relay in between, if one is asked for.
+async fn impaired(mut target: Target, options: &Compare) -> Result<Target, Failure> {
+    if options.rtt.is_none() && options.rate.is_none() && options.merge.is_none() {
+        return Ok(target);
+    }
+    let impairment = Impairment {
+        round_trip: options.rtt.unwrap_or_default(),
+        rate: options.rate,
+        merge: options.merge.unwrap_or_default(),
+    };
+    for (_, address) in &mut target.addresses {
+        *address = relay::start(*address, impairment)
+            .await
+            .map_err(|error| Failure::Check(error.to_string()))?;
+    }
+    Ok(target)
+}
+
+/// One strategy on one target.
+struct Trial<'a> {
+    target: &'a Target,
+    address: SocketAddr,
+    strategy: Strategy,
+    options: &'a Compare,
+}
+
+impl Trial<'_> {
+    fn login(&self) -> socket::Login {
+        let (sasl, tls) = match (self.strategy.login, &self.target.certified) {
+            (Login::External, Some(certified)) => {
+                (sasl::InitiatorConfig::external(None), certified)
+            }
+            (Login::External, None) => (sasl::InitiatorConfig::external(None), &self.target.tls),
+            _ => {
+                let name = self.target.account.local().unwrap_or_default();
+                (
+                    sasl::InitiatorConfig::password(
+                        name,
+                        Secret::from(self.target.password.as_str()),
+                    ),
+                    &self.target.tls,
+                )
+            }
+        };
+        let mut sasl = sasl;
+        sasl.allowed = self.strategy.login.mechanisms();
+        if !self.options.mechanism.is_empty() {
+            sasl.allowed.retain(|mechanism| {
+                self.options
+                    .mechanism
+                    .iter()
+                    .any(|name| name == mechanism.name())
+            });
+        }
+        let mut config =
+            ClientConfig::new(self.target.account.clone(), self.strategy.transport, sasl);
+        config.trace = true;
+        socket::Login {
+            target: self.address,
+            tls: Arc::clone(tls),
+            config,
+            title: self.strategy.name(),
+        }
+    }
+
+    fn key(&self) -> Key {
+        Key::new(
+            self.target.account.domain().clone(),
+            Some(&self.target.account),
+            self.strategy.transport,
+        )
+    }
+
+    /// Runs it as often as asked. `cache` holds what the step-by-step runs of this login taught; with `--learn`
+    /// everything is kept in `learner`, from run to run.
+    async fn run(&self, cache: &mut Cache, learner: &mut Entity) -> Result<Row, Failure> {
+        let mut row = Row {
+            strategy: Some(self.strategy),
+            runs: self.options.runs,
+            ..Row::default()
+        };
+        let mut policy = Policy::default();
+        if self.options.learn {
+            policy.race = self.strategy.level == Level::Paced;
+            policy.ceiling = self.strategy.level;
+        } else {
+            policy.force = Some(self.strategy.level);
+        }
+        if self.strategy.level != Level::Off
+            && !self.options.learn
+            && cache.known(&self.key()).is_none()
+        {
+            self.rehearse(cache).await?;
+        }
+        let mut passed: Vec<(f64, f64, Attempt)> = Vec::new();
+        for _ in 0..self.options.runs {
+            let mut forced;
+            let entity: &mut Entity = if self.options.learn {
+                learner.set_policy(policy.clone());
+                learner
+            } else {
+                forced = Entity::new(cache.clone(), policy.clone());
+                &mut forced
+            };
+            let plan = entity.cache().plan(&self.key(), &policy);
+            row.levels.push((plan.level(), plan.gap()));
+            let attempt = self.attempt(entity, plan, &mut row).await?;
+            if self.strategy.level == Level::Off && !self.options.learn {
+                *cache = entity.cache().clone();
+            }
+            if let (Some((send, _)), Some((answer, _))) = (attempt.to_send, attempt.to_answer) {
+                passed.push((milliseconds(send), milliseconds(answer), attempt));
+            }
+        }
+        row.summarise(passed);
+        Ok(row)
+    }
+
+    /// A step-by-step login whose only purpose is what it teaches.
+    async fn rehearse(&self, cache: &mut Cache) -> Result<(), Failure> {
+        let mut policy = Policy::default();
+        policy.force = Some(Level::Off);
+        let mut entity = Entity::new(cache.clone(), policy.clone());
+        let plan = entity.cache().plan(&self.key(), &policy);
+        let attempt = socket::login(&self.login(), plan).await?;
+        for event in &attempt.taught {
+            let _ = entity.handle(event);
+        }
+        *cache = entity.cache().clone();
+        Ok(())
+    }
+
+    /// One login; when something assumed proves wrong, the one retry, whose time counts too.
+    async fn attempt(
+        &self,
+        entity: &mut Entity,
+        plan: Plan,
+        row: &mut Row,
+    ) -> Result<Attempt, Failure> {
+        let login = self.login();
+        let begun = Clock::new();
+        let mut attempt = socket::login(&login, plan).await?;
+        let mut retry = None;
+        let mut resent = false;
+        for event in &attempt.taught {
+            retry = entity.handle(event).or(retry);
+            resent |= event.report().restart_resent;
+            if let (Outcome::Broken(_), Some(difference)) =
+                (&event.report().outcome, &event.report().difference)
+            {
+                attempt.reason = attempt
+                    .reason
+                    .take()
+                    .map(|reason| format!("{reason}; {difference}"));
+            }
+        }
+        if resent {
+            row.reason.get_or_insert_with(|| {
+                "the restart was swallowed and had to be sent again".to_owned()
+            });
+        }
+        let Some(plan) = retry else {
+            if let Some(reason) = attempt
+                .reason
+                .clone()
+                .filter(|_| attempt.to_answer.is_none())
+            {
+                row.reason.get_or_insert(reason);
+                row.lost += 1;
+            }
+            return Ok(attempt);
+        };
+        row.second += 1;
+        row.reason.get_or_insert(
+            attempt
+                .reason
+                .take()
+                .unwrap_or_else(|| "abandoned".to_owned()),
+        );
+        let spent = begun.now().since_epoch();
+        let mut second = socket::login(&login, plan).await?;
+        for event in &second.taught {
+            let _ = entity.handle(event);
+        }
+        if second.to_answer.is_none() {
+            row.lost += 1;
+        }
+        if self.options.learn {
+            let later =
+                |moment: Option<(Duration, u32)>| moment.map(|(at, trips)| (at + spent, trips));
+            second.to_send = later(second.to_send);
+            second.to_answer = later(second.to_answer);
+            return Ok(second);
+        }
+        // What was measured is the strategy; that the login was not lost is in the row.
+        attempt.to_send = None;
+        attempt.to_answer = None;
+        Ok(attempt)
+    }
+}
+
+impl Row {
+    /// Takes the median run, and the spread of all.
+    fn summarise(&mut self, mut passed: Vec<(f64, f64, Attempt)>) {
+        passed.sort_by(|a, b| a.1.total_cmp(&b.1));
+        if let (Some(first), Some(last)) = (passed.first(), passed.last()) {
+            self.spread = Some((first.1, last.1));
+        }
+        let middle = passed.len() / 2;
+        if middle < passed.len() {
+            let (send, answer, attempt) = passed.swap_remove(middle);
+            self.ms = Some((send, answer));
+            self.rtt = attempt
+                .to_send
+                .zip(attempt.to_answer)
+                .map(|((_, send), (_, answer))| (send, answer));
+            self.bytes = (attempt.bytes_sent, attempt.bytes_received);
+            self.mechanism = attempt.mechanism;
+            self.record = Some(attempt.record);
+        }
+    }
+
+    fn name(&self) -> String {
+        self.strategy
+            .map(|strategy| strategy.name())
+            .unwrap_or_default()
+    }
+
+    fn json(&self, classic: Option<f64>) -> Value {
+        let gap = self
+            .levels
+            .last()
+            .filter(|(level, _)| *level == Level::Paced)
+            .map(|(_, gap)| gap.as_millis() as u64);
+        json!({
+            "strategy": self.name(),
+            "mechanism": self.mechanism.map(sasl::Mechanism::name),
+            "rtt_to_send": self.rtt.map(|rtt| rtt.0),
+            "rtt_to_answer": self.rtt.map(|rtt| rtt.1),
+            "bytes_sent": self.bytes.0,
+            "bytes_received": self.bytes.1,
+            "ms_to_send": self.ms.map(|ms| rounded(ms.0)),
+            "ms_to_answer": self.ms.map(|ms| rounded(ms.1)),
+            "ms_to_answer_min": self.spread.map(|spread| rounded(spread.0)),
+            "ms_to_answer_max": self.spread.map(|spread| rounded(spread.1)),
+            "ratio": self.ms.zip(classic).map(|((_, answer), classic)| rounded(answer / classic)),
+            "runs": self.runs,
+            "second_connections": self.second,
+            "lost": self.lost,
+            "gap_ms": gap,
+            "reason": self.reason,
+            "ok": self.rtt.is_some(),
+        })
+    }
+
+    fn text(&self, classic: Option<f64>) -> String {
+        let name = self.name();
+        let mechanism = self.mechanism.map(sasl::Mechanism::name).unwrap_or("-");
+        let Some(((send, answer), (ms, ms_answer))) = self.rtt.zip(self.ms) else {
+            let reason = self.reason.as_deref().unwrap_or("failed");
+            let kept = if self.second > 0 && self.lost == 0 {
+                "; logged in on a second connection"
+            } else {
+                ""
+            };
+            return format!("{name:<32}  not taken: {reason}{kept}");
+        };
+        let ratio = classic
+            .map(|classic| format!("{:.2}", ms_answer / classic))
+            .unwrap_or_else(|| "-".to_owned());
+        let mut line = format!(
+            "{name:<32} {mechanism:<18} {send:>3} {answer:>3} {:>6} {:>6} {ms:>8.1} {ms_answer:>8.1} {ratio:>5}",
+            self.bytes.0, self.bytes.1
+        );
+        if self.runs > 1 {
+            let (least, most) = self.spread.unwrap_or_default();
+            line.push_str(&format!(
+                "\n{:32} {} runs, {least:.1} to {most:.1} ms, second connection {} times, lost {}",
+                "", self.runs, self.second, self.lost
+            ));
+            if let Some((Level::Paced, gap)) = self.levels.last() {
+                line.push_str(&format!(", gap {} ms", gap.as_millis()));
+            }
+        }
+        if let Some(reason) = &self.reason {
+            line.push_str(&format!("\n{:32} note: {reason}", ""));
+        }
+        line
+    }
+}
+
+fn milliseconds(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+fn headline(target: &Target, options: &Compare) -> String {
+    let whom = match &options.jid {
+        None => "the embedded server".to_owned(),
+        Some(jid) => jid.to_bare().to_string(),
+    };
+    let link = match (options.rtt, options.rate) {
+        (None, None) => "directly".to_owned(),
+        (rtt, rate) => {
+            let rtt = rtt
+                .map(|rtt| format!(" {} ms there and back", rtt.as_millis()))
+                .unwrap_or_default();
+            let rate = rate
+                .map(|rate| format!(" {rate} bit/s"))
+                .unwrap_or_default();
+            format!("over a link of{rtt}{rate}")
+        }
+    };
+    let _ = target;
+    format!(
+        "Logging in to {whom}, {link}.\nRound trips with TCP's own, until a stanza may be sent and until it is answered.\n\n{:<32} {:<18} {:>7} {:>13} {:>17} {:>5}\n{:<32} {:<18} {:>3} {:>3} {:>6} {:>6} {:>8} {:>8} {:>5}",
+        "",
+        "",
+        "trips",
+        "bytes",
+        "milliseconds",
+        "",
+        "strategy",
+        "mechanism",
+        "snd",
+        "ans",
+        "sent",
+        "rcvd",
+        "send",
+        "answer",
+        "ratio"
+    )
+}
+
+fn print(row: &Row, classic: Option<f64>, format: Format) {
+    match format {
+        Format::Json => anstream::println!("{}", row.json(classic)),
+        Format::Text => anstream::println!("{}", row.text(classic)),
+    }
+}
+
+/// The ladder of the fastest, and what is demanded of it.
+fn finish(rows: &[Row], options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
+    let fastest = rows.iter().filter(|row| row.rtt.is_some()).min_by(|a, b| {
+        let of = |row: &Row| {
+            (
+                row.rtt.map(|rtt| rtt.1),
+                row.ms.map(|ms| ms.1).unwrap_or(f64::MAX),
+            )
+        };
+        let ((a_trips, a_ms), (b_trips, b_ms)) = (of(a), of(b));
+        a_trips.cmp(&b_trips).then(a_ms.total_cmp(&b_ms))
+    });
+    let Some(fastest) = fastest else {
+        let reason = rows
+            .iter()
+            .find_map(|row| row.reason.clone())
+            .unwrap_or_else(|| "no strategy to try".to_owned());
+        return Err(Failure::Check(format!("no login succeeded: {reason}")));
+    };
+    if let Some(record) = &fastest.record {
+        let drawn = ladder(
+            record,
+            &Style {
+                ascii: output.ascii,
+                ..Style::default()
+            },
+        );
+        if output.format == Format::Text {
+            anstream::print!("\nThe fastest:\n\n{drawn}");
+        }
+        if let Some(file) = &output.output {
+            std::fs::write(file, &drawn)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+        }
+    }
+    check_budget(fastest, options.budget)
+}
+
+fn check_budget(fastest: &Row, budget: Option<Budget>) -> Result<(), Failure> {
+    let (Some(budget), Some((trips, _)), Some((ms, _))) = (budget, fastest.rtt, fastest.ms) else {
+        return Ok(());
+    };
+    let over = |allowed: Option<f64>, got: f64| allowed.is_some_and(|allowed| got > allowed);
+    if over(budget.rtt, f64::from(trips)) || over(budget.ms, ms) {
+        return Err(Failure::Budget(format!(
+            "over budget: {} took {trips} round trips and {ms:.1} ms to send",
+            fastest.name()
+        )));
+    }
+    Ok(())
+}

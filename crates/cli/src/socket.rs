@@ -1,0 +1,325 @@
+//! One login over a real socket: the whole driver, and what it measures.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use minidom::Element;
+use onetrip_core::negotiation::sasl;
+use onetrip_core::quickstart::Plan;
+use onetrip_core::stream::{Build as _, Env, Stanza, ns};
+use onetrip_core::{ClientConfig, Connection, Direction, End, EntityEvent, Event, Unit};
+use onetrip_simulator::accounts::derive;
+use onetrip_simulator::{ANSWERED, ONLINE};
+use onetrip_tls::rustls::RustlsSession;
+use onetrip_tls::rustls::rustls::ClientConfig as TlsConfig;
+use onetrip_tls::{Output, Secured};
+use onetrip_trace::{Mark, Party, Record, Write};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::Failure;
+use crate::environment::{Clock, SystemEntropy};
+
+/// How long a connection attempt or the answer to a stanza may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is needed to log in.
+#[derive(Debug, Clone)]
+pub(crate) struct Login {
+    pub(crate) target: SocketAddr,
+    pub(crate) tls: Arc<TlsConfig>,
+    pub(crate) config: ClientConfig,
+    pub(crate) title: String,
+}
+
+/// What a login came to.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    /// Time and round trips, TCP's included, until a stanza could be sent and until its answer came.
+    pub(crate) to_send: Option<(Duration, u32)>,
+    pub(crate) to_answer: Option<(Duration, u32)>,
+    pub(crate) bytes_sent: usize,
+    pub(crate) bytes_received: usize,
+    pub(crate) mechanism: Option<sasl::Mechanism>,
+    pub(crate) taught: Vec<EntityEvent>,
+    /// Why it did not work, in words.
+    pub(crate) reason: Option<String>,
+    pub(crate) record: Record,
+}
+
+/// The id of the stanza whose answer is waited for.
+const QUESTION: &str = "onetrip";
+
+/// Logs in, asks the server something, and closes when it is answered.
+pub(crate) async fn login(login: &Login, plan: Plan) -> Result<Attempt, Failure> {
+    let clock = Clock::new();
+    let connect = timeout(PATIENCE, TcpStream::connect(login.target)).await;
+    let socket = match connect {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => return Err(Failure::Unreachable(format!("{}: {error}", login.target))),
+        Err(_) => return Err(Failure::Unreachable(format!("{}: no answer", login.target))),
+    };
+    let _ = socket.set_nodelay(true);
+    let mut entropy = SystemEntropy::new();
+    let session = RustlsSession::client(Arc::clone(&login.tls), login.config.account.domain())
+        .map_err(|error| Failure::Check(error.to_string()))?;
+    let connection = Connection::client(
+        login.config.clone(),
+        plan,
+        &mut Env::new(clock.now(), &mut entropy),
+    );
+    let secured = Secured::new(connection, session);
+    let attempt = Attempt {
+        record: Record::new(&login.title),
+        ..Attempt::default()
+    };
+    let mut driver = Driver {
+        secured,
+        socket,
+        clock,
+        entropy,
+        attempt,
+        trips: 1,
+        asked: false,
+        units: Vec::new(),
+        closed: false,
+        closing: false,
+    };
+    driver.run().await;
+    Ok(driver.attempt)
+}
+
+struct Driver {
+    secured: Secured<RustlsSession>,
+    socket: TcpStream,
+    clock: Clock,
+    entropy: SystemEntropy,
+    attempt: Attempt,
+    /// Round trips so far, TCP's included.
+    trips: u32,
+    /// Whether something was written since the last read.
+    asked: bool,
+    units: Vec<Unit>,
+    closed: bool,
+    closing: bool,
+}
+
+impl Driver {
+    async fn run(&mut self) {
+        let mut chunk = vec![0_u8; 16 * 1024];
+        loop {
+            if self.drain().await.is_err() || self.closed {
+                return;
+            }
+            self.close_when_done();
+            if self.drain().await.is_err() || self.closed {
+                return;
+            }
+            let now = self.clock.now();
+            let wait = self
+                .secured
+                .poll_timeout()
+                .map_or(PATIENCE, |deadline| deadline.at.since(now));
+            match timeout(wait, self.socket.read(&mut chunk)).await {
+                Err(_) if self.secured.poll_timeout().is_none() => {
+                    self.attempt
+                        .reason
+                        .get_or_insert_with(|| "no answer".to_owned());
+                    return;
+                }
+                Err(_) => {
+                    let now = self.clock.now();
+                    self.secured
+                        .handle_timeout(&mut Env::new(now, &mut self.entropy));
+                }
+                Ok(Ok(count @ 1..)) => {
+                    let bytes = chunk.get(..count).unwrap_or_default();
+                    self.receive(bytes);
+                }
+                Ok(_) => {
+                    let now = self.clock.now();
+                    self.secured
+                        .receive_eof(&mut Env::new(now, &mut self.entropy));
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        if !self.closing {
+            self.attempt.bytes_received += bytes.len();
+        }
+        if core::mem::take(&mut self.asked) {
+            self.trips += 1;
+        }
+        let now = self.clock.now();
+        if let Err(error) = self
+            .secured
+            .receive(&mut Env::new(now, &mut self.entropy), bytes)
+        {
+            self.attempt.reason.get_or_insert_with(|| error.to_string());
+        }
+    }
+
+    /// Ends the session once there is nothing left to learn from it.
+    fn close_when_done(&mut self) {
+        if self.attempt.to_answer.is_some() && !self.attempt.taught.is_empty() && !self.closing {
+            self.closing = true;
+            let now = self.clock.now();
+            self.secured.close(&mut Env::new(now, &mut self.entropy));
+        }
+    }
+
+    async fn drain(&mut self) -> std::io::Result<()> {
+        while let Some(output) = self.secured.poll_output() {
+            match output {
+                Output::Transmit(bytes) => {
+                    self.note_received();
+                    self.note(Party::Initiator, bytes.len(), true);
+                    if !self.closing {
+                        self.attempt.bytes_sent += bytes.len();
+                    }
+                    self.asked = true;
+                    self.socket.write_all(&bytes).await?;
+                }
+                Output::Trace(unit) => self.units.push(unit),
+                Output::Request(request) => {
+                    let now = self.clock.now();
+                    if let Some(answer) = derive(&request) {
+                        let _ = self
+                            .secured
+                            .answer(&mut Env::new(now, &mut self.entropy), answer);
+                    }
+                }
+                Output::Entity(event) => self.attempt.taught.push(event),
+                Output::Event(event) => self.on_event(event),
+                Output::Close => {
+                    self.closed = true;
+                    let _ = self.socket.shutdown().await;
+                }
+                _ => {}
+            }
+        }
+        self.note_received();
+        Ok(())
+    }
+
+    /// Puts the units that were received since the last write on the record.
+    fn note_received(&mut self) {
+        if self
+            .units
+            .iter()
+            .any(|unit| unit.direction == Direction::Received)
+        {
+            self.note(Party::Receiver, 0, false);
+        }
+    }
+
+    fn note(&mut self, from: Party, bytes: usize, ours: bool) {
+        if self.closing {
+            return self.units.clear();
+        }
+        let wanted = if ours {
+            Direction::Sent
+        } else {
+            Direction::Received
+        };
+        let (these, rest): (Vec<Unit>, Vec<Unit>) = self
+            .units
+            .drain(..)
+            .partition(|unit| unit.direction == wanted);
+        self.units = rest;
+        let at = self.clock.now().since_epoch();
+        // Each answer belongs to the trip that brought it.
+        let half_trips = if ours {
+            self.trips * 2
+        } else {
+            (self.trips * 2).saturating_sub(1)
+        };
+        self.attempt.record.writes.push(Write {
+            from,
+            at,
+            arrives: at,
+            half_trips,
+            secured: !these.is_empty() && these.iter().all(|unit| unit.secured),
+            units: these.into_iter().map(|unit| unit.label).collect(),
+            bytes,
+        });
+    }
+
+    fn here(&self) -> (Duration, u32) {
+        (self.clock.now().since_epoch(), self.trips)
+    }
+
+    fn mark(&mut self, label: &str) {
+        self.note_received();
+        let (at, trips) = self.here();
+        self.attempt.record.marks.push(Mark {
+            at,
+            half_trips: trips * 2,
+            label: label.to_owned(),
+        });
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let reason = match event {
+            Event::Online { .. } => {
+                self.attempt.to_send = Some(self.here());
+                self.mark(ONLINE);
+                return self.ask();
+            }
+            Event::Stanza(stanza) if stanza.head().id.as_deref() == Some(QUESTION) => {
+                self.attempt.to_answer = Some(self.here());
+                return self.mark(ANSWERED);
+            }
+            Event::Authenticated { mechanism, .. } => {
+                self.attempt.mechanism = Some(mechanism);
+                return;
+            }
+            Event::AuthenticationRefused(failure) => {
+                format!("the server refused the credentials: {failure}")
+            }
+            Event::NoMechanism { offered } => format!(
+                "no mechanism in common; the server offers {}",
+                offered.join(", ")
+            ),
+            Event::BindRefused(refusal) => {
+                format!("the server refused a resource: {}", refusal.condition)
+            }
+            Event::PeerError(error) => format!("stream error {error}"),
+            Event::Closed(End::Abandoned(broken)) => {
+                // What was assumed says more than how the connection happened to end.
+                self.attempt.reason = Some(match self.attempt.reason.take() {
+                    Some(reason) => format!("{broken} ({reason})"),
+                    None => broken.to_string(),
+                });
+                return;
+            }
+            Event::Closed(End::Cut) => "the server closed the connection".to_owned(),
+            Event::Closed(End::Failed(error)) => error.to_string(),
+            _ => return,
+        };
+        self.attempt.reason.get_or_insert(reason);
+    }
+
+    fn ask(&mut self) {
+        let ping = Element::bare("iq", ns::CLIENT)
+            .with_attr("type", "get")
+            .with_attr("id", QUESTION)
+            .with_attr("to", self.attempt_domain())
+            .with_child(Element::bare("ping", ns::PING));
+        if let Ok(stanza) = Stanza::from_element(&ping) {
+            let _ = self.secured.send(&stanza);
+        }
+    }
+
+    fn attempt_domain(&self) -> String {
+        self.secured
+            .connection()
+            .peer_domain()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    }
+}
