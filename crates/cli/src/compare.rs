@@ -69,7 +69,8 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
     }
     for (transport, address) in &target.addresses {
         for login in Login::ALL {
-            if login == Login::External && target.certified.is_none() && options.jid.is_none() {
+            // Without a certificate to show there is nothing to try.
+            if login == Login::External && target.certified.is_none() {
                 continue;
             }
             let wanted = |strategy: &Strategy| {
@@ -269,6 +270,7 @@ impl Trial<'_> {
             tls: Arc::clone(tls),
             config,
             title: self.strategy.name(),
+            tcp: self.options.rtt.unwrap_or_default(),
         }
     }
 

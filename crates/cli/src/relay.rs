@@ -20,7 +20,8 @@ pub(crate) struct Impairment {
     pub(crate) merge: Duration,
 }
 
-/// Begins to relay to `target`; returns where to connect instead.
+/// Begins to relay to `target`; returns where to connect instead. A connection to it is there at once: who
+/// connects has to wait for TCP's own round trip himself.
 pub(crate) async fn start(
     target: SocketAddr,
     impairment: Impairment,
@@ -36,28 +37,21 @@ pub(crate) async fn start(
 }
 
 async fn relay(near: TcpStream, target: SocketAddr, impairment: Impairment) {
-    // TCP's own round trip: the connection is accepted at once, so what it takes is made up for here.
-    let opened = Instant::now() + impairment.round_trip;
     let Ok(far) = TcpStream::connect(target).await else {
         return;
     };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    tokio::task::spawn_local(forward(near_read, far_write, impairment, opened));
-    tokio::task::spawn_local(forward(far_read, near_write, impairment, opened));
+    tokio::task::spawn_local(forward(near_read, far_write, impairment));
+    tokio::task::spawn_local(forward(far_read, near_write, impairment));
 }
 
 /// Passes one direction on.
-async fn forward(
-    mut from: OwnedReadHalf,
-    to: OwnedWriteHalf,
-    impairment: Impairment,
-    opened: Instant,
-) {
+async fn forward(mut from: OwnedReadHalf, to: OwnedWriteHalf, impairment: Impairment) {
     let (queue, arrivals) = mpsc::channel::<(Instant, Vec<u8>)>(4096);
     tokio::task::spawn_local(deliver(arrivals, to));
-    let mut free = opened;
+    let mut free = Instant::now();
     let mut chunk = vec![0_u8; 16 * 1024];
     loop {
         let count = match from.read(&mut chunk).await {

@@ -32,6 +32,8 @@ pub(crate) struct Login {
     pub(crate) tls: Arc<TlsConfig>,
     pub(crate) config: ClientConfig,
     pub(crate) title: String,
+    /// What TCP's own round trip takes on a link that a relay only plays.
+    pub(crate) tcp: Duration,
 }
 
 /// What a login came to.
@@ -62,6 +64,7 @@ pub(crate) async fn login(login: &Login, plan: Plan) -> Result<Attempt, Failure>
         Err(_) => return Err(Failure::Unreachable(format!("{}: no answer", login.target))),
     };
     let _ = socket.set_nodelay(true);
+    tokio::time::sleep(login.tcp).await;
     let mut entropy = SystemEntropy::new();
     let session = RustlsSession::client(Arc::clone(&login.tls), login.config.account.domain())
         .map_err(|error| Failure::Check(error.to_string()))?;

@@ -51,8 +51,8 @@ pub enum Input<'a> {
 pub enum Broken {
     /// STARTTLS was refused (QS-15).
     StartTlsRefused,
-    /// The ClientHello was swallowed (QS-34).
-    TlsSilence,
+    /// The ClientHello was swallowed, or taken for something else (QS-34).
+    HelloLost,
     /// SASL was refused while more was in flight; nothing is known about the credentials (QS-31).
     TailRefused,
     /// The last SASL message was not the last (QS-32).
@@ -74,7 +74,7 @@ impl core::fmt::Display for Broken {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::StartTlsRefused => "STARTTLS was refused",
-            Self::TlsSilence => "the ClientHello behind <starttls/> was swallowed",
+            Self::HelloLost => "the ClientHello sent ahead was not taken for one",
             Self::TailRefused => "SASL was refused with more in flight",
             Self::AnotherChallenge => "the last SASL message was not the last",
             Self::RestartLost => "the stream died behind the pipelined restart",
@@ -233,7 +233,7 @@ impl Initiator {
                 self.abandon(Broken::AnotherChallenge)
             }
             Input::TlsSilence if self.ahead.contains(&Step::ClientHello) => {
-                self.abandon(Broken::TlsSilence)
+                self.abandon(Broken::HelloLost)
             }
             Input::RestartSilence if self.restart == Restart::Ahead => {
                 self.restart = Restart::Resent;
@@ -301,6 +301,8 @@ impl Initiator {
     fn ended(&mut self) {
         if self.restart == Restart::Ahead {
             self.abandon(Broken::RestartLost);
+        } else if self.ahead.contains(&Step::ClientHello) {
+            self.abandon(Broken::HelloLost);
         } else if !self.ahead.is_empty() {
             self.abandon(Broken::Ended);
         } else {
