@@ -7,7 +7,10 @@ use onetrip_tls::TlsError;
 use onetrip_tls::rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use onetrip_tls::rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use onetrip_tls::rustls::{Identity, Versions, client_config, server_config};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ED25519};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519,
+};
 
 /// What goes wrong when certificates are made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -40,7 +43,9 @@ impl Certificates {
     /// [`CertificateError`] when a domain cannot stand in a certificate.
     pub fn new(domains: &[Domain]) -> Result<Self, CertificateError> {
         let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name = named("onetrip authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(1_u64.into());
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let authority = params.self_signed(&key)?;
@@ -53,7 +58,14 @@ impl Certificates {
                     serial: u64|
          -> Result<(Vec<CertificateDer<'static>>, Vec<u8>), rcgen::Error> {
             let key = KeyPair::generate_for(&PKCS_ED25519)?;
+            let name = names.first().cloned().unwrap_or_default();
             let mut params = CertificateParams::new(names)?;
+            params.distinguished_name = named(&name);
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ];
             params.serial_number = Some(serial.into());
             let certificate = params.signed_by(&key, &issuer)?;
             Ok((vec![certificate.der().clone()], key.serialize_der()))
@@ -111,6 +123,13 @@ impl Certificates {
         let identity = certified.then(|| identity(&self.client));
         Ok(client_config(self.roots(), versions, identity)?)
     }
+}
+
+/// OpenSSL takes a certificate whose issuer has its own name for self-signed, so every one has another.
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
 }
 
 fn identity((chain, key): &(Vec<CertificateDer<'static>>, Vec<u8>)) -> Identity {
