@@ -121,6 +121,13 @@ impl Cache {
         self.known.get(key)
     }
 
+    /// Believes this of a server: what another store remembered, or what was agreed.
+    pub fn remember(&mut self, key: &Key, known: Known) {
+        self.pins
+            .insert(key.clone(), self.pin(key).max(known.strength));
+        self.known.insert(key.clone(), known);
+    }
+
     /// Forgets what is believed about a server; what was learnt of its habits and the pin stay.
     pub fn forget(&mut self, key: &Key) {
         self.known.remove(key);

@@ -79,6 +79,21 @@ impl Features {
         }
     }
 
+    /// Features that offer these mechanisms and nothing else.
+    #[must_use]
+    pub fn of_mechanisms<'a>(mechanisms: impl IntoIterator<Item = &'a str>) -> Self {
+        let mechanisms = mechanisms
+            .into_iter()
+            .take(MAX_NAMES)
+            .map(str::to_owned)
+            .collect();
+        Self {
+            names: BTreeSet::from([format!("{{{}}}mechanisms", ns::SASL)]),
+            mechanisms,
+            ..Self::default()
+        }
+    }
+
     /// Whether a feature element was there.
     #[must_use]
     pub fn has(&self, name: &str, namespace: &str) -> bool {
