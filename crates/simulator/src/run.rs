@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use onetrip_core::negotiation::sasl;
-use onetrip_core::quickstart::{Cache, Level, Policy, ReceiverConfig, Report};
+use onetrip_core::quickstart::{Cache, Key, Level, Policy, ReceiverConfig, Report, Transport};
 use onetrip_core::stream::{Domain, Env, Instant, Jid, Secret};
 use onetrip_core::{ClientConfig, Connection, End as Ending, Entity, ServerConfig};
 use onetrip_tls::Secured;
@@ -61,6 +61,10 @@ pub struct Run {
     pub reports: Vec<Report>,
     /// How each end ended, if it did.
     pub endings: (Option<Ending>, Option<Ending>),
+    /// Whether the server bound a resource for the client.
+    pub server_online: bool,
+    /// How many stanzas the server accepted.
+    pub server_stanzas: usize,
 }
 
 impl Run {
@@ -89,6 +93,9 @@ pub struct Lab {
     accounts: Accounts,
     domain: Domain,
     account: Jid,
+    password: String,
+    offered: Vec<sasl::Mechanism>,
+    pipelining: bool,
 }
 
 /// What cannot be simulated.
@@ -134,7 +141,35 @@ impl Lab {
             accounts,
             domain,
             account,
+            password: PASSWORD.to_owned(),
+            offered: sasl::Mechanism::ALL
+                .into_iter()
+                .rev()
+                .filter(|mechanism| *mechanism != sasl::Mechanism::Anonymous)
+                .collect(),
+            pipelining: true,
         })
+    }
+
+    /// The server offers these mechanisms and no others.
+    pub fn offer(&mut self, mechanisms: Vec<sasl::Mechanism>) {
+        self.offered = mechanisms;
+    }
+
+    /// Whether the server takes part in pipelining.
+    pub fn set_pipelining(&mut self, on: bool) {
+        self.pipelining = on;
+    }
+
+    /// The client believes this to be the password.
+    pub fn believe_password(&mut self, password: &str) {
+        password.clone_into(&mut self.password);
+    }
+
+    /// What the client's memory is kept by.
+    #[must_use]
+    pub fn key(&self, transport: Transport) -> Key {
+        Key::new(self.domain.clone(), Some(&self.account), transport)
     }
 
     /// What the client is configured with.
@@ -144,7 +179,7 @@ impl Lab {
             Login::External => sasl::InitiatorConfig::external(None),
             Login::Scram | Login::Plain => sasl::InitiatorConfig::password(
                 self.account.local().unwrap_or_default(),
-                Secret::from(PASSWORD),
+                Secret::from(self.password.as_str()),
             ),
         };
         sasl.allowed = strategy.login.mechanisms();
@@ -156,17 +191,13 @@ impl Lab {
     /// What the server is configured with.
     #[must_use]
     pub fn server_config(&self, strategy: &Strategy) -> ServerConfig {
-        let offered = sasl::Mechanism::ALL
-            .into_iter()
-            .rev()
-            .filter(|mechanism| *mechanism != sasl::Mechanism::Anonymous)
-            .collect();
         let mut config = ServerConfig::new(
             vec![self.domain.clone()],
             strategy.transport,
-            sasl::ReceiverConfig::new(offered),
+            sasl::ReceiverConfig::new(self.offered.clone()),
         );
         let mut quickstart = ReceiverConfig::default();
+        quickstart.advertise = self.pipelining;
         quickstart.proactive_header = strategy.historical == Some(Historical::Xep0305);
         config.quickstart = quickstart;
         config.trace = true;
@@ -497,6 +528,8 @@ impl<'a> World<'a> {
                 .iter()
                 .map(|event| event.report().clone())
                 .collect(),
+            server_online: self.server.online,
+            server_stanzas: self.server.received.len(),
             endings: (self.client.ending, self.server.ending),
         };
         (run, self.client.taught)
