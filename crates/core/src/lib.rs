@@ -1,4 +1,81 @@
-//! wip
+//! **Core**: XMPP connections in the fewest round trips, composed of sans-IO machines: bytes in, actions out.
+//!
+//! A [`Connection`] is one connection, from its first byte to its last, in either role. It routes what arrives to
+//! the machine whose turn it is ([`negotiation`], [`quickstart`]) and hands their actions on, in order. What
+//! outlives it, such as the feature cache, belongs to the [`Entity`]; they talk by opaque events through the caller.
+//!
+//! There is no socket in here, no clock, no thread and no random source: time and entropy come in through
+//! [`Env`](stream::Env), everything else goes out as an [`Action`].
+//!
+//! # The loop
+//!
+//! ```
+//! use onetrip_core::negotiation::sasl::InitiatorConfig;
+//! use onetrip_core::quickstart::Transport;
+//! use onetrip_core::stream::{Env, Instant, Secret};
+//! use onetrip_core::{Action, ClientConfig, Entity};
+//!
+//! # fn random(out: &mut [u8]) { out.fill(4) }
+//! let mut entropy = random; // a secure source of random bytes
+//! let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//! let sasl = InitiatorConfig::password("juliet", Secret::from("r0m30myr0m30"));
+//! let config = ClientConfig::new("juliet@capulet.lit".parse()?, Transport::StartTls, sasl);
+//! let mut connection = Entity::default().connect(config, env);
+//!
+//! // After every call: carry out what is asked for, in this order.
+//! while let Some(action) = connection.poll_action() {
+//!     match action {
+//!         Action::Transmit(bytes) => assert!(bytes.ends_with(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")),
+//!         Action::UpgradeSend | Action::UpgradeReceive => {} // that half goes through TLS from here on
+//!         Action::Request(_) => {}                           // decide, and answer
+//!         Action::Event(_) | Action::Entity(_) => {}         // take note; hand to the entity
+//!         Action::Close => {}
+//!         _ => {}
+//!     }
+//! }
+//! // When bytes have come in, give them in; what is not consumed belongs to TLS.
+//! let consumed = connection.receive(env, b"<stream:stream xmlns='jabber:client' ")?;
+//! assert_eq!(consumed, 37);
+//! // When nothing comes, be back at `poll_timeout`.
+//! assert!(connection.poll_timeout().is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `onetrip-tls` carries out the two upgrades and leaves bytes in and bytes out.
+//!
+//! # Two halves
+//!
+//! XMPP changes three things in mid-stream: the security layer, the XML document, and who may send stanzas.
+//! Pipelining makes the sending half change before the receiving half has seen why. So each half has a layer and a
+//! document of its own, and every switch is one half's.
+//!
+//! | moment | the client's sending half | its receiving half |
+//! |---|---|---|
+//! | STARTTLS, step by step | TLS at `<proceed/>` | TLS at `<proceed/>` |
+//! | STARTTLS, pipelined (QS-12) | TLS right behind `<starttls/>` | TLS at `<proceed/>` (QS-14) |
+//! | SASL, step by step | new document at `<success/>` | new document at `<success/>` |
+//! | SASL, pipelined (QS-23) | new document behind the last message | new document at `<success/>` (QS-25) |
+//!
+//! # The contract
+//!
+//! 1. One call, one input; nothing happens between calls. Forgetting to drain only delays.
+//! 2. Writes, switches to TLS and the close come in wire order; writes that follow one another join into one.
+//!    Requests and events keep their own order and may overtake a write that is still joining, so that what is
+//!    answered at once rides in the same write (QS-24).
+//! 3. A peer error is final and repeated by every later call; the stream error, the footer and the close are
+//!    already queued. A [`UsageError`] changes nothing. What the protocol provides for is an [`Event`].
+//! 4. Any split of the same bytes leads to the same writes and the same events.
+//! 5. While a [`Request`] is pending, what arrives waits, uninterpreted and bounded (QS-26).
+//! 6. After [`Connection::handle_timeout`] at a deadline, that deadline is gone; early calls do nothing.
+//!
+//! # Features
+//!
+//! `scram` brings the SCRAM mechanisms; a client with a password wants it.
+//!
+//! # Requirements
+//!
+//! QS-08, QS-12 to QS-28, QS-31, QS-39 (the tail is bind), QS-41, QS-R1, QS-R2, QS-R5, QS-R6; digest §6.1.
+
 mod action;
 mod c2s;
 mod config;

@@ -1,4 +1,21 @@
-//! wip
+//! **Simulator**: a client and a server on a simulated link, in virtual time, with real TLS bytes.
+//!
+//! [`Lab`] has all that two ends need; [`Lab::run`] lets them log in by a [`Strategy`] over a [`Link`], with
+//! [`Faults`] if wanted, and returns what was written when, and how many one-way trips each moment took. Trips are
+//! counted along the chain of causes, so that neither gaps nor slow links blur them (digest §4.1, §4.2).
+//!
+//! ```
+//! use onetrip_simulator::{Lab, Settings, Strategy};
+//!
+//! let lab = Lab::new()?;
+//! let quick = lab.run(&Strategy::named("c2s-quickstart-starttls-plain").unwrap(), &Settings::default())?;
+//! let (_, one_way_trips) = quick.to_send.unwrap();
+//! assert_eq!(one_way_trips, 6); // three round trips, TCP's included
+//! # Ok::<(), onetrip_simulator::LabError>(())
+//! ```
+//!
+//! [`accounts`] and [`certificates`] are the small server's decisions and identities, for others to use as well.
+
 pub mod accounts;
 pub mod certificates;
 mod end;

@@ -1,4 +1,65 @@
-//! wip docs
+//! **XMPP streams without IO**: bytes to headers, elements, stanzas and footers, and back.
+//!
+//! This is RFC 6120 §4 (streams) and §11 (XML) and the vocabulary that all crates of onetrip share. It negotiates
+//! nothing: what a `<starttls/>` means is for `onetrip-negotiation`, what comes after what for `onetrip-core`.
+//!
+//! ```text
+//!   bytes in any split --> Reader --> Frame::{Header, Element, Stanza, Footer}
+//!   bytes to write     <-- Writer <-- header, element, stanza, error, footer
+//! ```
+//!
+//! # What it promises
+//!
+//! - The [`Reader`] takes bytes in any split and gives the same frames, or the same error at the same byte.
+//! - It stops exactly behind the `>` that completes a frame and never looks at the byte behind it: what follows may
+//!   be TLS, a new document, or an attack.
+//! - A [`Stanza`] is bytes, in a form that every XML parser reads alike, and a head to route by; it becomes a tree
+//!   when somebody asks.
+//! - Peer input never panics, and no more is held than [`Limits`] say; they bite before a tree exists.
+//! - Every violation is one [`ReadErrorKind`] with the stream error to answer and the section it comes from.
+//! - The [`Writer`] cannot panic, and writes nothing when it refuses.
+//!
+//! # Example
+//!
+//! ```
+//! use onetrip_stream::{Frame, Limits, Reader};
+//!
+//! let mut reader = Reader::new(Limits::default());
+//! let mut wire: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+//!     to='capulet.lit' version='1.0'><message to='juliet@capulet.lit'><body>hi</body></message></stream:stream>";
+//! while let Some(frame) = reader.next(&mut wire)? {
+//!     match frame {
+//!         Frame::Header(header) => assert_eq!(header.to.unwrap().to_string(), "capulet.lit"),
+//!         Frame::Stanza(stanza) => assert_eq!(stanza.head().to.as_deref(), Some("juliet@capulet.lit")),
+//!         Frame::Footer => println!("closed"),
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//! # Ok::<(), onetrip_stream::ReadError>(())
+//! ```
+//!
+//! # Limits
+//!
+//! | what | before authentication | after |
+//! |---|---|---|
+//! | bytes of a stream header | 4 KiB | 4 KiB |
+//! | bytes of a first-level element | 10,000 (the least RFC 6120 §13.12 allows) | 256 KiB |
+//! | bytes of a name or value | 256, 8 KiB | the same |
+//! | bytes without content, such as white space in a tag | 16 KiB | 16 KiB |
+//! | levels, attributes, elements | 16, 64, 256 | 64, 256, 4096 |
+//! | bytes in total | 64 KiB, counted by `onetrip-core` | |
+//!
+//! # The parser inside
+//!
+//! [rxml] is driven through its raw events, in pieces of at most 4 KiB, and its names are resolved here: its own
+//! resolver hides namespace declarations, which a stream header needs, and takes the last of two default ones.
+//! [minidom] holds negotiation elements; its reader and writer are never used, since they accept duplicate
+//! attributes and panic on well-formed stanzas. A test stands behind each of these statements.
+//!
+//! # Requirements
+//!
+//! RFC 6120 §4.2, §4.7 to §4.9, §11; ZH-R1 (a primed reader), ZH-23, ZH-25, ZH-27.
+
 mod address;
 mod build;
 mod condition;

@@ -97,7 +97,9 @@ impl Tokens {
     ) -> Result<Option<Token>, ReadErrorKind> {
         let mut budget = budget;
         loop {
-            let offered = input.len().min(CHUNK).min(budget);
+            // Never more than may still pass without an event, so that no chunking decides what is refused.
+            let quiet = self.limits.silent.saturating_sub(self.silent);
+            let offered = input.len().min(CHUNK).min(budget).min(quiet);
             let (mut chunk, _) = input.split_at_checked(offered).unwrap_or((&[], input));
             let result = self.raw.parse(&mut chunk, false);
             let taken = offered.saturating_sub(chunk.len());
@@ -114,9 +116,15 @@ impl Tokens {
                 Err(EndOrError::Error(error)) => return Err(from_parser(error, self.limits.token)),
                 Err(EndOrError::NeedMoreData) => {
                     self.silent = self.silent.saturating_add(taken);
-                    self.bound(self.silent, self.limits.silent, Limit::Silent)?;
                     if input.is_empty() || budget == 0 {
                         return Ok(None);
+                    }
+                    if self.silent >= self.limits.silent {
+                        let allowed = self.limits.silent;
+                        return Err(ReadErrorKind::TooMuch {
+                            limit: Limit::Silent,
+                            allowed,
+                        });
                     }
                 }
             }

@@ -22,7 +22,7 @@
 //!     bytes: 120,
 //! });
 //! let drawn = ladder(&record, &Style::default());
-//! assert!(drawn.contains("├ stream header") && drawn.contains("└ starttls"));
+//! assert!(drawn.contains("┌ stream header") && drawn.contains("└ starttls"));
 //! ```
 
 mod ladder;
