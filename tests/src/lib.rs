@@ -187,10 +187,9 @@ impl Player {
             .connection
             .receive(&mut Env::new(self.now, &mut self.entropy), bytes);
         self.drain();
-        if let Ok(used) = result
-            && used < bytes.len()
-        {
-            self.note(format!("left for TLS: {} bytes", bytes.len() - used));
+        let left = result.map_or(0, |used| bytes.len() - used);
+        if left > 0 {
+            self.note(format!("left for TLS: {left} bytes"));
         }
     }
 

@@ -270,10 +270,11 @@ impl Connection {
     /// The sending half may already write through TLS although the handshake has not ended: a server's
     /// half-RTT data (QS-R2). Optional; only a proactive header makes use of it.
     pub fn tls_sendable(&mut self) {
-        if let Role::C2sReceiver(role) = &mut self.role
-            && self.shell.sending.layer == Layer::Switching
-        {
-            role.on_sendable(&mut self.shell);
+        match &mut self.role {
+            Role::C2sReceiver(role) if self.shell.sending.layer == Layer::Switching => {
+                role.on_sendable(&mut self.shell);
+            }
+            Role::C2sReceiver(_) | Role::C2sInitiator(_) => {}
         }
     }
 

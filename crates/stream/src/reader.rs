@@ -429,9 +429,8 @@ pub(crate) fn read_tree(bytes: &[u8], content: Content) -> Result<Element, ReadE
                     tree = Some(Tree::new(start))
                 }
                 Some(token) => {
-                    if let Some(tree) = &mut tree
-                        && let Some(done) = tree.on_token(token, usize::MAX)?
-                    {
+                    let Some(tree) = &mut tree else { continue };
+                    if let Some(done) = tree.on_token(token, usize::MAX)? {
                         return Ok(done);
                     }
                 }

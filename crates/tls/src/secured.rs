@@ -279,18 +279,13 @@ impl<T: TlsSession> Secured<T> {
             self.failed.get_or_insert(error);
         }
         let written = self.joining.len().saturating_sub(before);
-        if written > 0
-            && let Some(label) = self.flight_label()
-        {
-            self.flights = self.flights.saturating_add(1);
-            if self.connection.is_tracing() {
-                self.outputs.push_back(Output::Trace(Unit::new(
-                    Direction::Sent,
-                    label.to_owned(),
-                    written,
-                    false,
-                )));
-            }
+        let Some(label) = self.flight_label().filter(|_| written > 0) else {
+            return;
+        };
+        self.flights = self.flights.saturating_add(1);
+        if self.connection.is_tracing() {
+            let unit = Unit::new(Direction::Sent, label.to_owned(), written, false);
+            self.outputs.push_back(Output::Trace(unit));
         }
     }
 

@@ -156,9 +156,8 @@ impl Receiver {
                 Condition::HostUnknown,
             ));
         }
-        if let (Some(proved), Some(from)) = (&self.authenticated, &header.from)
-            && !proved.same_bare(from)
-        {
+        let proved = self.authenticated.as_ref().zip(header.from.as_ref());
+        if proved.is_some_and(|(proved, from)| !proved.same_bare(from)) {
             return Err((
                 "a stream from another address than the one that authenticated",
                 Condition::InvalidFrom,

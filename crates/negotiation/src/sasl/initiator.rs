@@ -274,14 +274,14 @@ impl Initiator {
 
     fn on_success(&mut self, element: &Element) -> Result<(), Error> {
         #[cfg(feature = "scram")]
-        if let State::Scram(client) = &mut self.state
-            && !client.is_done()
-        {
+        if let State::Scram(client) = &mut self.state {
             // QS-27: success without proof is no success, however early it comes.
-            let proof = wire::data(element)?.unwrap_or_default();
-            client
-                .server_final(&proof)
-                .map_err(|_| Error::ServerSignature)?;
+            if !client.is_done() {
+                let proof = wire::data(element)?.unwrap_or_default();
+                client
+                    .server_final(&proof)
+                    .map_err(|_| Error::ServerSignature)?;
+            }
         }
         wire::data(element)?;
         self.state = State::Over;

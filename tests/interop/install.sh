@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# install.sh DIR   what the interop tests need, on Debian 12, as root: servers from packages, clients into DIR.
+# No package starts its service.
+set -euo pipefail
+dir=${1:?install.sh DIR}
+mkdir -p "$dir"
+packages="prosody lua-sec lua-socket lua-expat lua-filesystem lua-event lua-unbound ejabberd openssl python3 python3-venv"
+command -v node >/dev/null && command -v npm >/dev/null || packages="$packages nodejs npm"
+missing=""
+for package in $packages; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+  echo "installing:$missing"
+  guard=""
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+    guard=1
+  fi
+  trap '[ -z "$guard" ] || rm -f /usr/sbin/policy-rc.d' EXIT
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -q update > "$dir/apt.log" 2>&1
+  # shellcheck disable=SC2086
+  apt-get -q install -y --no-install-recommends $missing >> "$dir/apt.log" 2>&1 || { tail -5 "$dir/apt.log"; exit 1; }
+fi
+if ! "$dir/venv/bin/python" -c 'import slixmpp' 2>/dev/null; then
+  echo "installing: slixmpp"
+  python3 -m venv "$dir/venv"
+  "$dir/venv/bin/pip" install -q --disable-pip-version-check slixmpp==1.17.0 > "$dir/pip.log" 2>&1 || { tail -5 "$dir/pip.log"; exit 1; }
+fi
+if [ ! -d "$dir/npm/node_modules/@xmpp/client" ]; then
+  echo "installing: @xmpp/client"
+  mkdir -p "$dir/npm"
+  echo '{"private":true}' > "$dir/npm/package.json"
+  (cd "$dir/npm" && npm install --no-audit --no-fund @xmpp/client@0.14.0 > "$dir/npm.log" 2>&1) || { tail -5 "$dir/npm.log"; exit 1; }
+fi

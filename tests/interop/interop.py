@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""interop.py DIR ONETRIP: our client against Prosody and ejabberd, other people's clients against our server.
+
+DIR holds what install.sh put there. Servers are started on loopback, with certificates of an authority made here, and
+stopped at the end. Every check is a line; the last line counts them. A peer that does not come up is a failure.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+DIR = pathlib.Path(sys.argv[1]).resolve()
+ONETRIP = str(pathlib.Path(sys.argv[2]).resolve())
+RUN = DIR / "run"
+USERS = {"juliet": "balcony-Secret1", "romeo": "orchard-Secret2"}
+PROSODY = ("127.0.89.1", "prosody.test")
+EJABBERD = ("127.0.89.2", "ejabberd.test")
+STARTTLS, DIRECT = 15222, 15223
+PROCESSES = []
+RESULTS = []
+
+
+def check(name, good, detail=""):
+    RESULTS.append(bool(good))
+    print(f"{'ok  ' if good else 'FAIL'} {name}" + (f": {detail}" if detail and not good else ""), flush=True)
+
+
+def sh(*command, **options):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **options)
+
+
+def certificates():
+    certs = RUN / "certs"
+    certs.mkdir(parents=True)
+    sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=interop authority",
+       "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", str(certs / "ca.key"), "-out", str(certs / "ca.crt"))
+    for _, domain in (PROSODY, EJABBERD):
+        (certs / "ext").write_text(f"subjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth\n")
+        sh("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={domain}",
+           "-keyout", str(certs / f"{domain}.key"), "-out", str(certs / f"{domain}.csr"))
+        sh("openssl", "x509", "-req", "-in", str(certs / f"{domain}.csr"), "-CA", str(certs / "ca.crt"), "-CAkey", str(certs / "ca.key"), "-CAcreateserial",
+           "-days", "30", "-extfile", str(certs / "ext"), "-out", str(certs / f"{domain}.crt"))
+        pem = "".join((certs / f"{domain}.{part}").read_text() for part in ("crt", "key"))
+        (certs / f"{domain}.pem").write_text(pem)
+    for file in certs.iterdir():
+        file.chmod(0o644)
+    return certs
+
+
+def start(name, command, **options):
+    log = open(RUN / f"{name}.out", "w")
+    PROCESSES.append(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **options))
+
+
+def await_port(host, port, seconds=40):
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            socket.create_connection((host, port), 1).close()
+            return True
+        except OSError:
+            time.sleep(0.1)
+    return False
+
+
+def prosody(certs):
+    host, domain = PROSODY
+    config = RUN / "prosody.cfg.lua"
+    config.write_text(f"""
+run_as_root = true
+daemonize = false
+pidfile = "{RUN}/prosody.pid"
+data_path = "{RUN}/prosody"
+log = {{ {{ levels = {{ min = "info" }}, to = "file", filename = "{RUN}/prosody.log" }} }}
+interfaces = {{ "{host}" }}
+c2s_ports = {{ {STARTTLS} }}
+c2s_direct_tls_ports = {{ {DIRECT} }}
+s2s_ports = {{ }}
+http_ports = {{ }}
+https_ports = {{ }}
+modules_enabled = {{ "roster"; "saslauth"; "tls"; "disco"; "ping"; "smacks"; "carbons" }}
+modules_disabled = {{ "s2s"; "offline" }}
+authentication = "internal_plain"
+c2s_require_encryption = true
+VirtualHost "{domain}"
+  ssl = {{ key = "{certs}/{domain}.key"; certificate = "{certs}/{domain}.crt" }}
+""")
+    (RUN / "prosody").mkdir()
+    for user, password in USERS.items():
+        sh("prosodyctl", "--config", str(config), "register", user, domain, password)
+    start("prosody", ["prosody", "-F", "--config", str(config)])
+
+
+def ejabberd(certs):
+    host, domain = EJABBERD
+    home = RUN / "ejabberd"
+    home.mkdir()
+    config = home / "ejabberd.yml"
+    config.write_text(f"""
+hosts: ["{domain}"]
+loglevel: info
+certfiles: ["{certs}/{domain}.pem"]
+listen:
+  - {{ port: {STARTTLS}, ip: "{host}", module: ejabberd_c2s, starttls_required: true }}
+  - {{ port: {DIRECT}, ip: "{host}", module: ejabberd_c2s, tls: true }}
+auth_method: [internal]
+auth_password_format: plain
+disable_sasl_mechanisms: [digest-md5, X-OAUTH2]
+modules:
+  mod_disco: {{}}
+  mod_ping: {{}}
+  mod_roster: {{}}
+""")
+    register = " ".join(f'ejabberd_auth:try_register(<<"{user}">>,<<"{domain}">>,<<"{password}">>),' for user, password in USERS.items())
+    wait = ("W = fun W() -> case catch ejabberd:is_loaded() andalso lists:keymember(ejabberd,1,application:which_applications()) of "
+            "true -> ok; _ -> timer:sleep(200), W() end end, W(), timer:sleep(500),")
+    script = f'spawn(fun() -> {wait} {register} file:write_file("{home}/ready", <<"yes">>) end).'
+    environment = dict(os.environ, EJABBERD_CONFIG_PATH=str(config), EJABBERD_LOG_PATH=str(RUN / "ejabberd.log"), ERL_LIBS="/usr/lib/x86_64-linux-gnu",
+                       ERL_CRASH_DUMP=str(RUN / "ejabberd.crash"), HOME=str(home))
+    start("ejabberd", ["erl", "-noinput", "+S", "2:2", "-mnesia", "dir", f'"{home}/mnesia"', "-s", "ejabberd", "-eval", script], cwd=home, env=environment)
+
+
+def compare(peer, mode, *more):
+    host, domain = peer
+    port = DIRECT if mode == "direct" else STARTTLS
+    flag = ["--direct-tls"] if mode == "direct" else ["--starttls"]
+    command = [ONETRIP, "compare", f"juliet@{domain}", "--connect", f"{host}:{port}", "--ca-file", str(RUN / "certs" / "ca.crt"), "--format", "json", *flag, *more]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, ONETRIP_PASSWORD=USERS["juliet"]), timeout=300)
+    rows = {row["strategy"]: row for row in map(json.loads, done.stdout.splitlines())}
+    if not rows:
+        print(done.stderr.strip())
+    return rows
+
+
+def our_client():
+    # Round trips until a stanza may be sent, TCP included (digest 1.1.5, 4.3).
+    expected = {"starttls": {"classic": (9, 8), "safe": (6, 5), "paced": (4, 3)}, "direct": {"classic": (7, 6), "safe": (5, 4), "paced": (4, 3)}}
+    for name, peer in (("Prosody", PROSODY), ("ejabberd", EJABBERD)):
+        for mode, levels in expected.items():
+            rows = compare(peer, mode, "--rtt", "150ms")
+            for login, index in (("scram", 0), ("plain", 1)):
+                for level, trips in levels.items():
+                    row = rows.get(f"c2s-{level}-{mode}-{login}", {})
+                    got = row.get("rtt_to_send")
+                    if level == "paced":
+                        # A race: won, or lost and recovered from, but never lost altogether.
+                        good = row.get("lost") == 0 and got in (trips[index], None)
+                    else:
+                        good = got == trips[index] and row.get("second_connections") == 0
+                    check(f"{name} {mode} {login} {level}: {trips[index]} round trips", good, row or "no row")
+                full = rows.get(f"c2s-quickstart-{mode}-{login}", {})
+                recovered = full.get("lost") == 0 and (full.get("second_connections") == 1 or bool(full.get("reason")))
+                check(f"{name} {mode} {login} quickstart: does not take one write, and the login is not lost", recovered, full or "no row")
+            for mechanism in ("SCRAM-SHA-1", "SCRAM-SHA-256"):
+                row = compare(peer, mode, "--mechanism", mechanism, "--strategy", f"c2s-safe-{mode}-scram").get(f"c2s-safe-{mode}-scram", {})
+                check(f"{name} {mode} {mechanism}", row.get("ok") and row.get("mechanism") == mechanism, row or "no row")
+    learnt = compare(PROSODY, "starttls", "--rtt", "40ms", "--merge", "25ms", "--learn", "--strategy", "c2s-paced-starttls-scram", "--runs", "20")
+    row = learnt.get("c2s-paced-starttls-scram", {})
+    check("20 paced logins in a row over a link that merges writes: none lost, the gap is learnt", row.get("ok") and row.get("lost") == 0, row)
+
+
+def our_server():
+    files = {}
+    for user, password in USERS.items():
+        files[user] = RUN / f"{user}.password"
+        files[user].write_text(password)
+    command = [ONETRIP, "serve", "--listen", "127.0.89.3:15222", "--listen-tls", "127.0.89.3:15223", "--ca-out", str(RUN / "serve.pem")]
+    # A real client checks the name it connects to, so the domain is one that resolves.
+    command[3], command[5] = "127.0.0.1:15322", "127.0.0.1:15323"
+    for user in USERS:
+        command += ["--user", f"{user}@localhost", "--password-file", str(files[user])]
+    start("serve", command)
+    check("onetrip serve is up", await_port("127.0.0.1", 15322))
+    accounts = ["--user1", "juliet@localhost", "--pass1", USERS["juliet"], "--user2", "romeo@localhost", "--pass2", USERS["romeo"]]
+    for mode, port in (("starttls", 15322), ("direct", 15323)):
+        where = ["--port", str(port), "--mode", mode, *accounts]
+        slixmpp = [str(DIR / "venv/bin/python"), str(HERE / "slixmpp_pair.py"), "--host", "127.0.0.1", "--ca-file", str(RUN / "serve.pem"), *where]
+        xmppjs = ["node", str(HERE / "xmppjs_pair.mjs"), "--modules", str(DIR / "npm"), "--host", "localhost", *where]
+        for name, client in (("slixmpp", slixmpp), ("@xmpp/client", xmppjs)):
+            environment = dict(os.environ, NODE_EXTRA_CA_CERTS=str(RUN / "serve.pem"))
+            done = subprocess.run(client, capture_output=True, text=True, env=environment, timeout=60)
+            lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+            check(f"{name} {mode}: two users log in to onetrip serve and talk", done.returncode == 0, lines or done.stderr[-500:])
+
+
+def main():
+    shutil.rmtree(RUN, ignore_errors=True)
+    RUN.mkdir(parents=True)
+    try:
+        certs = certificates()
+        prosody(certs)
+        ejabberd(certs)
+        check("Prosody is up", await_port(PROSODY[0], STARTTLS))
+        check("ejabberd is up", await_port(EJABBERD[0], STARTTLS))
+        end = time.time() + 20
+        while not (RUN / "ejabberd" / "ready").exists() and time.time() < end:
+            time.sleep(0.1)
+        our_client()
+        our_server()
+    finally:
+        for process in PROCESSES:
+            try:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(10)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                process.kill()
+    print(f"{RESULTS.count(True)} passed, {RESULTS.count(False)} failed")
+    sys.exit(0 if RESULTS and all(RESULTS) else 1)
+
+
+main()
