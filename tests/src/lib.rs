@@ -15,6 +15,10 @@
 //! spaces goes on where the last one ended. `[tls]` is where that half goes through TLS. `@` moves the clock. `*`
 //! is an event of the connection under test, in its order among what it writes.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -77,6 +77,14 @@ pub fn ladder(record: &Record, style: &Style) -> String {
         .saturating_add(2);
     let _ = writeln!(out, "{:>MARGIN$}initiator{:gap$}receiver", "ms ", "");
     let mut trip = None;
+    if record
+        .writes
+        .first()
+        .is_some_and(|write| write.half_trips >= 2)
+    {
+        band(&mut out, 0, inner, pens);
+        note(&mut out, 0, "TCP connects", inner, pens);
+    }
     let mut marks = record.marks.iter().peekable();
     for write in &record.writes {
         while let Some(mark) =
@@ -205,6 +213,7 @@ mod tests {
     use crate::Mark;
     use core::time::Duration;
 
+    #[allow(clippy::arithmetic_side_effects)]
     fn record() -> Record {
         let write = |from, at: u64, half_trips, units: &[&str], secured| Write {
             from,

@@ -1,0 +1,51 @@
+//! What the README shows is what the program draws.
+#![allow(clippy::unwrap_used)]
+
+use onetrip_simulator::{Lab, Settings, Strategy};
+use onetrip_tls::rustls::Versions;
+use onetrip_trace::{Style, ladder};
+
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap()
+}
+
+/// `onetrip simulate --strategy c2s-quickstart-starttls-plain --ladder` gives the picture anew.
+#[test]
+fn the_ladder_in_the_readme_is_drawn_by_the_program() {
+    let run = Lab::new()
+        .unwrap()
+        .run(
+            &Strategy::named("c2s-quickstart-starttls-plain").unwrap(),
+            &Settings::default(),
+        )
+        .unwrap();
+    let drawn = ladder(&run.record, &Style::default());
+    assert!(readme().contains(&drawn), "{drawn}");
+}
+
+/// The table of round trips, cell by cell.
+#[test]
+fn the_round_trips_in_the_readme_are_those_of_the_simulator() {
+    let lab = Lab::new().unwrap();
+    let readme = readme();
+    for (row, transport, login) in [
+        ("STARTTLS, SCRAM", "starttls", "scram"),
+        ("STARTTLS, PLAIN or EXTERNAL", "starttls", "plain"),
+        ("direct TLS, SCRAM", "direct", "scram"),
+        ("direct TLS, PLAIN or EXTERNAL", "direct", "plain"),
+    ] {
+        let trips = ["classic", "safe", "paced", "quickstart"].map(|level| {
+            let strategy = Strategy::named(&format!("c2s-{level}-{transport}-{login}")).unwrap();
+            let settings = Settings {
+                tls: Versions::Tls13,
+                ..Settings::default()
+            };
+            lab.run(&strategy, &settings).unwrap().to_send.unwrap().1 / 2
+        });
+        let line = format!(
+            "| {row} | {} | {} | {} | {} |",
+            trips[0], trips[1], trips[2], trips[3]
+        );
+        assert!(readme.contains(&line), "{line}");
+    }
+}
