@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use options::{Command, Options};
+use options::{Color, Command, Options};
 
 /// Why the program ended without success.
 #[derive(Debug)]
@@ -50,6 +50,11 @@ impl Failure {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    match options.output.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
     let result = match &options.command {
         Command::Compare(compare) => with_runtime(compare::run(compare, &options.output)),
         Command::Simulate(simulate) => simulate::run(simulate, &options.output),
@@ -60,7 +65,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.text().is_empty() {
-                anstream::eprintln!("onetrip: {}", failure.text());
+                let bold = anstyle::Style::new().bold();
+                anstream::eprintln!("{bold}onetrip:{bold:#} {}", failure.text());
             }
             ExitCode::from(failure.code())
         }

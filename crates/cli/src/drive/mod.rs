@@ -6,14 +6,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use onetrip_core::negotiation::{bind, sasl};
-use onetrip_core::quickstart::{Cache, Key, Level, Policy, Transport};
 use onetrip_core::stream::{Content, Env, Frame, Instant, Jid, Limits, Reader, Secret, Stanza};
-use onetrip_core::{
-    Action, Answer, ClientConfig, Connection, End, Error, Event, Request, ServerConfig, TlsInfo,
-};
+use onetrip_core::{Action, Answer, Connection, End, Error, Event, Request, TlsInfo};
 use onetrip_simulator::Seeded;
 use onetrip_simulator::accounts::{Accounts, bind as bind_resource, derive};
 use serde_json::{Value, json};
+
+mod config;
+
+use config::{Config, client, server};
 
 use crate::Failure;
 use crate::environment::password;
@@ -180,80 +181,11 @@ struct Driver {
     peak: usize,
     consumed: u64,
     ended: bool,
+    /// Whether the error has been printed: it is returned by every later call.
+    told: bool,
+    /// Whom the peer's certificate names.
+    peer_cert: Option<String>,
     show_secrets: bool,
-}
-
-/// The settings of a machine, as `KEY=VALUE`.
-struct Config<'a>(&'a [String]);
-
-impl Config<'_> {
-    const KEYS: [&'static str; 6] = [
-        "level",
-        "transport",
-        "mechanisms",
-        "lang",
-        "advertise",
-        "proactive",
-    ];
-
-    fn check(&self) -> Result<(), Failure> {
-        match self.0.iter().find(|setting| {
-            !Self::KEYS
-                .iter()
-                .any(|key| setting.starts_with(&format!("{key}=")))
-        }) {
-            Some(unknown) => Err(Failure::Usage(format!(
-                "no setting '{unknown}'; there are {}",
-                Self::KEYS.join(", ")
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .rev()
-            .find_map(|setting| setting.strip_prefix(key)?.strip_prefix('='))
-    }
-
-    fn transport(&self) -> Result<Transport, Failure> {
-        match self.get("transport") {
-            None | Some("starttls") => Ok(Transport::StartTls),
-            Some("direct") => Ok(Transport::DirectTls),
-            Some(other) => Err(Failure::Usage(format!(
-                "transport={other}: starttls or direct"
-            ))),
-        }
-    }
-
-    fn level(&self) -> Result<Level, Failure> {
-        match self.get("level") {
-            None | Some("classic") => Ok(Level::Off),
-            Some("safe") => Ok(Level::Safe),
-            Some("paced") => Ok(Level::Paced),
-            Some("quickstart") => Ok(Level::Full),
-            Some(other) => Err(Failure::Usage(format!(
-                "level={other}: classic, safe, paced or quickstart"
-            ))),
-        }
-    }
-
-    fn mechanisms(&self) -> Result<Option<Vec<sasl::Mechanism>>, Failure> {
-        let named = |name: &str| {
-            sasl::Mechanism::from_name(name)
-                .ok_or_else(|| Failure::Usage(format!("no mechanism '{name}'")))
-        };
-        self.get("mechanisms")
-            .map(|names| names.split(',').map(named).collect())
-            .transpose()
-    }
-
-    fn flag(&self, key: &str, default: bool) -> bool {
-        self.get(key).map_or(default, |value| {
-            matches!(value, "true" | "yes" | "on" | "1")
-        })
-    }
 }
 
 impl Driver {
@@ -294,6 +226,8 @@ impl Driver {
             peak: 0,
             consumed: 0,
             ended: false,
+            told: false,
+            peer_cert: options.peer_cert.clone(),
             show_secrets,
         })
     }
@@ -343,7 +277,7 @@ impl Driver {
             let used = match used {
                 Ok(used) => used,
                 Err(error) => {
-                    if !core::mem::replace(&mut self.ended, true) {
+                    if !core::mem::replace(&mut self.told, true) {
                         let condition = error.condition().map(|condition| condition.name());
                         emit(
                             &json!({"error": {"condition": condition, "text": error.to_string(), "offset": error.offset, "source": error.source_section()}}),
@@ -459,6 +393,12 @@ impl Driver {
             self.switched = (false, false);
             let mut info = TlsInfo::new();
             info.exporter = Some(Secret::new(vec![0; 32]));
+            // Nobody looks into it here: that there is one is what counts.
+            info.peer_certificates = self
+                .peer_cert
+                .iter()
+                .map(|name| name.clone().into())
+                .collect();
             let _ = self
                 .connection
                 .tls_established(&mut Env::new(self.now, &mut self.entropy), info);
@@ -536,66 +476,6 @@ fn mask(text: &str, tag: &str) -> String {
     } else {
         format!("{}[hidden]{}", &text[..open], &text[close..])
     }
-}
-
-fn client(
-    options: &Drive,
-    config: &Config<'_>,
-    secret: Option<String>,
-    env: &mut Env<'_>,
-) -> Result<Connection, Failure> {
-    let remote = options
-        .remote
-        .as_ref()
-        .map(|remote| remote.domain().clone());
-    let account = match (&options.local, &options.user, remote) {
-        (Some(local), _, _) => local.clone(),
-        (None, Some(user), Some(domain)) => format!("{user}@{domain}")
-            .parse()
-            .map_err(|_| Failure::Usage(format!("'{user}' is no user name")))?,
-        _ => return Err(Failure::Usage("a client needs --local JID".to_owned())),
-    };
-    let name = options
-        .user
-        .clone()
-        .or(account.local().map(str::to_owned))
-        .unwrap_or_default();
-    let mut sasl = match secret {
-        Some(secret) => sasl::InitiatorConfig::password(&name, Secret::from(secret)),
-        None => sasl::InitiatorConfig::external(None),
-    };
-    if let Some(mechanisms) = config.mechanisms()? {
-        sasl.allowed = mechanisms;
-    }
-    let transport = config.transport()?;
-    let mut policy = Policy::default();
-    policy.force = Some(config.level()?);
-    let plan = Cache::default().plan(
-        &Key::new(account.domain().clone(), Some(&account), transport),
-        &policy,
-    );
-    let mut client = ClientConfig::new(account, transport, sasl);
-    client.lang = config.get("lang").map(str::to_owned);
-    Ok(Connection::client(client, plan, env))
-}
-
-fn server(local: &Jid, config: &Config<'_>, env: &mut Env<'_>) -> Result<Connection, Failure> {
-    let all = || {
-        sasl::Mechanism::ALL
-            .into_iter()
-            .rev()
-            .filter(|mechanism| *mechanism != sasl::Mechanism::Anonymous)
-            .collect()
-    };
-    let offered = config.mechanisms()?.unwrap_or_else(all);
-    let mut server = ServerConfig::new(
-        vec![local.domain().clone()],
-        config.transport()?,
-        sasl::ReceiverConfig::new(offered),
-    );
-    server.quickstart.advertise = config.flag("advertise", true);
-    server.quickstart.proactive_header = config.flag("proactive", false);
-    Ok(Connection::server(server, env))
 }
 
 fn event_json(event: &Event) -> Value {

@@ -16,8 +16,11 @@ use onetrip_tls::rustls::rustls::pki_types::CertificateDer;
 use onetrip_tls::rustls::rustls::pki_types::pem::PemObject as _;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsConfig, RootCertStore};
 use onetrip_tls::rustls::{Versions, client_config};
-use onetrip_trace::{Record, Style, ladder};
-use serde_json::{Value, json};
+use onetrip_trace::{Style, ladder};
+
+mod row;
+
+use row::{Row, milliseconds, print};
 
 use crate::Failure;
 use crate::environment::{Clock, SystemEntropy, password};
@@ -36,25 +39,6 @@ struct Target {
     certified: Option<Arc<TlsConfig>>,
 }
 
-/// What a strategy came to, over its runs.
-#[derive(Debug, Default)]
-struct Row {
-    strategy: Option<Strategy>,
-    mechanism: Option<sasl::Mechanism>,
-    /// The median run.
-    rtt: Option<(u32, u32)>,
-    ms: Option<(f64, f64)>,
-    spread: Option<(f64, f64)>,
-    bytes: (usize, usize),
-    reason: Option<String>,
-    /// How many runs needed a second connection, and how many were given up altogether.
-    second: u32,
-    lost: u32,
-    runs: u32,
-    levels: Vec<(Level, Duration)>,
-    record: Option<Record>,
-}
-
 /// Runs every strategy that the target offers.
 pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
     let target = match &options.jid {
@@ -65,7 +49,7 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
     let mut rows: Vec<Row> = Vec::new();
     let mut entity = Entity::default();
     if output.format == Format::Text {
-        anstream::println!("{}", headline(&target, options));
+        anstream::println!("{}", headline(options));
     }
     for (transport, address) in &target.addresses {
         for login in Login::ALL {
@@ -410,105 +394,7 @@ impl Trial<'_> {
     }
 }
 
-impl Row {
-    /// Takes the median run, and the spread of all.
-    fn summarise(&mut self, mut passed: Vec<(f64, f64, Attempt)>) {
-        passed.sort_by(|a, b| a.1.total_cmp(&b.1));
-        if let (Some(first), Some(last)) = (passed.first(), passed.last()) {
-            self.spread = Some((first.1, last.1));
-        }
-        let middle = passed.len() / 2;
-        if middle < passed.len() {
-            let (send, answer, attempt) = passed.swap_remove(middle);
-            self.ms = Some((send, answer));
-            self.rtt = attempt
-                .to_send
-                .zip(attempt.to_answer)
-                .map(|((_, send), (_, answer))| (send, answer));
-            self.bytes = (attempt.bytes_sent, attempt.bytes_received);
-            self.mechanism = attempt.mechanism;
-            self.record = Some(attempt.record);
-        }
-    }
-
-    fn name(&self) -> String {
-        self.strategy
-            .map(|strategy| strategy.name())
-            .unwrap_or_default()
-    }
-
-    fn json(&self, classic: Option<f64>) -> Value {
-        let gap = self
-            .levels
-            .last()
-            .filter(|(level, _)| *level == Level::Paced)
-            .map(|(_, gap)| gap.as_millis() as u64);
-        json!({
-            "strategy": self.name(),
-            "mechanism": self.mechanism.map(sasl::Mechanism::name),
-            "rtt_to_send": self.rtt.map(|rtt| rtt.0),
-            "rtt_to_answer": self.rtt.map(|rtt| rtt.1),
-            "bytes_sent": self.bytes.0,
-            "bytes_received": self.bytes.1,
-            "ms_to_send": self.ms.map(|ms| rounded(ms.0)),
-            "ms_to_answer": self.ms.map(|ms| rounded(ms.1)),
-            "ms_to_answer_min": self.spread.map(|spread| rounded(spread.0)),
-            "ms_to_answer_max": self.spread.map(|spread| rounded(spread.1)),
-            "ratio": self.ms.zip(classic).map(|((_, answer), classic)| rounded(answer / classic)),
-            "runs": self.runs,
-            "second_connections": self.second,
-            "lost": self.lost,
-            "gap_ms": gap,
-            "reason": self.reason,
-            "ok": self.rtt.is_some(),
-        })
-    }
-
-    fn text(&self, classic: Option<f64>) -> String {
-        let name = self.name();
-        let mechanism = self.mechanism.map(sasl::Mechanism::name).unwrap_or("-");
-        let Some(((send, answer), (ms, ms_answer))) = self.rtt.zip(self.ms) else {
-            let reason = self.reason.as_deref().unwrap_or("failed");
-            let kept = if self.second > 0 && self.lost == 0 {
-                "; logged in on a second connection"
-            } else {
-                ""
-            };
-            return format!("{name:<32}  not taken: {reason}{kept}");
-        };
-        let ratio = classic
-            .map(|classic| format!("{:.2}", ms_answer / classic))
-            .unwrap_or_else(|| "-".to_owned());
-        let mut line = format!(
-            "{name:<32} {mechanism:<18} {send:>3} {answer:>3} {:>6} {:>6} {ms:>8.1} {ms_answer:>8.1} {ratio:>5}",
-            self.bytes.0, self.bytes.1
-        );
-        if self.runs > 1 {
-            let (least, most) = self.spread.unwrap_or_default();
-            line.push_str(&format!(
-                "\n{:32} {} runs, {least:.1} to {most:.1} ms, second connection {} times, lost {}",
-                "", self.runs, self.second, self.lost
-            ));
-            if let Some((Level::Paced, gap)) = self.levels.last() {
-                line.push_str(&format!(", gap {} ms", gap.as_millis()));
-            }
-        }
-        if let Some(reason) = &self.reason {
-            line.push_str(&format!("\n{:32} note: {reason}", ""));
-        }
-        line
-    }
-}
-
-fn milliseconds(span: Duration) -> f64 {
-    span.as_secs_f64() * 1e3
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1e3).round() / 1e3
-}
-
-fn headline(target: &Target, options: &Compare) -> String {
+fn headline(options: &Compare) -> String {
     let whom = match &options.jid {
         None => "the embedded server".to_owned(),
         Some(jid) => jid.to_bare().to_string(),
@@ -525,7 +411,6 @@ fn headline(target: &Target, options: &Compare) -> String {
             format!("over a link of{rtt}{rate}")
         }
     };
-    let _ = target;
     format!(
         "Logging in to {whom}, {link}.\nRound trips with TCP's own, until a stanza may be sent and until it is answered.\n\n{:<32} {:<18} {:>7} {:>13} {:>17} {:>5}\n{:<32} {:<18} {:>3} {:>3} {:>6} {:>6} {:>8} {:>8} {:>5}",
         "",
@@ -544,13 +429,6 @@ fn headline(target: &Target, options: &Compare) -> String {
         "answer",
         "ratio"
     )
-}
-
-fn print(row: &Row, classic: Option<f64>, format: Format) {
-    match format {
-        Format::Json => anstream::println!("{}", row.json(classic)),
-        Format::Text => anstream::println!("{}", row.text(classic)),
-    }
 }
 
 /// The ladder of the fastest, and what is demanded of it.

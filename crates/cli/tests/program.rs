@@ -1,0 +1,254 @@
+//! The program as its users meet it: formats, exit codes, what it says.
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+fn onetrip(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_onetrip"))
+        .args(arguments)
+        .env_remove("ONETRIP_PASSWORD")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect()
+}
+
+const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='im.example.com' version='1.0'>";
+
+#[test]
+fn simulate_gives_every_key_for_every_strategy_and_the_same_every_time() {
+    let output = onetrip(&["simulate", "--strategy", "all", "--format", "json"], "");
+    assert!(output.status.success());
+    let rows = lines(&output);
+    assert_eq!(rows.len(), 26);
+    let keys = [
+        "strategy",
+        "tls",
+        "writes",
+        "flights",
+        "units",
+        "rtt_to_send",
+        "rtt_to_answer",
+        "bytes_sent",
+        "bytes_received",
+        "ms_to_send",
+        "ms_to_answer",
+        "ok",
+    ];
+    for row in &rows {
+        let found: Vec<&String> = row.as_object().unwrap().keys().collect();
+        assert_eq!(found, keys);
+        assert_eq!(row["ok"], true);
+    }
+    let counts = |name: &str| {
+        rows.iter()
+            .find(|row| row["strategy"] == name)
+            .map(|row| (row["writes"].clone(), row["units"].clone()))
+    };
+    assert_eq!(counts("rfc6120-9.1"), Some((19.into(), 21.into())));
+    assert_eq!(counts("xep0305-steps"), Some((8.into(), 21.into())));
+    let again = onetrip(&["simulate", "--format", "json", "--seed", "1"], "");
+    assert_eq!(again.stdout, output.stdout);
+}
+
+#[test]
+fn compare_logs_in_over_real_sockets_and_draws_the_fastest() {
+    let output = onetrip(
+        &[
+            "compare",
+            "--strategy",
+            "c2s-quickstart-starttls-plain",
+            "--strategy",
+            "c2s-safe-direct-scram",
+        ],
+        "",
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("c2s-quickstart-starttls-plain    PLAIN")
+            && text.contains("The fastest:")
+            && text.contains("└ ClientHello"),
+        "{text}"
+    );
+    let output = onetrip(
+        &[
+            "compare",
+            "--strategy",
+            "c2s-safe-direct-plain",
+            "--format",
+            "json",
+            "--budget",
+            "rtt=3",
+        ],
+        "",
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(4),
+        "4 round trips are over a budget of 3"
+    );
+    assert_eq!(lines(&output)[0]["rtt_to_send"], 4);
+}
+
+#[test]
+fn drive_prints_what_a_receiver_does_in_order() {
+    let starttls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldAByMG0zMG15cjBtMzA=</auth>";
+    let bind = "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+    let file = std::env::temp_dir().join(format!("onetrip-password-{}", std::process::id()));
+    std::fs::write(&file, "r0m30myr0m30\n").unwrap();
+    let login = format!("{HEADER}{starttls}{HEADER}{auth}{HEADER}{bind}<message/>");
+    let mut seen = Vec::new();
+    for split in ["0", "1"] {
+        let arguments = [
+            "drive",
+            "c2s-receiver",
+            "--local",
+            "im.example.com",
+            "--user",
+            "juliet",
+            "--password-file",
+            file.to_str().unwrap(),
+            "--tls-up",
+            "--split",
+            split,
+        ];
+        let output = onetrip(&arguments, &login);
+        assert!(output.status.success());
+        let rows = lines(&output);
+        let last = rows.last().unwrap();
+        assert_eq!(
+            (&last["state"], &last["consumed"]),
+            (&"online".into(), &login.len().into())
+        );
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("r0m30myr0m30"));
+        let of = |key: &str| {
+            rows.iter()
+                .filter_map(|row| row.get(key))
+                .map(ToString::to_string)
+                .collect::<String>()
+        };
+        seen.push((
+            of("transmit").replace("\"\"", ""),
+            of("upgrade"),
+            of("event"),
+            of("request"),
+            of("stanza"),
+        ));
+    }
+    assert_eq!(seen[0], seen[1], "no split changes what is done");
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn drive_says_what_was_wrong_where_and_by_which_section() {
+    for (machine, source) in [
+        ("stream", "RFC 6120 §11.1"),
+        ("c2s-receiver", "RFC 6120 §11.1"),
+    ] {
+        let output = onetrip(
+            &["drive", machine, "--local", "im.example.com"],
+            &format!("{HEADER}<!-- -->"),
+        );
+        assert_eq!(output.status.code(), Some(1), "{machine}");
+        let error = lines(&output)
+            .into_iter()
+            .find_map(|row| row.get("error").cloned())
+            .unwrap();
+        assert_eq!(
+            (&error["condition"], &error["source"]),
+            (&"restricted-xml".into(), &source.into())
+        );
+        assert_eq!(error["offset"], HEADER.len() + 4);
+    }
+}
+
+#[test]
+fn a_script_moves_the_clock_and_ends_the_connection() {
+    let file = std::env::temp_dir().join(format!("onetrip-script-{}", std::process::id()));
+    std::fs::write(&file, "{\"advance_ms\":30000}\n{\"eof\":true}\n").unwrap();
+    let output = onetrip(
+        &[
+            "drive",
+            "c2s-initiator",
+            "--local",
+            "juliet@im.example.com",
+            "--input",
+            file.to_str().unwrap(),
+        ],
+        "",
+    );
+    let rows = lines(&output);
+    assert!(
+        rows[0]["transmit"]
+            .as_str()
+            .unwrap()
+            .ends_with("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+            || rows[0]["transmit"]
+                .as_str()
+                .unwrap()
+                .starts_with("<stream:stream")
+    );
+    assert!(rows.iter().any(|row| row["close"] == true));
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn mistakes_are_told_in_one_line_with_the_right_exit_code() {
+    let cases: [(&[&str], i32, &str); 5] = [
+        (
+            &["simulate", "--strategy", "c2s-quikstart-starttls-plain"],
+            2,
+            "did you mean",
+        ),
+        (&["compare", "juliet@localhost"], 2, "ONETRIP_PASSWORD"),
+        (&["compare", "--strategy", "nonsense"], 2, "did you mean"),
+        (&["simulat"], 2, "simulate"),
+        (
+            &[
+                "drive",
+                "c2s-initiator",
+                "--local",
+                "a@b",
+                "--config",
+                "colour=red",
+            ],
+            2,
+            "no setting",
+        ),
+    ];
+    for (arguments, code, hint) in cases {
+        let output = onetrip(arguments, "");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(hint), "{arguments:?}: {text}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_onetrip"))
+        .args([
+            "compare",
+            "juliet@localhost",
+            "--connect",
+            "127.0.0.1:1",
+            "--starttls",
+        ])
+        .env("ONETRIP_PASSWORD", "x")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "nobody listens there");
+}

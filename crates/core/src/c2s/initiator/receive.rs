@@ -1,0 +1,324 @@
+//! The receiving half of a client's negotiation: what arrives, and what it means for what was sent ahead.
+
+use minidom::Element;
+use onetrip_negotiation::{bind, sasl, starttls};
+use onetrip_quickstart as quickstart;
+use onetrip_quickstart::{Stage, Step};
+use onetrip_stream::{Build, Condition, Env, Jid, Stanza, StanzaKind, StreamHeader, Version, ns};
+
+use super::{Expect, Initiator, Next};
+use crate::order::Facts;
+use crate::shell::Shell;
+use crate::{Action, Answer, End, EntityEvent, ErrorKind, Event, Reason, TlsInfo, UsageError};
+
+impl Initiator {
+    pub(crate) fn on_header(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        header: &StreamHeader,
+    ) {
+        let Expect::Header(stage) = self.expect else {
+            return self.unexpected(env, shell, "stream header");
+        };
+        let domain = self.config.account.domain();
+        let problem = if header.version < Version::V1_0 {
+            Some(("a stream version below 1.0", Condition::UnsupportedVersion))
+        } else if header
+            .content
+            .is_some_and(|content| content != shell.content)
+        {
+            Some((
+                "a stream of another content namespace",
+                Condition::InvalidNamespace,
+            ))
+        } else if stage != Stage::Clear
+            && header
+                .from
+                .as_ref()
+                .is_some_and(|from| from.domain() != domain)
+        {
+            // What a header in clear says is discarded anyway; under TLS it must be whom we asked for.
+            Some(("a stream from another domain", Condition::InvalidFrom))
+        } else {
+            None
+        };
+        if let Some((what, condition)) = problem {
+            self.on_end(env, shell);
+            return shell.fail(ErrorKind::Header { what, condition });
+        }
+        shell.timers.stop(Reason::RestartSilence);
+        self.measure(env);
+        self.expect = Expect::Features(stage);
+    }
+
+    pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        match self.expect {
+            Expect::Features(stage) if element.is("features", ns::STREAMS) => {
+                self.on_features(env, shell, stage, element)
+            }
+            Expect::Proceed if element.has_ns(ns::TLS) => {
+                self.on_starttls_answer(env, shell, element)
+            }
+            Expect::Sasl if element.has_ns(ns::SASL) => self.on_sasl(env, shell, element),
+            // Completed negotiation may be said again (RFC 6120 §4.3.5).
+            Expect::Anything if element.is("features", ns::STREAMS) => {}
+            _ => self.unexpected(env, shell, element.name()),
+        }
+    }
+
+    pub(super) fn on_features(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        stage: Stage,
+        element: &Element,
+    ) {
+        self.measure(env);
+        self.attempt
+            .handle(quickstart::Input::Features(stage, element));
+        match stage {
+            Stage::Clear => {
+                self.expect = Expect::Proceed;
+                self.attempt
+                    .handle(quickstart::Input::Answered(Step::StartTls));
+            }
+            Stage::Secured => {
+                self.offered = Some(quickstart::Features::read(element));
+                self.expect = Expect::Sasl;
+            }
+            Stage::Authenticated => {
+                self.expect = Expect::Bound;
+                self.attempt.handle(quickstart::Input::Answered(Step::Bind));
+            }
+        }
+        self.advance(env, shell);
+    }
+
+    pub(super) fn on_starttls_answer(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        element: &Element,
+    ) {
+        match self.starttls.handle(element) {
+            Ok(starttls::Verdict::Proceed) => {
+                self.expect = Expect::Tls;
+                let ahead = self.next != Next::ClientHello;
+                self.attempt
+                    .handle(quickstart::Input::Answered(Step::StartTls));
+                if ahead {
+                    let silence = self.silence(shell);
+                    shell.timers.set(Reason::TlsSilence, env.now + silence);
+                }
+                shell.upgrade_receiving();
+                self.advance(env, shell);
+            }
+            Ok(_) => {
+                self.attempt.handle(quickstart::Input::StartTlsRefused);
+                self.on_end(env, shell);
+                shell.finish(End::Refused);
+            }
+            Err(error) => {
+                self.on_end(env, shell);
+                shell.fail(ErrorKind::StartTls(error));
+            }
+        }
+    }
+
+    pub(crate) fn on_secured(&mut self, env: &mut Env<'_>, shell: &mut Shell, info: TlsInfo) {
+        shell.timers.stop(Reason::TlsSilence);
+        self.attempt
+            .handle(quickstart::Input::Answered(Step::ClientHello));
+        self.binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
+        self.expect = Expect::Header(Stage::Secured);
+        self.advance(env, shell);
+    }
+
+    pub(super) fn on_sasl(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        self.measure(env);
+        if self.sasl.is_none() {
+            return self.unexpected(env, shell, element.name());
+        }
+        if element.name() == "challenge" && matches!(self.next, Next::Bind | Next::Nothing) {
+            self.attempt.handle(quickstart::Input::AnotherChallenge);
+            self.conclude(env, shell);
+            if shell.is_closed() {
+                return;
+            }
+        }
+        let Some((_, sasl)) = self.sasl.as_mut() else {
+            return;
+        };
+        let result = sasl.handle(env, sasl::Input::Element(element));
+        self.sasl_result(env, shell, result);
+        self.expect_header_soon(env, shell);
+        self.advance(env, shell);
+    }
+
+    /// QS-R10: behind success, a restart that was sent ahead is answered soon or was swallowed.
+    pub(super) fn expect_header_soon(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let sent_ahead = matches!(self.next, Next::Bind | Next::Nothing);
+        if self.expect == Expect::Header(Stage::Authenticated) && sent_ahead && !shell.is_closed() {
+            let silence = self.silence(shell);
+            shell.timers.set(Reason::RestartSilence, env.now + silence);
+        }
+    }
+
+    pub(crate) fn on_answer(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        answer: Answer,
+    ) -> Result<(), UsageError> {
+        let (Answer::Derived(salted), Some((_, sasl))) = (answer, self.sasl.as_mut()) else {
+            return Err(UsageError::NotAsked);
+        };
+        shell.pending = false;
+        let result = sasl.handle(env, sasl::Input::Derived(salted));
+        self.sasl_result(env, shell, result);
+        self.advance(env, shell);
+        Ok(())
+    }
+
+    pub(crate) fn on_stanza(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: Stanza) {
+        match self.expect {
+            Expect::Bound => self.on_bind_answer(env, shell, &stanza),
+            Expect::Anything => {
+                if self.probe.is_some()
+                    && self.probe == stanza.head().id
+                    && stanza.head().kind == StanzaKind::Iq
+                {
+                    return self.confirmed(env, shell);
+                }
+                shell.event(Event::Stanza(stanza));
+            }
+            _ => self.unexpected(env, shell, stanza.head().kind.name()),
+        }
+    }
+
+    pub(super) fn on_bind_answer(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: &Stanza) {
+        self.measure(env);
+        match self.bind.handle(&stanza.element()) {
+            Ok(Some(bind::Verdict::Bound { jid })) => match jid.parse::<Jid>() {
+                Ok(jid) => self.online(env, shell, jid),
+                Err(_) => self.unexpected(env, shell, "jid"),
+            },
+            Ok(Some(bind::Verdict::Refused(refusal))) => shell.event(Event::BindRefused(refusal)),
+            // Not the answer: a server may push something first.
+            Ok(_) => shell.event(Event::Stanza(stanza.clone())),
+            Err(error) => {
+                self.on_end(env, shell);
+                shell.fail(ErrorKind::Bind(error));
+            }
+        }
+    }
+
+    pub(super) fn online(&mut self, env: &mut Env<'_>, shell: &mut Shell, jid: Jid) {
+        shell.facts.reach(Facts::BOUND);
+        shell.timers.stop(Reason::Negotiation);
+        self.expect = Expect::Anything;
+        self.attempt.handle(quickstart::Input::Bound);
+        let provisional = self.attempt.needs_later_answer();
+        shell.event(Event::Online { jid, provisional });
+        if provisional {
+            self.send_probe(env, shell);
+        }
+        self.conclude(env, shell);
+    }
+
+    /// An early success hides a broken parser: only a stanza sent later tells (QS-R10).
+    pub(super) fn send_probe(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let id = env.random_id();
+        let ping = Element::bare("iq", ns::CLIENT)
+            .with_attr("type", "get")
+            .with_attr("id", id.as_str())
+            .with_attr("to", self.config.account.domain().as_str())
+            .with_child(Element::bare("ping", ns::PING));
+        shell.flush();
+        shell.iq(&ping);
+        self.probe = Some(id);
+        let silence = self.silence(shell);
+        shell.timers.set(Reason::LaterSilence, env.now + silence);
+    }
+
+    pub(super) fn confirmed(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        self.probe = None;
+        shell.timers.stop(Reason::LaterSilence);
+        self.attempt.handle(quickstart::Input::LaterAnswer);
+        shell.event(Event::Confirmed);
+        self.conclude(env, shell);
+    }
+
+    pub(crate) fn on_timeout(&mut self, env: &mut Env<'_>, shell: &mut Shell, reason: Reason) {
+        match reason {
+            Reason::Gap => {
+                self.gap_over = true;
+                self.advance(env, shell);
+            }
+            Reason::TlsSilence => self.attempt.handle(quickstart::Input::TlsSilence),
+            Reason::RestartSilence => self.attempt.handle(quickstart::Input::RestartSilence),
+            Reason::LaterSilence => self.attempt.handle(quickstart::Input::LaterSilence),
+            Reason::Negotiation | Reason::Close => {}
+        }
+        self.conclude(env, shell);
+    }
+
+    /// The connection is ending, whoever ended it: the last conclusions are drawn.
+    pub(crate) fn on_end(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        self.attempt.handle(quickstart::Input::Ended);
+        self.drain_attempt(env, shell);
+    }
+
+    pub(super) fn give_up(&mut self, env: &mut Env<'_>, shell: &mut Shell, end: End) {
+        self.on_end(env, shell);
+        shell.close(env);
+        shell.finish(end);
+    }
+
+    /// Carries out what the attempt has decided.
+    pub(super) fn conclude(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        self.drain_attempt(env, shell);
+        if shell.verdict.is_some() {
+            // Poisoned: nothing more can be said on this stream (QS-R5).
+            shell.finish(End::Cut);
+        }
+    }
+
+    pub(super) fn drain_attempt(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        while let Some(action) = self.attempt.poll_action() {
+            match action {
+                quickstart::Action::Report(report) => {
+                    shell.push(Action::Entity(EntityEvent(report)))
+                }
+                quickstart::Action::Abandon(broken) => shell.verdict = Some(End::Abandoned(broken)),
+                quickstart::Action::ResendRestart => {
+                    self.next = Next::Restart;
+                    self.advance(env, shell);
+                }
+                quickstart::Action::RetryHere => self.next = Next::Auth,
+                quickstart::Action::Believe => self.believed = true,
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn unexpected(&mut self, env: &mut Env<'_>, shell: &mut Shell, got: &str) {
+        self.on_end(env, shell);
+        let during = match self.expect {
+            Expect::Header(_) => "waiting for a stream header",
+            Expect::Features(_) => "waiting for stream features",
+            Expect::Proceed => "negotiating TLS",
+            Expect::Tls => "switching to TLS",
+            Expect::Sasl => "authenticating",
+            Expect::Bound => "binding a resource",
+            Expect::Anything => "exchanging stanzas",
+        };
+        let got = got.chars().take(64).collect();
+        shell.fail(ErrorKind::Unexpected {
+            got,
+            during,
+            condition: Condition::UnsupportedStanzaType,
+        });
+    }
+}
