@@ -173,6 +173,11 @@ impl Cache {
         self.pins.get(key).copied().unwrap_or(0)
     }
 
+    /// Lets an account go below the strength that once worked for it: only when its owner says so (QS-R4).
+    pub fn unpin(&mut self, key: &Key) {
+        self.pins.remove(key);
+    }
+
     /// Learns from an attempt. When what was assumed was wrong, the answer is the one unpipelined retry
     /// (QS-29, QS-33, QS-R5): with the same pin, so never with a weaker mechanism.
     pub fn conclude(&mut self, report: &Report, policy: &Policy) -> Option<Plan> {

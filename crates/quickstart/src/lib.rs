@@ -29,7 +29,7 @@
 //!
 //! | here | elsewhere |
 //! |---|---|
-//! | QS-03, QS-06, QS-09 to QS-11, QS-26, QS-29, QS-31 to QS-34, QS-R1 to QS-R10 | QS-08, QS-12 to QS-25, QS-27, QS-28: `onetrip-core`; QS-01, QS-02, QS-07, QS-36, QS-37: the caller |
+//! | QS-01 to QS-03, QS-06, QS-09 to QS-11, QS-26, QS-29, QS-31 to QS-34, QS-R1 to QS-R10 | QS-08, QS-12 to QS-25, QS-27, QS-28: `onetrip-core`; QS-04, QS-05, QS-07, QS-36, QS-37: the application, as `onetrip serve` shows; QS-38: stream management |
 //!
 //! [XEP-0305]: https://xmpp.org/extensions/xep-0305.html
 
@@ -39,6 +39,7 @@ mod initiator;
 mod level;
 mod plan;
 mod receiver;
+mod targets;
 
 pub use cache::{Cache, Key, Known, Transport};
 pub use features::{Difference, Features, Stage, pipelining};
@@ -46,3 +47,4 @@ pub use initiator::{Action, Broken, Initiator, Input, Outcome, Report};
 pub use level::{Join, Level, Step};
 pub use plan::{Plan, Policy};
 pub use receiver::{Holdback, Leftover, Overflow, ReceiverConfig};
+pub use targets::{Next, Target, Targets};
