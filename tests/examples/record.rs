@@ -157,7 +157,7 @@ fn record(transcript: &Transcript, target: &str, ca: &str) {
                         established = true;
                         let info = onetrip_core::TlsInfo::new();
                         connection
-                            .tls_established(&mut Env::new(now(), &mut entropy), info)
+                            .tls_established(&mut Env::new(now(), &mut entropy), info, &[])
                             .unwrap();
                     }
                 }

@@ -224,7 +224,7 @@ impl Player {
     pub fn established(&mut self) {
         let info = TlsInfo::new();
         self.connection
-            .tls_established(&mut Env::new(self.now, &mut self.entropy), info)
+            .tls_established(&mut Env::new(self.now, &mut self.entropy), info, &[])
             .expect("TLS was being negotiated");
         self.drain();
     }

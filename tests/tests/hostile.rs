@@ -81,7 +81,11 @@ impl Subject {
 
     fn secure(&mut self) {
         self.connection
-            .tls_established(&mut Env::new(self.now, &mut self.entropy), TlsInfo::new())
+            .tls_established(
+                &mut Env::new(self.now, &mut self.entropy),
+                TlsInfo::new(),
+                &[],
+            )
             .unwrap();
         self.drain();
     }

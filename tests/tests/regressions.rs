@@ -66,7 +66,11 @@ impl Client {
         };
         this.drain();
         this.connection
-            .tls_established(&mut Env::new(this.now, &mut this.entropy), TlsInfo::new())
+            .tls_established(
+                &mut Env::new(this.now, &mut this.entropy),
+                TlsInfo::new(),
+                &[],
+            )
             .unwrap();
         this.drain();
         this
@@ -348,7 +352,7 @@ fn usage_errors_change_nothing() {
         Err(UsageError::NotAsked)
     );
     assert_eq!(
-        client.connection.tls_established(env, TlsInfo::new()),
+        client.connection.tls_established(env, TlsInfo::new(), &[]),
         Err(UsageError::NoTls)
     );
     assert!(client.connection.poll_action().is_none());

@@ -246,11 +246,20 @@ impl Connection {
         self.shell.finish(end);
     }
 
-    /// TLS is up in both directions.
+    /// TLS is up in both directions, and `plain` is what it has decrypted so far.
+    ///
+    /// What has arrived is looked at before anything is sent: a server's proactive header may show the features that
+    /// `<auth/>` would otherwise take from memory (QS-17, QS-R4).
     ///
     /// # Errors
-    /// [`UsageError::NoTls`] when it was not being negotiated; nothing changes.
-    pub fn tls_established(&mut self, env: &mut Env<'_>, info: TlsInfo) -> Result<(), UsageError> {
+    /// [`UsageError::NoTls`] when it was not being negotiated; nothing changes. What the peer did wrong in `plain`
+    /// is returned by the next [`Connection::receive`].
+    pub fn tls_established(
+        &mut self,
+        env: &mut Env<'_>,
+        info: TlsInfo,
+        plain: &[u8],
+    ) -> Result<(), UsageError> {
         if self.shell.sending.layer != Layer::Switching
             || self.shell.receiving.layer != Layer::Switching
         {
@@ -261,8 +270,13 @@ impl Connection {
         self.shell.facts.reach(Facts::SECURED);
         self.shell.event(Event::Secured);
         match &mut self.role {
-            Role::C2sInitiator(role) => role.on_secured(env, &mut self.shell, info),
+            Role::C2sInitiator(role) => role.on_secured(&mut self.shell, info),
             Role::C2sReceiver(role) => role.on_secured(&mut self.shell, info),
+        }
+        let mut rest = plain;
+        self.process(env, &mut rest);
+        if let Role::C2sInitiator(role) = &mut self.role {
+            role.advance(env, &mut self.shell);
         }
         Ok(())
     }

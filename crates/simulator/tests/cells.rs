@@ -88,3 +88,62 @@ fn the_historical_counts_19_and_8_writes_of_21_units() {
         );
     }
 }
+
+/// QS-R2: in TLS 1.3 the unasked header is half-RTT data; it rides with the server's first flight, EXTERNAL cannot be
+/// offered in it, and the client sees it before it has to choose a mechanism (QS-R4).
+#[test]
+fn qs_r2_an_unasked_header_is_half_rtt_data_in_tls_1_3() {
+    let lab = Lab::new().unwrap();
+    let run = run(&lab, "xep0305-steps", Versions::Tls13);
+    let flight = &run.record.writes[1].units;
+    assert_eq!(flight.len(), 6, "{flight:?}");
+    assert_eq!(flight[3], "ServerHello .. Finished");
+    assert_eq!(
+        flight[5],
+        "features (mechanisms, sasl-channel-binding, pipelining)"
+    );
+    assert_eq!(run.negotiation().flights(), 6);
+}
+
+/// QS-R4: live features that are visible before `<auth/>` must be sent are preferred to what is remembered.
+#[test]
+fn qs_r4_a_live_list_is_preferred_to_a_stale_memory() {
+    use onetrip_core::Entity;
+    use onetrip_core::negotiation::sasl::Mechanism;
+    use onetrip_core::quickstart::{Cache, Features, Known, Level, Policy, Transport};
+    let mut lab = Lab::new().unwrap();
+    lab.offer(vec![Mechanism::ScramSha256]);
+    let mut cache = Cache::default();
+    let known = Known::new(
+        Features::of_mechanisms(["SCRAM-SHA-1"]),
+        Features::default(),
+        "SCRAM-SHA-1".to_owned(),
+        2,
+    );
+    cache.remember(&lab.key(Transport::StartTls), known);
+    let mut policy = Policy::default();
+    policy.force = Some(Level::Full);
+    let entity = Entity::new(cache, policy);
+    for (tls, flights) in [(Versions::Tls13, 6), (Versions::Tls12, 8)] {
+        let settings = Settings {
+            tls,
+            ..Settings::default()
+        };
+        let (run, _) = lab
+            .attempt(
+                &Strategy::named("xep0305-steps").unwrap(),
+                &entity,
+                &settings,
+            )
+            .unwrap();
+        assert!(run.ok(), "{:?}", run.endings);
+        assert_eq!(run.negotiation().flights(), flights, "not one trip lost");
+        assert!(
+            run.record
+                .writes
+                .iter()
+                .flat_map(|write| &write.units)
+                .all(|unit| unit != "failure")
+        );
+    }
+}

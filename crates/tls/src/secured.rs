@@ -146,8 +146,7 @@ impl<T: TlsSession> Secured<T> {
         }
         let mut plain = BytesMut::new();
         let result = self.session.read(wire, &mut plain);
-        self.handshake(env);
-        // What was decrypted before the failure is authentic.
+        // What was decrypted before a failure is authentic.
         let processed = self.receive_plain(env, &plain);
         if let Err(error) = result {
             self.flush();
@@ -164,28 +163,30 @@ impl<T: TlsSession> Secured<T> {
         Ok(())
     }
 
+    /// Tells the connection how far the handshake has come, and gives it what was decrypted.
     fn receive_plain(&mut self, env: &mut Env<'_>, plain: &[u8]) -> Result<(), SecuredError> {
-        if self.established && !plain.is_empty() {
-            let result = self.connection.receive(env, plain);
-            self.pump();
-            result?;
-        }
-        Ok(())
-    }
-
-    /// Tells the connection how far the handshake has come.
-    fn handshake(&mut self, env: &mut Env<'_>) {
         self.flush();
+        let mut plain = plain;
         match self.session.state() {
             TlsState::Sendable => self.connection.tls_sendable(),
             TlsState::Established | TlsState::Closed if !self.established => {
                 self.established = true;
                 // Cannot fail: both halves have been switched, or no byte would have come here.
-                let _ = self.connection.tls_established(env, self.session.info());
+                let _ = self
+                    .connection
+                    .tls_established(env, self.session.info(), plain);
+                plain = &[];
             }
             _ => {}
         }
+        // With nothing to give, it still says what was wrong with what came along with the handshake.
+        let result = if self.established {
+            self.connection.receive(env, plain).map(|_| ())
+        } else {
+            Ok(())
+        };
         self.pump();
+        Ok(result?)
     }
 
     /// The transport ended.

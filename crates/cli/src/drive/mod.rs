@@ -399,9 +399,11 @@ impl Driver {
                 .iter()
                 .map(|name| name.clone().into())
                 .collect();
-            let _ = self
-                .connection
-                .tls_established(&mut Env::new(self.now, &mut self.entropy), info);
+            let _ = self.connection.tls_established(
+                &mut Env::new(self.now, &mut self.entropy),
+                info,
+                &[],
+            );
         }
     }
 

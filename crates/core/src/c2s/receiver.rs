@@ -219,11 +219,11 @@ impl Receiver {
         }
     }
 
-    /// The sending half may write before the client's Finished is in: half-RTT data (QS-R2). Neither the
-    /// client's certificate nor the channel is known yet, so neither EXTERNAL nor -PLUS can be offered.
+    /// The sending half may write before the client's Finished is in: half-RTT data (QS-R2). The client's certificate
+    /// is not known yet, so EXTERNAL cannot be offered; the channel can be bound once the handshake has ended.
     pub(crate) fn on_sendable(&mut self, shell: &mut Shell) {
         if self.may_be_proactive() {
-            self.sasl = Some(sasl::Receiver::new(&self.config.sasl, None, false));
+            self.sasl = Some(sasl::Receiver::before_binding(&self.config.sasl));
             self.open_unasked(shell);
         }
     }
@@ -246,10 +246,13 @@ impl Receiver {
 
     pub(crate) fn on_secured(&mut self, shell: &mut Shell, info: TlsInfo) {
         self.domain = None;
-        if self.sasl.is_none() {
-            let binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
-            let certified = !info.peer_certificates.is_empty();
-            self.sasl = Some(sasl::Receiver::new(&self.config.sasl, binding, certified));
+        let binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
+        match &mut self.sasl {
+            Some(sasl) => sasl.bind_channel(binding),
+            None => {
+                let certified = !info.peer_certificates.is_empty();
+                self.sasl = Some(sasl::Receiver::new(&self.config.sasl, binding, certified));
+            }
         }
         if self.may_be_proactive() {
             self.open_unasked(shell);

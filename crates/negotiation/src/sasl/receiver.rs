@@ -186,14 +186,34 @@ impl Receiver {
     /// `binding` is what the TLS session yields, `certified` whether the client showed a certificate.
     #[must_use]
     pub fn new(config: &ReceiverConfig, binding: Option<ChannelBinding>, certified: bool) -> Self {
+        let bound = binding.is_some();
+        Self {
+            binding,
+            ..Self::offering(config, bound, certified)
+        }
+    }
+
+    /// For features that are shown before the handshake has ended (QS-R2): the -PLUS mechanisms are offered, and
+    /// [`Receiver::bind_channel`] is called when it has.
+    #[must_use]
+    pub fn before_binding(config: &ReceiverConfig) -> Self {
+        Self::offering(config, true, false)
+    }
+
+    /// What the TLS session yields, now that its handshake has ended.
+    pub fn bind_channel(&mut self, binding: Option<ChannelBinding>) {
+        self.binding = binding;
+    }
+
+    fn offering(config: &ReceiverConfig, bound: bool, certified: bool) -> Self {
         let possible = |mechanism: &Mechanism| {
             mechanism.is_built_in()
-                && (binding.is_some() || !mechanism.binds_channel())
+                && (bound || !mechanism.binds_channel())
                 && (certified || *mechanism != Mechanism::External)
         };
         Self {
             offered: config.offered.iter().copied().filter(possible).collect(),
-            binding,
+            binding: None,
             attempts: config.attempts.max(1),
             decoy: (config.decoy.clone(), config.decoy_iterations),
             state: State::Ready,
@@ -375,6 +395,10 @@ impl Receiver {
             #[cfg(feature = "scram")]
             State::Challenged(mechanism, server) => {
                 let (mechanism, identity) = (*mechanism, server.username().to_owned());
+                // Promised before the handshake ended, and then there was nothing to bind to.
+                if mechanism.binds_channel() && self.binding.is_none() {
+                    return self.refuse(Refusal::TemporaryAuthFailure);
+                }
                 match server.client_final(&data, self.binding.as_ref()) {
                     Ok(proof) => self.accept(mechanism, identity, Some(proof.as_bytes())),
                     Err(refusal) => self.refuse(refusal),

@@ -134,7 +134,7 @@ impl Initiator {
     }
 
     /// Sends all that may be sent now.
-    fn advance(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+    pub(crate) fn advance(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
         while !shell.is_closed() {
             let Some(step) = self.gate() else {
                 if !self.take(env, shell, None) {

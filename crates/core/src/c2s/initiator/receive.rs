@@ -126,13 +126,12 @@ impl Initiator {
         }
     }
 
-    pub(crate) fn on_secured(&mut self, env: &mut Env<'_>, shell: &mut Shell, info: TlsInfo) {
+    pub(crate) fn on_secured(&mut self, shell: &mut Shell, info: TlsInfo) {
         shell.timers.stop(Reason::TlsSilence);
         self.attempt
             .handle(quickstart::Input::Answered(Step::ClientHello));
         self.binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
         self.expect = Expect::Header(Stage::Secured);
-        self.advance(env, shell);
     }
 
     pub(super) fn on_sasl(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
