@@ -8,6 +8,12 @@ use serde_json::{Value, json};
 use crate::Failure;
 use crate::options::{Format, OutputOptions, Simulate, nearest};
 
+/// The columns of the table, with what they count above.
+const HEADLINE: &str = concat!(
+    "                                                         round trips         bytes      milliseconds\n",
+    "strategy                           writes flights  units   send  answer    sent   rcvd   send   answer",
+);
+
 /// Runs the strategies and prints a line for each.
 pub(crate) fn run(options: &Simulate, output: &OutputOptions) -> Result<(), Failure> {
     let strategies = strategies(&options.strategy)?;
@@ -15,19 +21,7 @@ pub(crate) fn run(options: &Simulate, output: &OutputOptions) -> Result<(), Fail
     let mut failed = Vec::new();
     let mut pictures = String::new();
     if output.format == Format::Text {
-        anstream::println!(
-            "{:<34} {:>6} {:>7} {:>6} {:>6} {:>7} {:>7} {:>6} {:>6} {:>8}",
-            "strategy",
-            "writes",
-            "flights",
-            "units",
-            "send",
-            "answer",
-            "sent",
-            "rcvd",
-            "ms",
-            "ms"
-        );
+        anstream::println!("{HEADLINE}");
     }
     for strategy in strategies {
         // The two historical counts are defined for TLS 1.2 (digest §4.1).

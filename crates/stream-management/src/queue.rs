@@ -1,0 +1,168 @@
+//! What was sent and is not acknowledged, in order, bounded by count and by bytes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::Count;
+
+/// Names one stanza that was handed over to be sent, for as long as it is not settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub(crate) u64);
+
+/// One stanza in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub handle: Handle,
+    /// Its bytes, as they were written.
+    pub bytes: Bytes,
+}
+
+/// How much may be unacknowledged before a session is openly no longer resumable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueLimits {
+    /// Stanzas. Default: 512.
+    pub stanzas: usize,
+    /// Bytes. Default: 1 MiB.
+    pub bytes: usize,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self {
+            stanzas: 512,
+            bytes: 1 << 20,
+        }
+    }
+}
+
+/// The peer acknowledged more than was sent (XEP-0198 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{h} stanzas acknowledged, but only {sent} were sent")]
+pub struct TooHigh {
+    /// What the peer said.
+    pub h: Count,
+    /// What was sent.
+    pub sent: Count,
+}
+
+/// Stanzas in the order they were sent, the oldest first.
+///
+/// It is two counts over a ring: what the peer has acknowledged, and what was sent. What lies between is here, as
+/// long as it fits; once it did not, the queue is complete no more and says so, until all of it is acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    limits: QueueLimits,
+    /// What the peer has acknowledged.
+    acked: Count,
+    /// How many unacknowledged stanzas are no longer here.
+    dropped: u32,
+}
+
+impl Queue {
+    /// An empty queue that begins at a count.
+    #[must_use]
+    pub fn new(limits: QueueLimits, begin: Count) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            bytes: 0,
+            limits,
+            acked: begin,
+            dropped: 0,
+        }
+    }
+
+    /// How many stanzas have been sent.
+    #[must_use]
+    pub fn sent(&self) -> Count {
+        self.acked.plus(self.unacked())
+    }
+
+    /// How many stanzas the peer has acknowledged.
+    #[must_use]
+    pub fn acked(&self) -> Count {
+        self.acked
+    }
+
+    /// How many stanzas are not acknowledged, whether they are still here or not.
+    #[must_use]
+    pub fn unacked(&self) -> u32 {
+        u32::try_from(self.entries.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(self.dropped)
+    }
+
+    /// How many bytes are held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether every unacknowledged stanza is here: without that, nothing can be resumed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.dropped == 0
+    }
+
+    /// Puts a stanza behind the others. Those for which there is no room any more are returned, the oldest first:
+    /// they were sent, and will never be sent again.
+    #[must_use = "what no longer fits is lost if it is not handed back"]
+    pub fn push(&mut self, entry: Entry) -> Vec<Entry> {
+        self.bytes = self.bytes.saturating_add(entry.bytes.len());
+        self.entries.push_back(entry);
+        let mut gone = Vec::new();
+        while self.entries.len() > self.limits.stanzas || self.bytes > self.limits.bytes {
+            let Some(oldest) = self.pop() else { break };
+            self.dropped = self.dropped.saturating_add(1);
+            gone.push(oldest);
+        }
+        gone
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(entry.bytes.len());
+        Some(entry)
+    }
+
+    /// Takes in the peer's `h`: the stanzas that it settles leave the queue, in order, through `settled`.
+    ///
+    /// # Errors
+    /// [`TooHigh`] when the peer counts stanzas that were never sent; nothing changes then.
+    pub fn ack(&mut self, h: Count, mut settled: impl FnMut(Handle)) -> Result<u32, TooHigh> {
+        // XEP-0198 §4, modulo 2^32. §8.1 of that text drops entries up to h inclusive, which is one too many.
+        let fresh = h.since(self.acked);
+        if fresh > self.unacked() {
+            return Err(TooHigh {
+                h,
+                sent: self.sent(),
+            });
+        }
+        self.acked = h;
+        let gone = fresh.min(self.dropped);
+        self.dropped = self.dropped.saturating_sub(gone);
+        for _ in gone..fresh {
+            if let Some(entry) = self.pop() {
+                settled(entry.handle);
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// What is not acknowledged, in order, to be sent again after a resumption.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Hands everything over that is not acknowledged; the queue is empty then.
+    pub fn take(&mut self) -> Vec<Entry> {
+        self.bytes = 0;
+        self.acked = self.sent();
+        self.dropped = 0;
+        self.entries.drain(..).collect()
+    }
+}

@@ -1,0 +1,242 @@
+//! The books against a model that never wraps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use minidom::Element;
+use onetrip_stream::{Build as _, Condition, StreamError, ns};
+use onetrip_stream_management::{
+    AckPolicy, Count, Granted, Ledger, Nonza, NonzaError, QueueLimits, Stage,
+};
+use proptest::prelude::*;
+
+fn limits(stanzas: usize, bytes: usize) -> QueueLimits {
+    let mut limits = QueueLimits::default();
+    (limits.stanzas, limits.bytes) = (stanzas, bytes);
+    limits
+}
+
+#[test]
+fn every_nonza_survives_the_wire() {
+    let mut granted = Granted::default();
+    granted.id = Some("s1".into());
+    granted.max = Some(300);
+    granted.location = Some("[2001:db8::1]:5222".into());
+    let all = [
+        Nonza::Enable {
+            resume: true,
+            max: Some(60),
+        },
+        Nonza::Enable {
+            resume: false,
+            max: None,
+        },
+        Nonza::Enabled(granted),
+        Nonza::Enabled(Granted::default()),
+        Nonza::Resume {
+            previd: "s1".into(),
+            h: Count::new(u32::MAX),
+        },
+        Nonza::Resumed {
+            previd: "s1".into(),
+            h: Count::new(0),
+        },
+        Nonza::Failed {
+            h: Some(Count::new(7)),
+            condition: Some("item-not-found".into()),
+        },
+        Nonza::Failed {
+            h: None,
+            condition: None,
+        },
+        Nonza::Request,
+        Nonza::Ack(Count::new(3)),
+    ];
+    for nonza in all {
+        assert_eq!(Nonza::read(&nonza.to_element()), Some(Ok(nonza)));
+    }
+}
+
+/// aioxmpp#382, prosody 01e03f483: what is malformed is said to be, and both truths are true.
+#[test]
+fn malformed_nonzas_are_errors_and_both_truths_are_true() {
+    let sm = |name: &str| Element::bare(name, ns::STREAM_MANAGEMENT);
+    assert_eq!(Nonza::read(&sm("a")), Some(Err(NonzaError::Attribute("h"))));
+    assert_eq!(
+        Nonza::read(&sm("a").with_attr("h", "-1")),
+        Some(Err(NonzaError::Attribute("h")))
+    );
+    assert_eq!(
+        Nonza::read(&sm("resume").with_attr("h", "1")),
+        Some(Err(NonzaError::Attribute("previd")))
+    );
+    assert_eq!(Nonza::read(&sm("x")), Some(Err(NonzaError::Unknown)));
+    assert_eq!(Nonza::read(&Element::bare("a", "urn:x")), None);
+    let failed = sm("failed")
+        .with_attr("h", "many")
+        .with_child(Element::bare("odd", "urn:x"));
+    assert_eq!(
+        Nonza::read(&failed),
+        Some(Ok(Nonza::Failed {
+            h: None,
+            condition: None
+        }))
+    );
+    assert_eq!(
+        Nonza::read(&sm("enable").with_attr("resume", "1")),
+        Some(Ok(Nonza::Enable {
+            resume: true,
+            max: None
+        }))
+    );
+}
+
+/// XEP-0198 §6: more than was sent ends the stream, and changes nothing (MongooseIM 2dd3036ce, Openfire PR#927).
+#[test]
+fn an_h_that_was_never_reached_is_too_high() {
+    let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
+    ledger.send("<message/>".into());
+    let error = ledger.acknowledged(Count::new(2)).unwrap_err();
+    assert_eq!((error.h, error.sent), (Count::new(2), Count::new(1)));
+    let element = error.stream_error().to_element();
+    let read = StreamError::from_element(&element).unwrap();
+    assert_eq!(read.condition, Condition::UndefinedCondition);
+    assert_eq!(read.application.unwrap().attr("send-count"), Some("1"));
+    assert_eq!(ledger.queue().unacked(), 1);
+    assert_eq!(ledger.poll_stage(), None);
+}
+
+/// XEP-0198 §8.1 taken literally loses one stanza: h = 0 settles none (Conversations' first key).
+#[test]
+fn an_h_of_zero_settles_nothing() {
+    let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
+    let first = ledger.send("<a/>".into());
+    let second = ledger.send("<b/>".into());
+    ledger.acknowledged(Count::new(0)).unwrap();
+    assert_eq!(ledger.poll_stage(), None);
+    ledger.acknowledged(Count::new(1)).unwrap();
+    assert_eq!(
+        (ledger.poll_stage(), ledger.poll_stage()),
+        (Some(Stage::Acked(first)), None)
+    );
+    assert_eq!(
+        ledger
+            .hand_back()
+            .iter()
+            .map(|entry| entry.handle)
+            .collect::<Vec<_>>(),
+        [second]
+    );
+    assert_eq!(
+        ledger.queue().sent(),
+        Count::new(2),
+        "the count is not forgotten with the queue"
+    );
+}
+
+/// The queue is bounded by count and by bytes; what does not fit is handed back, and the session is openly not
+/// resumable until the peer has caught up.
+#[test]
+fn an_overflow_is_open_and_nothing_is_lost_silently() {
+    for limits in [limits(2, 1000), limits(100, 8)] {
+        let mut ledger = Ledger::new(limits, AckPolicy::default());
+        let first = ledger.send("<a/>".into());
+        ledger.send("<b/>".into());
+        assert!(ledger.is_resumable());
+        ledger.send("<c/>".into());
+        assert!(!ledger.is_resumable());
+        assert!(
+            matches!(ledger.poll_stage(), Some(Stage::Dropped(entry)) if entry.handle == first && entry.bytes == "<a/>")
+        );
+        assert_eq!((ledger.queue().unacked(), ledger.queue().bytes()), (3, 8));
+        ledger.acknowledged(Count::new(1)).unwrap();
+        assert!(
+            ledger.is_resumable(),
+            "the one that was dropped has arrived all the same"
+        );
+    }
+}
+
+/// Prosody: no ping-pong of requests, and the last word before a close.
+#[test]
+fn requests_are_one_at_a_time_and_the_last_ack_is_said_once() {
+    let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
+    assert!(!ledger.request_due(), "nothing to ask about");
+    for _ in 0..5 {
+        ledger.send("<a/>".into());
+    }
+    assert!(ledger.request_due());
+    for _ in 0..10 {
+        ledger.send("<a/>".into());
+    }
+    assert!(!ledger.request_due(), "one is unanswered");
+    ledger.acknowledged(Count::new(5)).unwrap();
+    assert!(ledger.request_due());
+    assert_eq!(ledger.last_ack(), None);
+    ledger.arrived();
+    assert_eq!(ledger.last_ack(), None, "arrived is not handled");
+    ledger.handled(5);
+    assert_eq!(ledger.h(), Count::new(1), "never more than arrived");
+    assert_eq!(
+        (ledger.last_ack(), ledger.last_ack()),
+        (Some(Nonza::Ack(Count::new(1))), None)
+    );
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Send(u8),
+    /// Acknowledge so much of what is unacknowledged, in 256ths.
+    Ack(u8),
+    Arrive,
+    Handle(u8),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Near 2^32 the books agree with a model that counts in 64 bits and keeps everything.
+    #[test]
+    fn wrap_at_2_to_the_32(begin in (u32::MAX - 40)..=u32::MAX, ops in proptest::collection::vec(prop_oneof![
+        3 => any::<u8>().prop_map(Op::Send), 2 => any::<u8>().prop_map(Op::Ack), 2 => Just(Op::Arrive), 1 => any::<u8>().prop_map(Op::Handle)], 0..120)) {
+        let mut ledger = Ledger::beginning_at(limits(1000, 1 << 20), AckPolicy::default(), Count::new(begin), Count::new(begin));
+        let (mut sent, mut acked, mut arrived, mut handled) = (u64::from(begin), u64::from(begin), u64::from(begin), u64::from(begin));
+        let mut model = std::collections::VecDeque::new();
+        for op in ops {
+            match op {
+                Op::Send(size) => {
+                    let bytes = bytes::Bytes::from(vec![b'x'; usize::from(size)]);
+                    model.push_back((ledger.send(bytes.clone()), bytes));
+                    sent += 1;
+                }
+                Op::Ack(part) => {
+                    let fresh = (sent - acked) * u64::from(part) / 255;
+                    acked += fresh;
+                    ledger.acknowledged(Count::new(acked as u32)).unwrap();
+                    for _ in 0..fresh {
+                        prop_assert_eq!(ledger.poll_stage(), Some(Stage::Acked(model.pop_front().unwrap().0)));
+                    }
+                    prop_assert_eq!(ledger.poll_stage(), None);
+                    // One more than was sent is always too many, wherever the counts stand.
+                    prop_assert!(ledger.acknowledged(Count::new((sent + 1) as u32)).is_err());
+                }
+                Op::Arrive => {
+                    arrived += 1;
+                    ledger.arrived();
+                }
+                Op::Handle(count) => {
+                    handled = arrived.min(handled + u64::from(count));
+                    ledger.handled(count.into());
+                }
+            }
+            prop_assert_eq!(ledger.h(), Count::new(handled as u32));
+            prop_assert_eq!(ledger.queue().sent(), Count::new(sent as u32));
+            prop_assert_eq!(u64::from(ledger.queue().unacked()), sent - acked);
+            let held: Vec<_> = ledger.queue().iter().map(|entry| (entry.handle, entry.bytes.clone())).collect();
+            prop_assert!(held.iter().eq(model.iter()));
+        }
+    }
+}
