@@ -17,16 +17,21 @@
 //!
 //! [XEP-0198]: https://xmpp.org/extensions/xep-0198.html
 
+mod books;
 mod counter;
+mod initiator;
 mod ledger;
 mod machine;
 mod nonza;
 mod queue;
+mod receiver;
 mod session;
 
 pub use counter::Count;
+pub use initiator::Initiator;
 pub use ledger::{AckPolicy, Ledger, Stage};
-pub use machine::{Action, Config, Error, Event, Initiator, Receiver, Request};
+pub use machine::{Action, Config, Error, Event, Request};
 pub use nonza::{Granted, Nonza, NonzaError, feature};
 pub use queue::{Entry, Handle, Queue, QueueLimits, TooHigh};
+pub use receiver::Receiver;
 pub use session::Session;

@@ -8,7 +8,8 @@
 pub struct Limits {
     /// Bytes of a stream header, its XML declaration included.
     pub header: usize,
-    /// Bytes of one first-level element, from its `<` to its `>`; RFC 6120 §13.12 asks for 10,000 at least.
+    /// Bytes of one first-level element, from its `<` to its `>`; RFC 6120 §13.12 asks for 10,000 at least. A stanza
+    /// that is written anew in the safe form may become eight times as long, and no longer.
     pub element: usize,
     /// Bytes of one name, attribute value or piece of text.
     pub token: usize,

@@ -170,7 +170,6 @@ enum State {
 #[derive(Debug)]
 pub struct Receiver {
     offered: Vec<Mechanism>,
-    #[cfg_attr(not(feature = "scram"), expect(dead_code, reason = "only SCRAM binds"))]
     binding: Option<ChannelBinding>,
     attempts: u8,
     #[cfg_attr(
