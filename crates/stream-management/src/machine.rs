@@ -27,14 +27,14 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// Whether and how to grant management: [`Receiver::grant`] or [`Receiver::refuse`].
+    /// Whether and how to grant management: [`Receiver::grant`](crate::Receiver::grant) or [`Receiver::refuse`](crate::Receiver::refuse).
     Enable {
         /// Whether resumption is wanted.
         resume: bool,
         /// For how long, in seconds.
         max: Option<u32>,
     },
-    /// Whether this session exists and is the peer's: [`Receiver::resume`] or [`Receiver::refuse`]. The same answer
+    /// Whether this session exists and is the peer's: [`Receiver::resume`](crate::Receiver::resume) or [`Receiver::refuse`](crate::Receiver::refuse). The same answer
     /// for a session that does not exist and for one that is somebody else's.
     Resume {
         /// The session.
