@@ -1,63 +1,89 @@
-//! What both machines share once counting has begun: the order of writes, and the replay.
+//! What both machines share once counting has begun: the order of writes, the replay, and the end.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use onetrip_stream::{Instant, Jid};
 
-use crate::{Action, Count, Error, Event, Handle, Ledger, Nonza};
+use crate::{
+    Action, Config, Count, Due, Entry, Error, Event, Granted, Handle, Ledger, Nonza, Session,
+};
 
 /// What both machines share once counting has begun.
 #[derive(Debug)]
 pub(crate) struct Books {
+    pub(crate) config: Config,
     pub(crate) ledger: Option<Ledger>,
     pub(crate) actions: VecDeque<Action>,
+    /// Whether the session can never be resumed, whatever the counts say: the stream was closed, or the peer's
+    /// counts are wrong and would be again.
+    pub(crate) over: bool,
 }
 
 impl Books {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
+            config,
             ledger: None,
             actions: VecDeque::new(),
+            over: false,
         }
+    }
+
+    pub(crate) fn open(&mut self) {
+        self.ledger = Some(Ledger::new(self.config.limits, self.config.policy));
+    }
+
+    pub(crate) fn reopen(&mut self, session: &Session) {
+        let (ledger, dropped) = session.ledger(self.config);
+        self.ledger = Some(ledger);
+        self.dropped(dropped);
     }
 
     pub(crate) fn push(&mut self, action: Action) {
         self.actions.push_back(action);
     }
 
-    pub(crate) fn say(&mut self, nonza: &Nonza) {
-        self.push(Action::Send(nonza.to_element()));
+    pub(crate) fn say(&mut self, nonza: Nonza) {
+        self.push(Action::Send(nonza));
     }
 
-    pub(crate) fn drain_stages(&mut self) {
-        while let Some(stage) = self.ledger.as_mut().and_then(Ledger::poll_stage) {
-            self.push(Action::Event(Event::Stage(stage)));
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.push(Action::Event(event));
+    }
+
+    fn dropped(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            self.tell(Event::Failed(entry));
         }
     }
 
-    /// Request before data, acknowledgement after it, all in one write.
-    pub(crate) fn send(&mut self, bytes: Bytes) -> Option<Handle> {
+    /// Request before data, acknowledgement after it, all in one write. `asks` says whether the peer is known to
+    /// take part; before that an `<r/>` might meet a stream without management (Conversations 010b34125).
+    pub(crate) fn send(&mut self, now: Instant, bytes: Bytes, asks: bool) -> Option<Handle> {
         let Some(ledger) = &mut self.ledger else {
             self.push(Action::Write(bytes));
             return None;
         };
-        let handle = ledger.send(bytes.clone());
-        let (asks, answers) = (ledger.request_due(), ledger.volunteered());
+        let (handle, dropped) = ledger.send(now, bytes.clone());
+        let asks = asks && ledger.request_due(now);
+        let answer = ledger.volunteered();
         if asks {
-            self.say(&Nonza::Request);
+            self.say(Nonza::Request);
         }
         self.push(Action::Write(bytes));
-        if let Some(answer) = answers {
-            self.say(&answer);
+        if let Some(answer) = answer {
+            self.say(answer);
         }
-        self.drain_stages();
+        self.dropped(dropped);
         Some(handle)
     }
 
-    pub(crate) fn arrived(&mut self) {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.arrived();
-        }
+    /// Keeps a stanza that cannot be written yet.
+    pub(crate) fn keep(&mut self, now: Instant, bytes: Bytes) -> Option<Handle> {
+        let (handle, dropped) = self.ledger.as_mut()?.send(now, bytes);
+        self.dropped(dropped);
+        Some(handle)
     }
 
     pub(crate) fn handled(&mut self, stanzas: u32) {
@@ -66,49 +92,100 @@ impl Books {
             ledger.volunteered()
         });
         if let Some(answer) = answer {
-            self.say(&answer);
+            self.say(answer);
         }
     }
 
-    /// `<r/>` and `<a/>`; `false` for anything else.
+    /// `<r/>` and `<a/>`; `false` for anything else. Where nothing is counted they mean nothing, and break nothing:
+    /// they may have been sent behind a request that was refused (Conversations 010b34125).
     pub(crate) fn on_books(&mut self, nonza: &Nonza) -> Result<bool, Error> {
-        let Some(ledger) = &mut self.ledger else {
-            return Ok(false);
-        };
-        match nonza {
-            Nonza::Request => {
+        match (nonza, &mut self.ledger) {
+            (Nonza::Request, Some(ledger)) => {
                 let answer = ledger.requested();
-                self.say(&answer);
+                self.say(answer);
             }
-            Nonza::Ack(h) => ledger.acknowledged(*h)?,
+            (Nonza::Ack(h), Some(_)) => self.acknowledged(*h)?,
+            (Nonza::Request | Nonza::Ack(_), None) => {}
             _ => return Ok(false),
         }
-        self.drain_stages();
         Ok(true)
     }
 
-    /// The third step of every resumption: what the peer has not handled is sent again, in order, before anything new.
-    pub(crate) fn replay(&mut self, h: Count) -> Result<(), Error> {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.acknowledged(h)?;
-            let again: Vec<Bytes> = ledger
-                .queue()
-                .iter()
-                .map(|entry| entry.bytes.clone())
-                .collect();
-            self.drain_stages();
-            again
-                .into_iter()
-                .for_each(|bytes| self.push(Action::Write(bytes)));
+    fn acknowledged(&mut self, h: Count) -> Result<(), Error> {
+        let Some(ledger) = &mut self.ledger else {
+            return Ok(());
+        };
+        match ledger.acknowledged(h) {
+            Ok(Some(handles)) => self.tell(Event::Acked(handles)),
+            Ok(None) => {}
+            Err(error) => {
+                self.over = true;
+                return Err(error.into());
+            }
         }
         Ok(())
     }
 
+    /// What a refusal still tells: an `h` that was never reached tells nothing.
+    pub(crate) fn settle(&mut self, h: Option<Count>) {
+        let settled = self.ledger.as_mut().zip(h);
+        if let Some(Ok(Some(handles))) = settled.map(|(ledger, h)| ledger.acknowledged(h)) {
+            self.tell(Event::Acked(handles));
+        }
+    }
+
+    /// The third step of every resumption: what the peer has not handled is sent again, in order, before anything new.
+    pub(crate) fn replay(&mut self, now: Instant, h: Count) -> Result<(), Error> {
+        self.acknowledged(h)?;
+        let Some(ledger) = &mut self.ledger else {
+            return Ok(());
+        };
+        ledger.sent_again(now);
+        let again = ledger
+            .queue()
+            .iter()
+            .map(|entry| Action::Write(entry.bytes.clone()));
+        self.actions.extend(again);
+        // What was sent again is worth asking about: the last connection did not live to tell.
+        if ledger.request_due(now) {
+            self.say(Nonza::Request);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.ledger.as_ref().and_then(Ledger::deadline)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match self.ledger.as_mut().and_then(|ledger| ledger.due(now)) {
+            Some(Due::Request) => self.say(Nonza::Request),
+            Some(Due::Unanswered) => self.tell(Event::Unanswered),
+            None => {}
+        }
+    }
+
+    /// The last acknowledgement before a clean close, behind which nothing can be resumed (Openfire OF-3115). What the
+    /// peer acknowledges until it closes as well is still taken in.
     pub(crate) fn close(&mut self) {
         if let Some(answer) = self.ledger.as_mut().and_then(Ledger::last_ack) {
-            self.say(&answer);
+            self.say(answer);
         }
-        self.hand_back();
+        self.over = true;
+    }
+
+    /// The connection is gone. A session that may be resumed is returned, anything else is handed back.
+    pub(crate) fn suspend(&mut self, owner: &Jid, granted: Option<Granted>) -> Option<Session> {
+        let resumable = |ledger: &&Ledger| !self.over && ledger.is_resumable();
+        let session = granted
+            .filter(|granted| granted.id.is_some())
+            .zip(self.ledger.as_ref().filter(resumable))
+            .map(|(granted, ledger)| Session::of(granted, owner, ledger));
+        match session {
+            Some(_) => self.ledger = None,
+            None => self.hand_back(),
+        }
+        session
     }
 
     pub(crate) fn hand_back(&mut self) {
@@ -118,7 +195,7 @@ impl Books {
             .map(|mut ledger| ledger.hand_back())
             .unwrap_or_default();
         if !entries.is_empty() {
-            self.push(Action::Event(Event::HandedBack(entries)));
+            self.tell(Event::HandedBack(entries));
         }
     }
 }

@@ -2,47 +2,47 @@
 //!
 //! | state | takes | leads to |
 //! |---|---|---|
-//! | off | `enable`, `resume` | enabling, resuming |
-//! | enabling | `<enabled/>`, `<failed/>` | active, off |
-//! | resuming | `<resumed/>`, `<failed/>` | active and replay, off and hand back |
+//! | off | `enable`, `resume`, `await_resumption` | enabling, resuming, resuming |
+//! | enabling | `<enabled/>`, `<failed/>` | active, off and hand back |
+//! | resuming | `<resumed/>`, `<failed/>`; `resumed`, `withdraw` | active and replay, off and hand back; active and replay, off |
 //! | active | `<r/>`, `<a/>`, stanzas | |
 
 use bytes::Bytes;
 use minidom::Element;
+use onetrip_stream::{Instant, Jid};
 
 use crate::books::Books;
-use crate::{Action, Config, Error, Event, Granted, Handle, Ledger, Nonza, Session};
+use crate::{Config, Count, Error, Event, Granted, Handle, Nonza, Session, Stage, machine};
 
 #[derive(Debug)]
-enum InitiatorState {
+enum State {
     Off,
     Enabling,
     /// Stanzas that are handed over meanwhile wait behind those of the session.
-    Resuming {
-        id: String,
-    },
+    Resuming(Granted),
     Active(Granted),
 }
 
 /// The end that asks for management.
 ///
 /// ```
+/// # use onetrip_stream::Instant;
 /// # use onetrip_stream_management::{Action, Config, Count, Event, Initiator, Nonza, Session};
 /// // A connection was cut; on the next one the session goes on.
-/// let session = Session::new("s1", "juliet@capulet.lit", Count::new(0), Count::new(7), vec!["<message/>".into()]);
+/// let owner = "juliet@capulet.lit/balcony".parse().unwrap();
+/// let session = Session::new("s1", &owner, Count::new(0), Count::new(7), vec!["<message/>".into()]);
 /// let mut machine = Initiator::new(Config::default());
-/// machine.resume(session);
+/// machine.resume(&session);
 /// let Some(Action::Send(request)) = machine.poll_action() else { panic!() };
-/// assert_eq!((request.name(), request.attr("h")), ("resume", Some("7")));
+/// assert_eq!(request, Nonza::Resume { previd: "s1".into(), h: Count::new(7) });
 /// let answer = Nonza::Resumed { previd: "s1".into(), h: Count::new(0) };
-/// machine.handle(&answer.to_element()).unwrap();
+/// machine.handle(Instant::EPOCH, &answer.to_element()).unwrap();
 /// assert_eq!(machine.poll_action(), Some(Action::Event(Event::Resumed)));
 /// assert_eq!(machine.poll_action(), Some(Action::Write("<message/>".into())));
 /// ```
 #[derive(Debug)]
 pub struct Initiator {
-    config: Config,
-    state: InitiatorState,
+    state: State,
     books: Books,
 }
 
@@ -51,55 +51,126 @@ impl Initiator {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            config,
-            state: InitiatorState::Off,
-            books: Books::new(),
+            state: State::Off,
+            books: Books::new(config),
         }
     }
 
     /// The next thing to do, in order.
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub fn poll_action(&mut self) -> Option<machine::Action> {
         self.books.actions.pop_front()
+    }
+
+    /// When to call [`Initiator::handle_timeout`]; `None` for never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Active(_) => self.books.deadline(),
+            State::Off | State::Enabling | State::Resuming(_) => None,
+        }
+    }
+
+    /// Asks for an acknowledgement, or gives the connection up; does nothing when called early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if matches!(self.state, State::Active(_)) {
+            self.books.handle_timeout(now);
+        }
+    }
+
+    /// Whether stanzas are counted.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.books.ledger.is_some()
+    }
+
+    /// Where a stanza is that is not settled yet.
+    #[must_use]
+    pub fn stage(&self, handle: Handle) -> Option<Stage> {
+        let ledger = self.books.ledger.as_ref()?;
+        let waits = matches!(self.state, State::Resuming(_));
+        ledger
+            .queue()
+            .holds(handle)
+            .then_some(if waits { Stage::Queued } else { Stage::Sent })
     }
 
     /// Asks for management. Our stanzas count from here on, before the answer is seen (Smack 96bb37f92).
     pub fn enable(&mut self, resume: bool, max: Option<u32>) {
-        if matches!(self.state, InitiatorState::Off) {
-            self.books.ledger = Some(Ledger::new(self.config.limits, self.config.policy));
-            self.state = InitiatorState::Enabling;
-            self.books.say(&Nonza::Enable { resume, max });
+        if matches!(self.state, State::Off) {
+            self.books.open();
+            self.state = State::Enabling;
+            self.books.say(Nonza::Enable { resume, max });
         }
     }
 
     /// Asks to go on with a session, after authentication and instead of binding a resource (XEP-0198 §5).
-    pub fn resume(&mut self, session: Session) {
-        if matches!(self.state, InitiatorState::Off) {
-            self.books.say(&Nonza::Resume {
-                previd: session.id.clone(),
-                h: session.handled,
-            });
-            self.books.ledger = Some(session.ledger(self.config.limits, self.config.policy));
-            self.state = InitiatorState::Resuming { id: session.id };
+    pub fn resume(&mut self, session: &Session) {
+        if let Some(h) = self.await_resumption(session) {
+            let previd = session.id.clone();
+            self.books.say(Nonza::Resume { previd, h });
         }
+    }
+
+    /// Prepares to go on with a session that is asked for by other means, such as instant stream resumption, and
+    /// returns the `h` to ask with. [`Initiator::resumed`] or [`Initiator::withdraw`] ends it.
+    pub fn await_resumption(&mut self, session: &Session) -> Option<Count> {
+        if !matches!(self.state, State::Off) {
+            return None;
+        }
+        self.books.reopen(session);
+        self.state = State::Resuming(session.granted());
+        Some(session.handled)
+    }
+
+    /// The peer goes on with the session, and has handled `h`: the replay.
+    ///
+    /// # Errors
+    /// [`Error::TooHigh`] when it cannot have; [`Error::OutOfTurn`] when nothing was asked for.
+    pub fn resumed(&mut self, now: Instant, h: Count) -> Result<(), Error> {
+        match core::mem::replace(&mut self.state, State::Off) {
+            State::Resuming(granted) => {
+                self.state = State::Active(granted);
+                self.books.tell(Event::Resumed);
+                self.books.replay(now, h)
+            }
+            state => {
+                self.state = state;
+                Err(Error::OutOfTurn)
+            }
+        }
+    }
+
+    /// The peer would not go on with the session by those other means, and has handled `h`, if it said so. The session
+    /// is returned as it stands now, to be asked for in another way.
+    pub fn withdraw(&mut self, owner: &Jid, h: Option<Count>) -> Option<Session> {
+        if !matches!(self.state, State::Resuming(_)) {
+            return None;
+        }
+        self.books.settle(h);
+        self.suspend(owner)
     }
 
     /// A stanza is to be sent; the handle names it until it is settled. `None` when nothing is counted yet. During a
     /// resumption it waits behind what is to be sent again.
-    pub fn send(&mut self, bytes: Bytes) -> Option<Handle> {
-        match (&self.state, &mut self.books.ledger) {
-            (InitiatorState::Resuming { .. }, Some(ledger)) => {
-                let handle = ledger.send(bytes);
-                self.books.drain_stages();
-                Some(handle)
-            }
-            _ => self.books.send(bytes),
+    pub fn send(&mut self, now: Instant, bytes: Bytes) -> Option<Handle> {
+        match self.state {
+            State::Resuming(_) => self.books.keep(now, bytes),
+            State::Active(_) => self.books.send(now, bytes, true),
+            State::Off | State::Enabling => self.books.send(now, bytes, false),
         }
     }
 
     /// A stanza arrived. Counted from `<enabled/>` on.
     pub fn arrived(&mut self) {
-        if matches!(self.state, InitiatorState::Active(_)) {
-            self.books.arrived();
+        if let (State::Active(_), Some(ledger)) = (&self.state, &mut self.books.ledger) {
+            ledger.arrived();
+        }
+    }
+
+    /// A stanza arrived that the application will never see.
+    pub fn arrived_own(&mut self) {
+        if let (State::Active(_), Some(ledger)) = (&self.state, &mut self.books.ledger) {
+            ledger.arrived_own();
         }
     }
 
@@ -111,84 +182,71 @@ impl Initiator {
     /// Takes in an element of the namespace.
     ///
     /// # Errors
-    /// [`Error`] when the peer broke a rule; nothing that was sent is lost: [`Initiator::suspend`] still has it.
-    pub fn handle(&mut self, element: &Element) -> Result<(), Error> {
+    /// [`Error`] when the peer broke a rule; nothing that was sent is lost: [`Initiator::suspend`] still has it, or
+    /// hands it back.
+    pub fn handle(&mut self, now: Instant, element: &Element) -> Result<(), Error> {
         let nonza = Nonza::read(element).ok_or(Error::OutOfTurn)??;
-        let resuming = matches!(self.state, InitiatorState::Resuming { .. });
+        let resuming = matches!(self.state, State::Resuming(_));
         if !resuming && self.books.on_books(&nonza)? {
             return Ok(());
         }
-        match (
-            core::mem::replace(&mut self.state, InitiatorState::Off),
-            nonza,
-        ) {
-            (InitiatorState::Enabling, Nonza::Enabled(granted)) => {
-                self.state = InitiatorState::Active(granted.clone());
-                self.books.push(Action::Event(Event::Enabled(granted)));
+        match (&self.state, nonza) {
+            (State::Enabling, Nonza::Enabled(granted)) => {
+                self.state = State::Active(granted.clone());
+                self.books.tell(Event::Enabled(granted));
                 Ok(())
             }
-            (InitiatorState::Enabling, Nonza::Failed { condition, .. }) => {
-                // Sent on this stream, which goes on: they are not lost, only not acknowledged.
+            (State::Resuming(granted), Nonza::Resumed { previd, h })
+                if granted.id.as_deref() == Some(previd.as_str()) =>
+            {
+                self.resumed(now, h)
+            }
+            // Sent on a stream that goes on, or on one that is gone: not lost, only not acknowledged.
+            (State::Enabling | State::Resuming(_), Nonza::Failed { h, condition }) => {
+                self.state = State::Off;
+                self.books.settle(h);
                 self.books.hand_back();
-                self.books.push(Action::Event(Event::Refused { condition }));
+                self.books.tell(Event::Refused { condition });
                 Ok(())
             }
-            (InitiatorState::Resuming { id }, Nonza::Resumed { previd, h }) if previd == id => {
-                self.state = InitiatorState::Active(Granted {
-                    id: Some(id),
-                    ..Granted::default()
-                });
-                self.books.push(Action::Event(Event::Resumed));
-                self.books.replay(h)
-            }
-            (InitiatorState::Resuming { .. }, Nonza::Failed { h, condition }) => {
-                // The h that may come along settles what it can; one that was never reached tells nothing.
-                if let (Some(ledger), Some(h)) = (&mut self.books.ledger, h) {
-                    let _ = ledger.acknowledged(h);
-                }
-                self.books.drain_stages();
-                self.books.hand_back();
-                self.books.push(Action::Event(Event::Refused { condition }));
-                Ok(())
-            }
-            (state, _) => {
-                self.state = state;
-                Err(Error::OutOfTurn)
-            }
+            _ => Err(Error::OutOfTurn),
+        }
+    }
+
+    /// The session that is being resumed is given up: the peer no longer knows about management (monal#39).
+    pub fn give_up(&mut self) {
+        if matches!(self.state, State::Resuming(_)) {
+            self.state = State::Off;
+            self.books.hand_back();
         }
     }
 
     /// The stream is being closed cleanly: the last acknowledgement; the session can never be resumed.
     pub fn close(&mut self) {
         self.books.close();
-        self.state = InitiatorState::Off;
     }
 
-    /// The connection is gone: the session, if it may be resumed. If not, what is unacknowledged is handed back.
-    pub fn suspend(&mut self, owner: &str) -> Option<Session> {
-        let state = core::mem::replace(&mut self.state, InitiatorState::Off);
-        let id = match state {
-            InitiatorState::Resuming { id }
-            | InitiatorState::Active(Granted { id: Some(id), .. }) => Some(id),
-            _ => None,
+    /// The session as it stands, to store it while the connection is up: for a process that may die.
+    #[must_use]
+    pub fn snapshot(&self, owner: &Jid) -> Option<Session> {
+        let (State::Active(granted) | State::Resuming(granted)) = &self.state else {
+            return None;
         };
         let ledger = self
             .books
             .ledger
             .as_ref()
-            .filter(|ledger| ledger.is_resumable());
-        let session = id
-            .zip(ledger)
-            .map(|(id, ledger)| Session::of(&id, owner, ledger));
-        match session {
-            Some(session) => {
-                self.books.ledger = None;
-                Some(session)
-            }
-            None => {
-                self.books.hand_back();
-                None
-            }
-        }
+            .filter(|ledger| !self.books.over && ledger.is_resumable())?;
+        granted.id.as_ref()?;
+        Some(Session::of(granted.clone(), owner, ledger))
+    }
+
+    /// The connection is gone: the session, if it may be resumed. If not, what is unacknowledged is handed back.
+    pub fn suspend(&mut self, owner: &Jid) -> Option<Session> {
+        let granted = match core::mem::replace(&mut self.state, State::Off) {
+            State::Active(granted) | State::Resuming(granted) => Some(granted),
+            State::Off | State::Enabling => None,
+        };
+        self.books.suspend(owner, granted)
     }
 }

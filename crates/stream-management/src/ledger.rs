@@ -1,15 +1,23 @@
 //! What one stream owes the other: counts both ways, requests and acknowledgements.
 
+use core::time::Duration;
+use std::collections::VecDeque;
+
 use bytes::Bytes;
+use onetrip_stream::Instant;
 
-use crate::{Count, Entry, Handle, Nonza, Queue, QueueLimits, TooHigh};
+use crate::{Count, Entry, Handle, Handles, Nonza, Queue, QueueLimits, TooHigh};
 
-/// When the peer is asked for an acknowledgement.
+/// When the peer is asked for an acknowledgement, and when one is volunteered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AckPolicy {
-    /// After so many stanzas sent behind the last request. Default: 5.
+    /// `<r/>` goes along with the first stanza behind so many that no request covers. Default: 5.
     pub request_after: u32,
+    /// `<r/>` goes on its own when a stanza has been waiting so long and no request covers it. Default: 3 s.
+    pub request_idle: Duration,
+    /// Silence of this length behind an `<r/>` means that the connection is dead. Default: 60 s.
+    pub answer_within: Duration,
     /// After so many stanzas handled an `<a/>` is due even unasked. Default: 20.
     pub volunteer_after: u32,
 }
@@ -18,20 +26,21 @@ impl Default for AckPolicy {
     fn default() -> Self {
         Self {
             request_after: 5,
+            request_idle: Duration::from_secs(3),
+            answer_within: Duration::from_secs(60),
             volunteer_after: 20,
         }
     }
 }
 
-/// What has become of stanzas.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is due when the deadline of a [`Ledger`] has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Stage {
-    /// The peer has handled it.
-    Acked(Handle),
-    /// There is no room for it in the queue any more: it was sent, and cannot be sent again. The session cannot be
-    /// resumed until the peer has acknowledged it.
-    Dropped(Entry),
+pub enum Due {
+    /// An `<r/>`; it is noted as sent.
+    Request,
+    /// The peer was asked and has not answered: the connection is dead.
+    Unanswered,
 }
 
 /// The books of one stream, alike for both ends (XEP-0198 §4).
@@ -41,16 +50,18 @@ pub enum Stage {
 /// handled a stanza, not when it arrived.
 ///
 /// ```
-/// # use onetrip_stream_management::{AckPolicy, Count, Ledger, Nonza, QueueLimits, Stage};
+/// # use onetrip_stream::Instant;
+/// # use onetrip_stream_management::{AckPolicy, Count, Ledger, Nonza, QueueLimits};
 /// let mut ours = Ledger::new(QueueLimits::default(), AckPolicy::default());
 /// let mut theirs = Ledger::new(QueueLimits::default(), AckPolicy::default());
-/// let handle = ours.send("<message/>".into());
+/// let (handle, dropped) = ours.send(Instant::EPOCH, "<message/>".into());
+/// assert!(dropped.is_empty());
 /// theirs.arrived();
 /// theirs.handled(1);
 /// let answer = theirs.requested(); // they were asked by <r/>
 /// assert_eq!(answer, Nonza::Ack(Count::new(1)));
-/// ours.acknowledged(Count::new(1)).unwrap();
-/// assert_eq!(ours.poll_stage(), Some(Stage::Acked(handle)));
+/// let settled = ours.acknowledged(Count::new(1)).unwrap().unwrap();
+/// assert!(settled.contains(handle));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -61,11 +72,14 @@ pub struct Ledger {
     handled: Count,
     /// What of it the peer has been told.
     told: Count,
+    /// The places of those that arrived for nobody but ourselves: counted as soon as their turn comes.
+    own: VecDeque<Count>,
     next: u64,
-    /// Stanzas sent since the last `<r/>`, and whether that is unanswered.
+    /// Stanzas sent that no `<r/>` covers, and since when.
     since_request: u32,
-    asked: bool,
-    stages: std::collections::VecDeque<Stage>,
+    uncovered: Option<Instant>,
+    /// When the `<r/>` that is unanswered went out.
+    asked: Option<Instant>,
 }
 
 impl Ledger {
@@ -89,20 +103,22 @@ impl Ledger {
             arrived: handled,
             handled,
             told: handled,
+            own: VecDeque::new(),
             next: 0,
             since_request: 0,
-            asked: false,
-            stages: std::collections::VecDeque::new(),
+            uncovered: None,
+            asked: None,
         }
     }
 
-    /// Puts back what was in the queue when the books were closed, in order.
-    pub(crate) fn restore(&mut self, first: u64, entries: Vec<Bytes>) {
+    /// Puts back what was in the queue when the books were closed, in order. What has no room any more is returned.
+    pub(crate) fn restore(&mut self, first: u64, entries: &[Bytes]) -> Vec<Entry> {
         self.next = first;
+        let mut dropped = Vec::new();
         for bytes in entries {
-            self.send(bytes);
+            dropped.extend(self.push(bytes.clone()).1);
         }
-        self.since_request = 0;
+        dropped
     }
 
     /// The handle of the oldest stanza in the queue, or of the next one to be sent.
@@ -125,42 +141,78 @@ impl Ledger {
         self.handled
     }
 
+    /// How many stanzas have arrived that the application has not said to be handled.
+    #[must_use]
+    pub fn unhandled(&self) -> u32 {
+        self.arrived.since(self.handled)
+    }
+
     /// Whether the session could be resumed: nothing that is unacknowledged has been given up.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         self.queue.is_complete()
     }
 
-    /// The next thing that has become of a stanza.
-    pub fn poll_stage(&mut self) -> Option<Stage> {
-        self.stages.pop_front()
-    }
-
-    /// A stanza goes out.
-    pub fn send(&mut self, bytes: Bytes) -> Handle {
+    fn push(&mut self, bytes: Bytes) -> (Handle, Vec<Entry>) {
         let handle = Handle(self.next);
         self.next = self.next.wrapping_add(1);
+        (handle, self.queue.push(Entry { handle, bytes }))
+    }
+
+    /// A stanza goes out. What there is no room for any more is returned with its handle: it was sent, and cannot be
+    /// sent again.
+    #[must_use = "what no longer fits is lost if it is not handed back"]
+    pub fn send(&mut self, now: Instant, bytes: Bytes) -> (Handle, Vec<Entry>) {
         self.since_request = self.since_request.saturating_add(1);
-        for entry in self.queue.push(Entry { handle, bytes }) {
-            self.stages.push_back(Stage::Dropped(entry));
-        }
-        handle
+        self.uncovered.get_or_insert(now);
+        self.push(bytes)
+    }
+
+    /// All that is in the queue goes out again.
+    pub(crate) fn sent_again(&mut self, now: Instant) {
+        self.since_request = self.queue.unacked();
+        self.uncovered = (self.since_request > 0).then_some(now);
+        self.asked = None;
     }
 
     /// Whether an `<r/>` is due; it is noted as sent. One at a time, and only when something is to be
     /// acknowledged, so that two peers never ask each other for ever.
-    pub fn request_due(&mut self) -> bool {
-        let due = !self.asked && self.since_request >= self.policy.request_after.max(1);
+    pub fn request_due(&mut self, now: Instant) -> bool {
+        let due = self.asked.is_none() && self.since_request >= self.policy.request_after.max(1);
         if due {
-            self.note_request();
+            self.note_request(now);
         }
         due
     }
 
     /// An `<r/>` goes out, whatever the policy says.
-    pub fn note_request(&mut self) {
-        self.asked = true;
+    pub fn note_request(&mut self, now: Instant) {
+        self.asked = Some(now);
         self.since_request = 0;
+        self.uncovered = None;
+    }
+
+    /// When [`Ledger::due`] will have something.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match (self.asked, self.uncovered) {
+            (Some(asked), _) => Some(asked + self.policy.answer_within),
+            (None, Some(since)) => Some(since + self.policy.request_idle),
+            (None, None) => None,
+        }
+    }
+
+    /// What is due now.
+    pub fn due(&mut self, now: Instant) -> Option<Due> {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        if self.asked.take().is_some() {
+            self.uncovered = None;
+            return Some(Due::Unanswered);
+        }
+        self.note_request(now);
+        Some(Due::Request)
     }
 
     /// A stanza arrived.
@@ -168,10 +220,32 @@ impl Ledger {
         self.arrived = self.arrived.next();
     }
 
+    /// A stanza arrived that the application will never see: it is handled when all before it are.
+    pub fn arrived_own(&mut self) {
+        self.arrived();
+        self.own.push_back(self.arrived);
+        self.settle_own();
+    }
+
+    fn settle_own(&mut self) {
+        while self.own.front() == Some(&self.handled.next()) {
+            self.own.pop_front();
+            self.handled = self.handled.next();
+        }
+    }
+
     /// The application has handled the oldest so many of the stanzas that arrived; never more than there are.
     pub fn handled(&mut self, stanzas: u32) {
-        let open = self.arrived.since(self.handled);
-        self.handled = self.handled.plus(stanzas.min(open));
+        if self.own.is_empty() {
+            self.handled = self.handled.plus(stanzas.min(self.unhandled()));
+            return;
+        }
+        for _ in 0..stanzas.min(self.unhandled()) {
+            if self.unhandled() > 0 {
+                self.handled = self.handled.next();
+            }
+            self.settle_own();
+        }
     }
 
     /// The peer asked: what to answer.
@@ -191,16 +265,18 @@ impl Ledger {
         (self.handled != self.told).then(|| self.requested())
     }
 
-    /// The peer acknowledged.
+    /// The peer acknowledged: what it settles.
     ///
     /// # Errors
     /// [`TooHigh`] when it counts stanzas that were never sent: the stream ends with [`TooHigh::stream_error`].
-    pub fn acknowledged(&mut self, h: Count) -> Result<(), TooHigh> {
-        let stages = &mut self.stages;
-        self.queue
-            .ack(h, |handle| stages.push_back(Stage::Acked(handle)))?;
-        self.asked = false;
-        Ok(())
+    pub fn acknowledged(&mut self, h: Count) -> Result<Option<Handles>, TooHigh> {
+        let settled = self.queue.ack(h)?;
+        self.asked = None;
+        if self.queue.unacked() == 0 {
+            self.since_request = 0;
+            self.uncovered = None;
+        }
+        Ok(settled)
     }
 
     /// Everything that is not acknowledged, in order, and no longer here: for the application to decide about.

@@ -3,8 +3,29 @@
 //! [`Ledger`] keeps the books of one stream, alike for both ends; [`Queue`] holds what was sent and not acknowledged,
 //! bounded, and says so openly when it is no longer complete; [`Nonza`] reads and writes the elements.
 //!
-//! [`Initiator`] and [`Receiver`] negotiate it and resume a [`Session`], which is a value with a versioned encoding.
-//! They are not composed into `onetrip-core` yet.
+//! [`Initiator`] and [`Receiver`] negotiate it and resume a [`Session`], which is a value with a versioned encoding;
+//! [`Sessions`] keeps those that wait for their owners.
+//!
+//! ```text
+//! C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>           our stanzas count from here on
+//! S: <enabled xmlns='urn:xmpp:sm:3' id='s1' resume='true'/>  and theirs
+//!    ... the connection is cut; on the next one, behind authentication and instead of bind:
+//! C: <resume xmlns='urn:xmpp:sm:3' previd='s1' h='7'/>
+//! S: <resumed xmlns='urn:xmpp:sm:3' previd='s1' h='4'/>      then each sends again what the other has not handled
+//! ```
+//!
+//! A resumption has three steps, wherever it was asked for: decide, reply, replay. [`Receiver::resume`] does the last
+//! two; where the request and the reply are another specification's, such as instant stream resumption,
+//! [`Receiver::take_up`] and [`Receiver::replay`] leave room for that reply in between.
+//!
+//! # What the caller does
+//!
+//! 1. Every stanza that arrives: `arrived`. Every stanza the application has dealt with: `handled`, in their order.
+//! 2. Every stanza to be sent goes through `send`, and what `poll_action` yields goes on the wire in its order.
+//! 3. Back at `poll_timeout`, call `handle_timeout`: a link that is dead is found out, not waited for.
+//! 4. When the connection is gone: `suspend`, and the session is the caller's; `close` before a footer.
+//!
+//! # Rules
 //!
 //! | rule | source |
 //! |---|---|
@@ -14,6 +35,11 @@
 //! | `h` moves when the application has handled a stanza | XEP-0198 §4 |
 //! | entries with a number below `h` leave the queue, not those up to it | XEP-0198 §4 over §8.1 |
 //! | what no longer fits is handed back, and the session is openly not resumable | |
+//! | a request before data, an answer behind it, one request at a time | Prosody, tokio-xmpp |
+//! | the last acknowledgement before a clean close, and no resumption behind it | XEP-0198 §4; Openfire OF-3115 |
+//!
+//! It works on streams between clients and servers and between servers alike; what is in its place when is the
+//! caller's to say.
 //!
 //! [XEP-0198]: https://xmpp.org/extensions/xep-0198.html
 
@@ -26,12 +52,14 @@ mod nonza;
 mod queue;
 mod receiver;
 mod session;
+mod sessions;
 
 pub use counter::Count;
 pub use initiator::Initiator;
-pub use ledger::{AckPolicy, Ledger, Stage};
-pub use machine::{Action, Config, Error, Event, Request};
+pub use ledger::{AckPolicy, Due, Ledger};
+pub use machine::{Action, Config, Error, Event, Request, Stage};
 pub use nonza::{Granted, Nonza, NonzaError, feature};
-pub use queue::{Entry, Handle, Queue, QueueLimits, TooHigh};
+pub use queue::{Entry, Handle, Handles, Queue, QueueLimits, TooHigh};
 pub use receiver::Receiver;
 pub use session::Session;
+pub use sessions::{Sessions, Unknown};

@@ -3,18 +3,17 @@
 //! A resumption has three steps, the same wherever the request came from: decide, reply, replay.
 
 use bytes::Bytes;
-use minidom::Element;
 use onetrip_stream::{Condition, StreamError};
 
-use crate::{AckPolicy, Entry, Granted, NonzaError, QueueLimits, Stage, TooHigh};
+use crate::{AckPolicy, Count, Entry, Granted, Handles, Nonza, NonzaError, QueueLimits, TooHigh};
 
 /// What the caller must do, in order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an action that is not carried out leaves the peer waiting"]
 #[non_exhaustive]
 pub enum Action {
     /// Send this element.
-    Send(Element),
+    Send(Nonza),
     /// Write this stanza: one that was handed over, or one that is sent again.
     Write(Bytes),
     /// Decide, and answer (the receiver only).
@@ -27,19 +26,40 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
-    /// Whether and how to grant management: [`Receiver::grant`](crate::Receiver::grant) or [`Receiver::refuse`](crate::Receiver::refuse).
+    /// Whether and how to grant management: [`Receiver::grant`](crate::Receiver::grant) or
+    /// [`Receiver::refuse`](crate::Receiver::refuse).
     Enable {
         /// Whether resumption is wanted.
         resume: bool,
         /// For how long, in seconds.
         max: Option<u32>,
     },
-    /// Whether this session exists and is the peer's: [`Receiver::resume`](crate::Receiver::resume) or [`Receiver::refuse`](crate::Receiver::refuse). The same answer
-    /// for a session that does not exist and for one that is somebody else's.
+    /// Whether this session exists and is the peer's: [`Receiver::resume`](crate::Receiver::resume) or
+    /// [`Receiver::refuse`](crate::Receiver::refuse). The same answer for a session that does not exist and for one
+    /// that is somebody else's.
     Resume {
         /// The session.
         previd: String,
+        /// What the peer has handled.
+        h: Count,
     },
+}
+
+/// Where a stanza is that is not settled; its end comes as an [`Event`].
+///
+/// | stage | told by |
+/// |---|---|
+/// | queued | [`Stage::Queued`] |
+/// | sent | [`Stage::Sent`] |
+/// | acknowledged | [`Event::Acked`] |
+/// | failed: sent, and no room to keep it | [`Event::Failed`] |
+/// | handed back | [`Event::HandedBack`] |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// It waits for a resumption to end.
+    Queued,
+    /// It was written to this connection and is not acknowledged.
+    Sent,
 }
 
 /// Something that happened.
@@ -55,10 +75,15 @@ pub enum Event {
         /// The stanza error condition, if one was given.
         condition: Option<String>,
     },
-    /// What has become of a stanza.
-    Stage(Stage),
-    /// These were sent and not acknowledged, and this machine will not send them again.
+    /// The peer has handled these.
+    Acked(Handles),
+    /// There is no room for it in the queue any more: it was sent, and cannot be sent again. The session cannot be
+    /// resumed until the peer has acknowledged it.
+    Failed(Entry),
+    /// These were not acknowledged, and this machine will not send them again: the caller decides about them.
     HandedBack(Vec<Entry>),
+    /// An `<r/>` went unanswered for too long: the connection is dead.
+    Unanswered,
 }
 
 /// The peer broke a rule. Final.
@@ -77,13 +102,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// The condition of [`Error::stream_error`].
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::TooHigh(_) => Condition::UndefinedCondition,
+            Self::Nonza(_) => Condition::BadFormat,
+            Self::OutOfTurn => Condition::UnsupportedStanzaType,
+        }
+    }
+
     /// The stream error to answer with.
     #[must_use]
     pub fn stream_error(&self) -> StreamError {
         match self {
             Self::TooHigh(error) => error.stream_error(),
-            Self::Nonza(_) => StreamError::new(Condition::UndefinedCondition),
-            Self::OutOfTurn => StreamError::new(Condition::UnsupportedStanzaType),
+            Self::Nonza(_) | Self::OutOfTurn => StreamError::new(self.condition()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The elements of XEP-0198, read and written.
 
+use bytes::Bytes;
 use minidom::Element;
 use onetrip_stream::{Build as _, Condition, StreamError, ns};
 
@@ -129,6 +130,16 @@ impl Nonza {
             "r" => Ok(Self::Request),
             "a" => h().map(Self::Ack).ok_or(NonzaError::Attribute("h")),
             _ => Err(NonzaError::Unknown),
+        }
+    }
+
+    /// The two that go along with stanzas, as they go out: no tree is built for them.
+    #[must_use]
+    pub fn short(&self) -> Option<Bytes> {
+        match self {
+            Self::Request => Some(Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>")),
+            Self::Ack(h) => Some(format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>").into()),
+            _ => None,
         }
     }
 

@@ -3,12 +3,46 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use onetrip_stream::stored::MAX_FIELD;
 
 use crate::Count;
 
-/// Names one stanza that was handed over to be sent, for as long as it is not settled.
+/// Names one stanza that was handed over to be sent, for as long as it is not settled, across resumptions too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub(crate) u64);
+
+/// Stanzas that were handed over one behind the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Handles {
+    first: u64,
+    count: u32,
+}
+
+impl Handles {
+    /// How many.
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether there are none: never so in an event.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub const fn contains(&self, handle: Handle) -> bool {
+        handle.0.wrapping_sub(self.first) < self.count as u64
+    }
+
+    /// Each of them, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = Handle> {
+        let first = self.first;
+        (0..self.count).map(move |place| Handle(first.wrapping_add(place.into())))
+    }
+}
 
 /// One stanza in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +59,7 @@ pub struct Entry {
 pub struct QueueLimits {
     /// Stanzas. Default: 512.
     pub stanzas: usize,
-    /// Bytes. Default: 1 MiB.
+    /// Bytes; a single stanza of more than 1 MiB is never held, whatever is said here. Default: 1 MiB.
     pub bytes: usize,
 }
 
@@ -108,14 +142,26 @@ impl Queue {
         self.dropped == 0
     }
 
+    /// Whether a stanza is still here.
+    #[must_use]
+    pub fn holds(&self, handle: Handle) -> bool {
+        let ends = self.entries.front().zip(self.entries.back());
+        ends.is_some_and(|(first, last)| (first.handle..=last.handle).contains(&handle))
+    }
+
     /// Puts a stanza behind the others. Those for which there is no room any more are returned, the oldest first:
     /// they were sent, and will never be sent again.
     #[must_use = "what no longer fits is lost if it is not handed back"]
     pub fn push(&mut self, entry: Entry) -> Vec<Entry> {
+        let too_long = entry.bytes.len() > MAX_FIELD;
         self.bytes = self.bytes.saturating_add(entry.bytes.len());
         self.entries.push_back(entry);
         let mut gone = Vec::new();
-        while self.entries.len() > self.limits.stanzas || self.bytes > self.limits.bytes {
+        // The oldest go first, so that what remains has no hole in it.
+        while too_long && !self.entries.is_empty()
+            || self.entries.len() > self.limits.stanzas
+            || self.bytes > self.limits.bytes
+        {
             let Some(oldest) = self.pop() else { break };
             self.dropped = self.dropped.saturating_add(1);
             gone.push(oldest);
@@ -129,11 +175,12 @@ impl Queue {
         Some(entry)
     }
 
-    /// Takes in the peer's `h`: the stanzas that it settles leave the queue, in order, through `settled`.
+    /// Takes in the peer's `h`: the stanzas that it settles leave the queue. What was dropped before is settled
+    /// without being named again.
     ///
     /// # Errors
     /// [`TooHigh`] when the peer counts stanzas that were never sent; nothing changes then.
-    pub fn ack(&mut self, h: Count, mut settled: impl FnMut(Handle)) -> Result<u32, TooHigh> {
+    pub fn ack(&mut self, h: Count) -> Result<Option<Handles>, TooHigh> {
         // XEP-0198 §4, modulo 2^32. §8.1 of that text drops entries up to h inclusive, which is one too many.
         let fresh = h.since(self.acked);
         if fresh > self.unacked() {
@@ -145,12 +192,14 @@ impl Queue {
         self.acked = h;
         let gone = fresh.min(self.dropped);
         self.dropped = self.dropped.saturating_sub(gone);
-        for _ in gone..fresh {
-            if let Some(entry) = self.pop() {
-                settled(entry.handle);
-            }
+        let first = self.entries.front().map(|entry| entry.handle.0);
+        let count = fresh.saturating_sub(gone);
+        for _ in 0..count {
+            self.pop();
         }
-        Ok(fresh)
+        Ok(first
+            .filter(|_| count > 0)
+            .map(|first| Handles { first, count }))
     }
 
     /// What is not acknowledged, in order, to be sent again after a resumption.

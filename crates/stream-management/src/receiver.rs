@@ -4,22 +4,24 @@
 //! |---|---|---|
 //! | off | `<enable/>` behind bind, `<resume/>` before it | a decision |
 //! | deciding | `grant`, `resume`, `refuse` | active, active and replay, off |
+//! | off | `take_up`: a session that was asked for by other means | active |
 //! | active | `<r/>`, `<a/>`, stanzas | |
 
 use bytes::Bytes;
 use minidom::Element;
+use onetrip_stream::{Instant, Jid};
 
 use crate::books::Books;
 use crate::{
-    Action, Config, Count, Error, Event, Granted, Handle, Ledger, Nonza, Request, Session,
+    Config, Count, Error, Event, Granted, Handle, Ledger, Nonza, Request, Session, machine,
 };
 
 #[derive(Debug)]
-enum ReceiverState {
+enum State {
     Off,
     DecidingEnable,
     DecidingResume { previd: String, h: Count },
-    Active(Option<String>),
+    Active(Granted),
 }
 
 /// The end that grants management.
@@ -32,12 +34,11 @@ enum ReceiverState {
 /// let mut granted = Granted::default();
 /// granted.id = Some("s1".into());
 /// machine.grant(granted);
-/// assert!(matches!(machine.poll_action(), Some(Action::Send(enabled)) if enabled.name() == "enabled"));
+/// assert!(matches!(machine.poll_action(), Some(Action::Send(Nonza::Enabled(_)))));
 /// ```
 #[derive(Debug)]
 pub struct Receiver {
-    config: Config,
-    state: ReceiverState,
+    state: State,
     books: Books,
 }
 
@@ -46,61 +47,96 @@ impl Receiver {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            config,
-            state: ReceiverState::Off,
-            books: Books::new(),
+            state: State::Off,
+            books: Books::new(config),
         }
     }
 
     /// The next thing to do, in order.
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub fn poll_action(&mut self) -> Option<machine::Action> {
         self.books.actions.pop_front()
     }
 
-    /// Takes in an element of the namespace. `bound` says whether a resource is bound: `<enable/>` needs one,
-    /// `<resume/>` must come before (XEP-0198 §3, §5).
+    /// When to call [`Receiver::handle_timeout`]; `None` for never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Active(_) => self.books.deadline(),
+            _ => None,
+        }
+    }
+
+    /// Asks for an acknowledgement, or gives the connection up; does nothing when called early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_on() {
+            self.books.handle_timeout(now);
+        }
+    }
+
+    /// Whether management is on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        matches!(self.state, State::Active(_))
+    }
+
+    /// Takes in an element of the namespace. `in_order` says whether an `<enable/>` or `<resume/>` is in its place:
+    /// `<enable/>` behind the binding of a resource, `<resume/>` between authentication and that (XEP-0198 §3, §5,
+    /// QS-38); between servers both behind authentication.
     ///
     /// # Errors
     /// [`Error`] when the peer broke a rule.
-    pub fn handle(&mut self, element: &Element, bound: bool) -> Result<(), Error> {
-        let nonza = Nonza::read(element).ok_or(Error::OutOfTurn)??;
+    pub fn handle(&mut self, element: &Element, in_order: bool) -> Result<(), Error> {
+        let nonza = match Nonza::read(element).ok_or(Error::OutOfTurn)? {
+            Ok(nonza) => nonza,
+            // Nothing is lost by saying no.
+            Err(_) if matches!(element.name(), "enable" | "resume") => {
+                self.fail(None, "bad-request");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
         if self.books.on_books(&nonza)? {
             return Ok(());
         }
         match (&self.state, nonza) {
-            (ReceiverState::Off, Nonza::Enable { resume, max }) if bound => {
+            (State::Off, Nonza::Enable { resume, max }) if in_order => {
                 // The peer counts from here on, and so do we: what it sends now is inbound.
-                self.books.ledger = Some(Ledger::new(self.config.limits, self.config.policy));
-                self.state = ReceiverState::DecidingEnable;
+                self.books.open();
+                self.state = State::DecidingEnable;
                 self.books
-                    .push(Action::Request(Request::Enable { resume, max }));
+                    .push(machine::Action::Request(Request::Enable { resume, max }));
                 Ok(())
             }
-            (ReceiverState::Off, Nonza::Resume { previd, h }) if !bound => {
-                self.state = ReceiverState::DecidingResume {
+            (State::Off, Nonza::Resume { previd, h }) if in_order => {
+                self.state = State::DecidingResume {
                     previd: previd.clone(),
                     h,
                 };
-                self.books.push(Action::Request(Request::Resume { previd }));
+                self.books
+                    .push(machine::Action::Request(Request::Resume { previd, h }));
                 Ok(())
             }
             // Twice, too early or too late: refused, and what is on stays on (xmpp.js#1066, fluux#517).
             (_, Nonza::Enable { .. } | Nonza::Resume { .. }) => {
-                self.books.say(&Nonza::Failed {
-                    h: None,
-                    condition: Some("unexpected-request".to_owned()),
-                });
+                self.fail(None, "unexpected-request");
                 Ok(())
             }
             _ => Err(Error::OutOfTurn),
         }
     }
 
+    fn fail(&mut self, h: Option<Count>, condition: &str) {
+        self.books.say(Nonza::Failed {
+            h,
+            condition: Some(condition.to_owned()),
+        });
+    }
+
     /// Grants management; does nothing when it was not asked for.
     pub fn grant(&mut self, granted: Granted) {
-        if matches!(self.state, ReceiverState::DecidingEnable) {
-            self.state = ReceiverState::Active(granted.id.clone());
-            self.books.say(&Nonza::Enabled(granted));
+        if matches!(self.state, State::DecidingEnable) {
+            self.state = State::Active(granted.clone());
+            self.books.say(Nonza::Enabled(granted));
         }
     }
 
@@ -108,54 +144,71 @@ impl Receiver {
     pub fn refuse(&mut self, condition: &str, h: Option<Count>) {
         if matches!(
             self.state,
-            ReceiverState::DecidingEnable | ReceiverState::DecidingResume { .. }
+            State::DecidingEnable | State::DecidingResume { .. }
         ) {
-            self.state = ReceiverState::Off;
+            self.state = State::Off;
             self.books.ledger = None;
-            self.books.say(&Nonza::Failed {
-                h,
-                condition: Some(condition.to_owned()),
-            });
+            self.fail(h, condition);
         }
     }
 
-    /// Goes on with a session: decide has been done, now reply and replay.
+    /// Goes on with the session that was asked for: decide has been done, now reply and replay.
     ///
     /// # Errors
-    /// [`Error::TooHigh`] when the peer claims to have handled what was never sent; the session is untouched.
-    pub fn resume(&mut self, session: &Session) -> Result<(), Error> {
-        let ReceiverState::DecidingResume { previd, h } = &self.state else {
-            return Err(Error::OutOfTurn);
+    /// [`Error::TooHigh`] when the peer claims to have handled what was never sent; [`Error::OutOfTurn`] when another
+    /// session or none was asked for. The session is untouched and still the caller's.
+    pub fn resume(&mut self, now: Instant, session: &Session) -> Result<(), Error> {
+        let h = match &self.state {
+            State::DecidingResume { previd, h } if *previd == session.id => *h,
+            _ => return Err(Error::OutOfTurn),
         };
-        if *previd != session.id {
+        self.state = State::Off;
+        self.take_up(session, h)?;
+        let previd = session.id.clone();
+        let handled = session.handled;
+        self.books.say(Nonza::Resumed { previd, h: handled });
+        self.replay(now, h)
+    }
+
+    /// Goes on with a session that was asked for by other means, by a peer that has handled `h`. The caller replies
+    /// with what it is told here, the `h` of this end, and then calls [`Receiver::replay`].
+    ///
+    /// # Errors
+    /// As [`Receiver::resume`].
+    pub fn take_up(&mut self, session: &Session, h: Count) -> Result<Count, Error> {
+        if !matches!(self.state, State::Off) {
             return Err(Error::OutOfTurn);
         }
-        let h = *h;
-        let ledger = session.ledger(self.config.limits, self.config.policy);
-        let mut probe = ledger.clone();
+        let (mut probe, _): (Ledger, _) = session.ledger(self.books.config);
         probe.acknowledged(h)?;
-        self.books.ledger = Some(ledger);
-        self.state = ReceiverState::Active(Some(session.id.clone()));
-        self.books.say(&Nonza::Resumed {
-            previd: session.id.clone(),
-            h: session.handled,
-        });
-        self.books.push(Action::Event(Event::Resumed));
-        self.books.replay(h)
+        self.books.reopen(session);
+        self.state = State::Active(session.granted());
+        Ok(session.handled)
+    }
+
+    /// The third step of every resumption, behind the reply.
+    ///
+    /// # Errors
+    /// As [`Receiver::resume`].
+    pub fn replay(&mut self, now: Instant, h: Count) -> Result<(), Error> {
+        self.books.tell(Event::Resumed);
+        self.books.replay(now, h)
     }
 
     /// A stanza is to be sent. Counted from `<enabled/>` on.
-    pub fn send(&mut self, bytes: Bytes) -> Option<Handle> {
-        if matches!(self.state, ReceiverState::Active(_)) {
-            return self.books.send(bytes);
+    pub fn send(&mut self, now: Instant, bytes: Bytes) -> Option<Handle> {
+        if self.is_on() {
+            return self.books.send(now, bytes, true);
         }
-        self.books.push(Action::Write(bytes));
+        self.books.push(machine::Action::Write(bytes));
         None
     }
 
     /// A stanza arrived. Counted from `<enable/>` on.
     pub fn arrived(&mut self) {
-        self.books.arrived();
+        if let Some(ledger) = &mut self.books.ledger {
+            ledger.arrived();
+        }
     }
 
     /// The application has handled the oldest so many.
@@ -166,22 +219,14 @@ impl Receiver {
     /// The stream is being closed cleanly, by whichever end: the session can never be resumed (Openfire OF-3115).
     pub fn close(&mut self) {
         self.books.close();
-        self.state = ReceiverState::Off;
     }
 
     /// The connection is gone: the session, if it may be resumed. If not, what is unacknowledged is handed back.
-    pub fn suspend(&mut self, owner: &str) -> Option<Session> {
-        let state = core::mem::replace(&mut self.state, ReceiverState::Off);
-        match (state, &self.books.ledger) {
-            (ReceiverState::Active(Some(id)), Some(ledger)) if ledger.is_resumable() => {
-                let session = Session::of(&id, owner, ledger);
-                self.books.ledger = None;
-                Some(session)
-            }
-            _ => {
-                self.books.hand_back();
-                None
-            }
-        }
+    pub fn suspend(&mut self, owner: &Jid) -> Option<Session> {
+        let granted = match core::mem::replace(&mut self.state, State::Off) {
+            State::Active(granted) => Some(granted),
+            _ => None,
+        };
+        self.books.suspend(owner, granted)
     }
 }

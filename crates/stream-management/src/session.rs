@@ -1,27 +1,36 @@
 //! A session that outlives its connection: a value to store anywhere and give back.
 
 use bytes::Bytes;
+use onetrip_stream::Jid;
 use onetrip_stream::stored::{Load, Store, StoredError};
 
-use crate::{AckPolicy, Count, Ledger, QueueLimits};
+use crate::{Config, Count, Entry, Granted, Ledger};
 
 const MAGIC: [u8; 4] = *b"OTSM";
 const VERSION: u8 = 1;
 
 /// What it takes to go on where a connection was cut.
 ///
+/// What had arrived and was not said to be handled is not in it: the peer sends it again, so whoever still holds such
+/// a stanza drops it.
+///
 /// ```
 /// # use onetrip_stream_management::{Count, Session};
-/// let session = Session::new("s1", "juliet@capulet.lit", Count::new(3), Count::new(5), vec!["<message/>".into()]);
+/// let owner = "juliet@capulet.lit/balcony".parse().unwrap();
+/// let session = Session::new("s1", &owner, Count::new(3), Count::new(5), vec!["<message/>".into()]);
 /// assert_eq!(Session::from_bytes(&session.to_bytes()), Ok(session));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Session {
-    /// The name that the server gave it.
+    /// The name that the granting end gave it.
     pub id: String,
-    /// Whose it is: resumed by nobody else (XEP-0198 §5).
-    pub owner: String,
+    /// Whose it is, resource and all: resumed by nobody else (XEP-0198 §5).
+    pub owner: Jid,
+    /// For how many seconds it may be resumed behind the end of a connection, if that was said.
+    pub max: Option<u32>,
+    /// Where to reconnect, if the granting end prefers a place (XEP-0198 §5).
+    pub location: Option<String>,
     /// How many of our stanzas the peer has acknowledged.
     pub acked: Count,
     /// How many of the peer's stanzas the application has handled.
@@ -35,10 +44,12 @@ pub struct Session {
 impl Session {
     /// A session as it stood when its connection ended.
     #[must_use]
-    pub fn new(id: &str, owner: &str, acked: Count, handled: Count, unacked: Vec<Bytes>) -> Self {
+    pub fn new(id: &str, owner: &Jid, acked: Count, handled: Count, unacked: Vec<Bytes>) -> Self {
         Self {
             id: id.to_owned(),
-            owner: owner.to_owned(),
+            owner: owner.clone(),
+            max: None,
+            location: None,
             acked,
             handled,
             unacked,
@@ -52,23 +63,45 @@ impl Session {
         self.unacked.push(bytes);
     }
 
-    pub(crate) fn of(id: &str, owner: &str, ledger: &Ledger) -> Self {
-        let unacked = ledger
-            .queue()
+    /// How many bytes of stanzas it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.unacked
             .iter()
-            .map(|entry| entry.bytes.clone())
-            .collect();
-        let session = Self::new(id, owner, ledger.queue().acked(), ledger.h(), unacked);
-        Self {
-            first: ledger.first_handle(),
-            ..session
+            .fold(0, |sum, bytes| sum.saturating_add(bytes.len()))
+    }
+
+    pub(crate) fn granted(&self) -> Granted {
+        Granted {
+            id: Some(self.id.clone()),
+            max: self.max,
+            location: self.location.clone(),
         }
     }
 
-    pub(crate) fn ledger(&self, limits: QueueLimits, policy: AckPolicy) -> Ledger {
-        let mut ledger = Ledger::beginning_at(limits, policy, self.acked, self.handled);
-        ledger.restore(self.first, self.unacked.clone());
-        ledger
+    pub(crate) fn of(granted: Granted, owner: &Jid, ledger: &Ledger) -> Self {
+        Self {
+            id: granted.id.unwrap_or_default(),
+            owner: owner.clone(),
+            max: granted.max,
+            location: granted.location,
+            acked: ledger.queue().acked(),
+            handled: ledger.h(),
+            unacked: ledger
+                .queue()
+                .iter()
+                .map(|entry| entry.bytes.clone())
+                .collect(),
+            first: ledger.first_handle(),
+        }
+    }
+
+    /// The books to go on with, and what there is no room for in them.
+    pub(crate) fn ledger(&self, config: Config) -> (Ledger, Vec<Entry>) {
+        let mut ledger =
+            Ledger::beginning_at(config.limits, config.policy, self.acked, self.handled);
+        let dropped = ledger.restore(self.first, &self.unacked);
+        (ledger, dropped)
     }
 
     /// The versioned encoding.
@@ -76,7 +109,9 @@ impl Session {
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Store::new(MAGIC, VERSION);
         out.text(&self.id);
-        out.text(&self.owner);
+        out.text(&self.owner.to_string());
+        out.option(self.max.map(|max| max.to_string()).as_deref());
+        out.option(self.location.as_deref());
         out.number(self.acked.value().into());
         out.number(self.handled.value().into());
         out.number(self.first);
@@ -96,7 +131,13 @@ impl Session {
         if from.version() != VERSION {
             return Err(StoredError::Version(from.version()));
         }
-        let (id, owner) = (from.text()?, from.text()?);
+        let id = from.text()?;
+        let owner = from.text()?.parse().map_err(|_| StoredError::Foreign)?;
+        let max = from
+            .option()?
+            .map(|max| max.parse().map_err(|_| StoredError::Foreign))
+            .transpose()?;
+        let location = from.option()?;
         let mut count = || {
             u32::try_from(from.number()?)
                 .map(Count::new)
@@ -111,6 +152,8 @@ impl Session {
         Ok(Self {
             id,
             owner,
+            max,
+            location,
             acked,
             handled,
             unacked,

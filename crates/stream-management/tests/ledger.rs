@@ -6,12 +6,23 @@
     clippy::panic
 )]
 
+use core::time::Duration;
+
 use minidom::Element;
-use onetrip_stream::{Build as _, Condition, StreamError, ns};
+use onetrip_stream::{Build as _, Condition, Instant, StreamError, ns};
 use onetrip_stream_management::{
-    AckPolicy, Count, Granted, Ledger, Nonza, NonzaError, QueueLimits, Stage,
+    AckPolicy, Count, Due, Granted, Handle, Ledger, Nonza, NonzaError, QueueLimits,
 };
 use proptest::prelude::*;
+
+const T0: Instant = Instant::EPOCH;
+
+/// Sends where there is room.
+fn send(ledger: &mut Ledger, text: &'static str) -> Handle {
+    let (handle, dropped) = ledger.send(T0, text.into());
+    assert!(dropped.is_empty());
+    handle
+}
 
 fn limits(stanzas: usize, bytes: usize) -> QueueLimits {
     let mut limits = QueueLimits::default();
@@ -98,7 +109,7 @@ fn malformed_nonzas_are_errors_and_both_truths_are_true() {
 #[test]
 fn an_h_that_was_never_reached_is_too_high() {
     let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
-    ledger.send("<message/>".into());
+    send(&mut ledger, "<message/>");
     let error = ledger.acknowledged(Count::new(2)).unwrap_err();
     assert_eq!((error.h, error.sent), (Count::new(2), Count::new(1)));
     let element = error.stream_error().to_element();
@@ -106,22 +117,18 @@ fn an_h_that_was_never_reached_is_too_high() {
     assert_eq!(read.condition, Condition::UndefinedCondition);
     assert_eq!(read.application.unwrap().attr("send-count"), Some("1"));
     assert_eq!(ledger.queue().unacked(), 1);
-    assert_eq!(ledger.poll_stage(), None);
 }
 
 /// XEP-0198 §8.1 taken literally loses one stanza: h = 0 settles none (Conversations' first key).
 #[test]
 fn an_h_of_zero_settles_nothing() {
     let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
-    let first = ledger.send("<a/>".into());
-    let second = ledger.send("<b/>".into());
-    ledger.acknowledged(Count::new(0)).unwrap();
-    assert_eq!(ledger.poll_stage(), None);
-    ledger.acknowledged(Count::new(1)).unwrap();
-    assert_eq!(
-        (ledger.poll_stage(), ledger.poll_stage()),
-        (Some(Stage::Acked(first)), None)
-    );
+    let first = send(&mut ledger, "<a/>");
+    let second = send(&mut ledger, "<b/>");
+    assert_eq!(ledger.acknowledged(Count::new(0)), Ok(None));
+    let settled = ledger.acknowledged(Count::new(1)).unwrap().unwrap();
+    assert_eq!(settled.iter().collect::<Vec<_>>(), [first]);
+    assert!(settled.contains(first) && !settled.contains(second));
     assert_eq!(
         ledger
             .hand_back()
@@ -143,16 +150,21 @@ fn an_h_of_zero_settles_nothing() {
 fn an_overflow_is_open_and_nothing_is_lost_silently() {
     for limits in [limits(2, 1000), limits(100, 8)] {
         let mut ledger = Ledger::new(limits, AckPolicy::default());
-        let first = ledger.send("<a/>".into());
-        ledger.send("<b/>".into());
+        let first = send(&mut ledger, "<a/>");
+        send(&mut ledger, "<b/>");
         assert!(ledger.is_resumable());
-        ledger.send("<c/>".into());
+        let (_, dropped) = ledger.send(T0, "<c/>".into());
         assert!(!ledger.is_resumable());
-        assert!(
-            matches!(ledger.poll_stage(), Some(Stage::Dropped(entry)) if entry.handle == first && entry.bytes == "<a/>")
+        assert_eq!(
+            (dropped[0].handle, &dropped[0].bytes[..]),
+            (first, &b"<a/>"[..])
         );
         assert_eq!((ledger.queue().unacked(), ledger.queue().bytes()), (3, 8));
-        ledger.acknowledged(Count::new(1)).unwrap();
+        assert_eq!(
+            ledger.acknowledged(Count::new(1)),
+            Ok(None),
+            "it was told before"
+        );
         assert!(
             ledger.is_resumable(),
             "the one that was dropped has arrived all the same"
@@ -164,17 +176,17 @@ fn an_overflow_is_open_and_nothing_is_lost_silently() {
 #[test]
 fn requests_are_one_at_a_time_and_the_last_ack_is_said_once() {
     let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
-    assert!(!ledger.request_due(), "nothing to ask about");
+    assert!(!ledger.request_due(T0), "nothing to ask about");
     for _ in 0..5 {
-        ledger.send("<a/>".into());
+        send(&mut ledger, "<a/>");
     }
-    assert!(ledger.request_due());
+    assert!(ledger.request_due(T0));
     for _ in 0..10 {
-        ledger.send("<a/>".into());
+        send(&mut ledger, "<a/>");
     }
-    assert!(!ledger.request_due(), "one is unanswered");
+    assert!(!ledger.request_due(T0), "one is unanswered");
     ledger.acknowledged(Count::new(5)).unwrap();
-    assert!(ledger.request_due());
+    assert!(ledger.request_due(T0));
     assert_eq!(ledger.last_ack(), None);
     ledger.arrived();
     assert_eq!(ledger.last_ack(), None, "arrived is not handled");
@@ -184,6 +196,40 @@ fn requests_are_one_at_a_time_and_the_last_ack_is_said_once() {
         (ledger.last_ack(), ledger.last_ack()),
         (Some(Nonza::Ack(Count::new(1))), None)
     );
+}
+
+/// A stanza that nobody asks about is asked about; silence behind that is a dead link (Prosody's watchdog).
+#[test]
+fn an_idle_stanza_is_asked_about_and_silence_is_noticed() {
+    let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
+    assert_eq!(ledger.deadline(), None);
+    send(&mut ledger, "<a/>");
+    let idle = T0 + Duration::from_secs(3);
+    assert_eq!((ledger.deadline(), ledger.due(T0)), (Some(idle), None));
+    assert_eq!(ledger.due(idle), Some(Due::Request));
+    let dead = idle + Duration::from_secs(60);
+    assert_eq!((ledger.deadline(), ledger.due(idle)), (Some(dead), None));
+    let mut answered = ledger.clone();
+    assert_eq!(ledger.due(dead), Some(Due::Unanswered));
+    assert_eq!((ledger.deadline(), ledger.due(dead)), (None, None));
+    answered.acknowledged(Count::new(1)).unwrap();
+    assert_eq!(answered.deadline(), None);
+}
+
+/// What arrives for ourselves is counted in its turn: never ahead of what the application still has in its hands.
+#[test]
+fn what_arrives_for_ourselves_counts_in_its_turn() {
+    let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
+    ledger.arrived_own();
+    assert_eq!(ledger.h(), Count::new(1), "nothing is before it");
+    ledger.arrived();
+    ledger.arrived_own();
+    ledger.arrived();
+    assert_eq!(ledger.h(), Count::new(1));
+    ledger.handled(1);
+    assert_eq!(ledger.h(), Count::new(3));
+    ledger.handled(1);
+    assert_eq!((ledger.h(), ledger.unhandled()), (Count::new(4), 0));
 }
 
 #[derive(Debug, Clone)]
@@ -209,17 +255,16 @@ proptest! {
             match op {
                 Op::Send(size) => {
                     let bytes = bytes::Bytes::from(vec![b'x'; usize::from(size)]);
-                    model.push_back((ledger.send(bytes.clone()), bytes));
+                    model.push_back((ledger.send(T0, bytes.clone()).0, bytes));
                     sent += 1;
                 }
                 Op::Ack(part) => {
                     let fresh = (sent - acked) * u64::from(part) / 255;
                     acked += fresh;
-                    ledger.acknowledged(Count::new(acked as u32)).unwrap();
-                    for _ in 0..fresh {
-                        prop_assert_eq!(ledger.poll_stage(), Some(Stage::Acked(model.pop_front().unwrap().0)));
-                    }
-                    prop_assert_eq!(ledger.poll_stage(), None);
+                    let settled = ledger.acknowledged(Count::new(acked as u32)).unwrap();
+                    let settled: Vec<Handle> = settled.iter().flat_map(|handles| handles.iter()).collect();
+                    let expected: Vec<Handle> = model.drain(..fresh as usize).map(|(handle, _)| handle).collect();
+                    prop_assert_eq!(settled, expected);
                     // One more than was sent is always too many, wherever the counts stand.
                     prop_assert!(ledger.acknowledged(Count::new((sent + 1) as u32)).is_err());
                 }

@@ -10,17 +10,23 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use minidom::Element;
+use onetrip_stream::{Condition, Instant, Jid};
 use onetrip_stream_management::{
     Action, Config, Count, Error, Event, Granted, Initiator, Nonza, Receiver, Request, Session,
     Stage,
 };
 use proptest::prelude::*;
 
+const T0: Instant = Instant::EPOCH;
+
+fn owner() -> Jid {
+    "juliet@capulet.lit/balcony".parse().unwrap()
+}
+
 /// What is on the wire.
 #[derive(Debug, Clone)]
 enum Item {
-    Nonza(Element),
+    Nonza(Nonza),
     Stanza(Bytes),
 }
 
@@ -68,7 +74,7 @@ impl World {
                 return;
             }
             match client {
-                Some(Action::Send(element)) => self.to_server.push_back(Item::Nonza(element)),
+                Some(Action::Send(nonza)) => self.to_server.push_back(Item::Nonza(nonza)),
                 Some(Action::Write(bytes)) => self.to_server.push_back(Item::Stanza(bytes)),
                 Some(Action::Event(Event::HandedBack(entries))) => {
                     self.handed_back += entries.len()
@@ -76,7 +82,7 @@ impl World {
                 _ => {}
             }
             match server {
-                Some(Action::Send(element)) => self.to_client.push_back(Item::Nonza(element)),
+                Some(Action::Send(nonza)) => self.to_client.push_back(Item::Nonza(nonza)),
                 Some(Action::Write(bytes)) => self.to_client.push_back(Item::Stanza(bytes)),
                 Some(Action::Request(Request::Enable { .. })) => {
                     let mut granted = Granted::default();
@@ -85,7 +91,7 @@ impl World {
                 }
                 Some(Action::Request(Request::Resume { .. })) => match self.store.take() {
                     Some(session) => {
-                        self.server.resume(&session).unwrap();
+                        self.server.resume(T0, &session).unwrap();
                     }
                     None => self.server.refuse("item-not-found", None),
                 },
@@ -105,10 +111,10 @@ impl World {
             &mut self.to_client
         };
         match wire.pop_front() {
-            Some(Item::Nonza(element)) if at_server => {
-                self.server.handle(&element, self.store.is_none()).unwrap()
+            Some(Item::Nonza(nonza)) if at_server => {
+                self.server.handle(&nonza.to_element(), true).unwrap()
             }
-            Some(Item::Nonza(element)) => self.client.handle(&element).unwrap(),
+            Some(Item::Nonza(nonza)) => self.client.handle(T0, &nonza.to_element()).unwrap(),
             Some(Item::Stanza(bytes)) => {
                 self.arrived[usize::from(at_server)].push_back(number(&bytes));
                 if at_server {
@@ -142,8 +148,8 @@ impl World {
         let bytes = Bytes::from(self.sent[end].to_string());
         match (from_server, &mut self.store) {
             (true, Some(session)) => session.push(bytes),
-            (true, None) => drop(self.server.send(bytes)),
-            (false, _) => drop(self.client.send(bytes)),
+            (true, None) => drop(self.server.send(T0, bytes)),
+            (false, _) => drop(self.client.send(T0, bytes)),
         }
         self.drain();
     }
@@ -153,16 +159,16 @@ impl World {
         self.to_server.clear();
         self.to_client.clear();
         self.arrived = [VecDeque::new(), VecDeque::new()];
-        if let Some(session) = self.server.suspend("juliet@capulet.lit") {
+        if let Some(session) = self.server.suspend(&owner()) {
             self.store = Some(Session::from_bytes(&session.to_bytes()).unwrap());
         }
-        let session = self.client.suspend("juliet@capulet.lit");
+        let session = self.client.suspend(&owner());
         self.client = Initiator::new(Config::default());
         self.server = Receiver::new(Config::default());
         match session {
             Some(session) => self
                 .client
-                .resume(Session::from_bytes(&session.to_bytes()).unwrap()),
+                .resume(&Session::from_bytes(&session.to_bytes()).unwrap()),
             None => self.client.enable(true, None),
         }
         self.drain();
@@ -227,7 +233,7 @@ fn drained(machine: &mut Initiator) -> Vec<Action> {
 fn session() -> Session {
     Session::new(
         "s1",
-        "juliet@capulet.lit",
+        &owner(),
         Count::new(4),
         Count::new(9),
         vec!["<a/>".into(), "<b/>".into()],
@@ -245,23 +251,29 @@ fn a_refused_resumption_settles_what_it_can_and_hands_the_rest_back_once() {
         (Some(7), 0),
     ] {
         let mut machine = Initiator::new(Config::default());
-        machine.resume(session());
+        machine.resume(&session());
         let _ = drained(&mut machine);
         let failed = Nonza::Failed {
             h: h.map(Count::new),
             condition: Some("item-not-found".into()),
         };
-        machine.handle(&failed.to_element()).unwrap();
+        machine.handle(T0, &failed.to_element()).unwrap();
         let actions = drained(&mut machine);
-        let acked = actions
+        let acked: u32 = actions
             .iter()
-            .filter(|action| matches!(action, Action::Event(Event::Stage(Stage::Acked(_)))))
-            .count();
-        let back: usize = actions
+            .map(|action| {
+                if let Action::Event(Event::Acked(handles)) = action {
+                    handles.len()
+                } else {
+                    0
+                }
+            })
+            .sum();
+        let back: u32 = actions
             .iter()
             .map(|action| {
                 if let Action::Event(Event::HandedBack(entries)) = action {
-                    entries.len()
+                    entries.len() as u32
                 } else {
                     0
                 }
@@ -275,7 +287,7 @@ fn a_refused_resumption_settles_what_it_can_and_hands_the_rest_back_once() {
             "nothing is sent again by itself"
         );
         machine.enable(true, None);
-        assert_eq!(machine.suspend("juliet@capulet.lit"), None);
+        assert_eq!(machine.suspend(&owner()), None);
         assert_eq!(drained(&mut machine).len(), 1, "only <enable/>");
     }
 }
@@ -284,15 +296,15 @@ fn a_refused_resumption_settles_what_it_can_and_hands_the_rest_back_once() {
 #[test]
 fn enabled_as_an_answer_to_resume_is_out_of_turn_and_loses_nothing() {
     let mut machine = Initiator::new(Config::default());
-    machine.resume(session());
+    machine.resume(&session());
     let error = machine
-        .handle(&Nonza::Enabled(Granted::default()).to_element())
+        .handle(T0, &Nonza::Enabled(Granted::default()).to_element())
         .unwrap_err();
     assert_eq!(
         (error, error.source_section()),
         (Error::OutOfTurn, "XEP-0198 §3")
     );
-    assert_eq!(machine.suspend("juliet@capulet.lit"), Some(session()));
+    assert_eq!(machine.suspend(&owner()), Some(session()));
 }
 
 /// Early, duplicate and late requests are refused, and what is on stays on (XEP-0198 §3).
@@ -309,7 +321,7 @@ fn requests_out_of_place_are_failed_and_change_nothing() {
     }
     .to_element();
     let mut machine = Receiver::new(Config::default());
-    let refused = |machine: &mut Receiver| matches!(machine.poll_action(), Some(Action::Send(element)) if element.name() == "failed");
+    let refused = |machine: &mut Receiver| matches!(machine.poll_action(), Some(Action::Send(Nonza::Failed { condition: Some(condition), .. })) if condition == "unexpected-request");
     machine.handle(&enable, false).unwrap();
     assert!(refused(&mut machine), "before bind");
     machine.handle(&enable, true).unwrap();
@@ -319,17 +331,17 @@ fn requests_out_of_place_are_failed_and_change_nothing() {
     machine.grant(granted);
     let _ = machine.poll_action();
     for late in [&enable, &resume] {
-        machine.handle(late, true).unwrap();
+        machine.handle(late, false).unwrap();
         assert!(refused(&mut machine));
     }
-    machine.send("<message/>".into());
+    machine.send(T0, "<message/>".into());
     assert_eq!(
-        machine.suspend("juliet@capulet.lit").unwrap().unacked.len(),
+        machine.suspend(&owner()).unwrap().unacked.len(),
         1,
         "it is still on"
     );
     let mut bound = Receiver::new(Config::default());
-    bound.handle(&resume, true).unwrap();
+    bound.handle(&resume, false).unwrap();
     assert!(refused(&mut bound), "resume after bind");
 }
 
@@ -344,11 +356,14 @@ fn a_resume_with_a_wrong_h_leaves_the_session_untouched() {
                 h: Count::new(7),
             }
             .to_element(),
-            false,
+            true,
         )
         .unwrap();
     let _ = machine.poll_action();
-    assert!(matches!(machine.resume(&session()), Err(Error::TooHigh(_))));
+    assert!(matches!(
+        machine.resume(T0, &session()),
+        Err(Error::TooHigh(_))
+    ));
     assert_eq!(machine.poll_action(), None);
 }
 
@@ -360,17 +375,120 @@ fn a_clean_close_cannot_be_resumed() {
     let mut granted = Granted::default();
     granted.id = Some("s1".into());
     machine
-        .handle(&Nonza::Enabled(granted).to_element())
+        .handle(T0, &Nonza::Enabled(granted).to_element())
         .unwrap();
     machine.arrived();
     machine.handled(1);
-    let handle = machine.send("<message/>".into()).unwrap();
+    let handle = machine.send(T0, "<message/>".into()).unwrap();
     let _ = drained(&mut machine);
     machine.close();
-    let actions = drained(&mut machine);
-    assert!(matches!(&actions[0], Action::Send(ack) if ack.attr("h") == Some("1")));
-    assert!(
-        matches!(&actions[1], Action::Event(Event::HandedBack(entries)) if entries[0].handle == handle)
+    assert_eq!(
+        drained(&mut machine),
+        [Action::Send(Nonza::Ack(Count::new(1)))]
     );
-    assert_eq!(machine.suspend("juliet@capulet.lit"), None);
+    assert_eq!(machine.snapshot(&owner()), None);
+    assert_eq!(machine.suspend(&owner()), None);
+    let actions = drained(&mut machine);
+    assert!(
+        matches!(&actions[0], Action::Event(Event::HandedBack(entries)) if entries[0].handle == handle)
+    );
+}
+
+/// The peer's last acknowledgement may come behind our footer: what it settles is not handed back.
+#[test]
+fn what_is_acknowledged_while_closing_is_settled() {
+    let mut machine = Initiator::new(Config::default());
+    machine.enable(true, None);
+    machine
+        .handle(T0, &Nonza::Enabled(Granted::default()).to_element())
+        .unwrap();
+    machine.send(T0, "<message/>".into());
+    machine.close();
+    let _ = drained(&mut machine);
+    machine
+        .handle(T0, &Nonza::Ack(Count::new(1)).to_element())
+        .unwrap();
+    assert_eq!(machine.suspend(&owner()), None);
+    let actions = drained(&mut machine);
+    assert!(
+        matches!(&actions[..], [Action::Event(Event::Acked(handles))] if handles.len() == 1),
+        "{actions:?}"
+    );
+}
+
+/// Conversations 010b34125, 6f802b88d: an `<r/>` that meets a stream without management breaks nothing, and a stanza
+/// sent before `<enable/>` is not counted.
+#[test]
+fn conv_010b34125_a_request_behind_a_refused_resumption_breaks_nothing() {
+    let mut machine = Receiver::new(Config::default());
+    let resume = Nonza::Resume {
+        previd: "s1".into(),
+        h: Count::new(0),
+    };
+    machine.handle(&resume.to_element(), true).unwrap();
+    machine.refuse("item-not-found", None);
+    machine.handle(&Nonza::Request.to_element(), false).unwrap();
+    let mut client = Initiator::new(Config::default());
+    assert_eq!(client.send(T0, "<presence/>".into()), None);
+    client.enable(true, None);
+    client
+        .handle(T0, &Nonza::Enabled(Granted::default()).to_element())
+        .unwrap();
+    let error = client
+        .handle(T0, &Nonza::Ack(Count::new(1)).to_element())
+        .unwrap_err();
+    assert_eq!(error.condition(), Condition::UndefinedCondition);
+}
+
+/// A peer whose counts are wrong would be wrong again: what is unacknowledged is handed back, not resumed for ever.
+#[test]
+fn a_count_that_was_never_reached_ends_the_session() {
+    let mut machine = Initiator::new(Config::default());
+    machine.resume(&session());
+    let resumed = Nonza::Resumed {
+        previd: "s1".into(),
+        h: Count::new(7),
+    };
+    let error = machine.handle(T0, &resumed.to_element()).unwrap_err();
+    assert!(matches!(error, Error::TooHigh(_)));
+    let _ = drained(&mut machine);
+    assert_eq!(machine.suspend(&owner()), None);
+    assert!(
+        matches!(&drained(&mut machine)[..], [Action::Event(Event::HandedBack(entries))] if entries.len() == 2)
+    );
+}
+
+/// Another specification asks, is refused, and the session is asked for anew; or it is granted, and replayed.
+#[test]
+fn a_session_that_is_asked_for_by_other_means_has_the_same_replay() {
+    let mut machine = Initiator::new(Config::default());
+    assert_eq!(machine.await_resumption(&session()), Some(Count::new(9)));
+    assert_eq!(drained(&mut machine), [], "nothing is said");
+    let handle = machine.send(T0, "<c/>".into()).unwrap();
+    assert_eq!(machine.stage(handle), Some(Stage::Queued));
+    let back = machine.withdraw(&owner(), Some(Count::new(5))).unwrap();
+    assert_eq!((back.acked, back.unacked.len()), (Count::new(5), 2));
+    assert!(
+        matches!(&drained(&mut machine)[..], [Action::Event(Event::Acked(handles))] if handles.len() == 1)
+    );
+    machine.resume(&back);
+    let resumed = Nonza::Resumed {
+        previd: "s1".into(),
+        h: Count::new(6),
+    };
+    machine.handle(T0, &resumed.to_element()).unwrap();
+    assert_eq!(machine.stage(handle), Some(Stage::Sent), "handles stay");
+    let written: Vec<Action> = drained(&mut machine)
+        .into_iter()
+        .filter(|action| matches!(action, Action::Write(_)))
+        .collect();
+    assert_eq!(written, [Action::Write("<c/>".into())]);
+
+    let mut server = Receiver::new(Config::default());
+    assert!(server.take_up(&session(), Count::new(7)).is_err());
+    assert_eq!(server.take_up(&session(), Count::new(5)), Ok(Count::new(9)));
+    server.replay(T0, Count::new(5)).unwrap();
+    let actions: Vec<Action> = std::iter::from_fn(|| server.poll_action()).collect();
+    assert!(matches!(&actions[0], Action::Event(Event::Resumed)));
+    assert_eq!(actions.last(), Some(&Action::Write("<b/>".into())));
 }

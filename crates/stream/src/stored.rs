@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// The longest field that is read back, in bytes.
-const MAX_FIELD: usize = 1 << 20;
+/// The longest field that is read back: 1 MiB.
+pub const MAX_FIELD: usize = 1 << 20;
 
 /// Bytes that are not a stored value of the kind expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

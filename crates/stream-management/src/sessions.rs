@@ -1,0 +1,213 @@
+//! Sessions that wait for their owners: a store that a server may use, or replace by one its nodes share.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use onetrip_stream::{Instant, Jid};
+
+use crate::{Count, QueueLimits, Session};
+
+/// How many ended sessions are remembered with their counts.
+const REMEMBERED: usize = 4096;
+
+/// The session that was asked for is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such session")]
+#[non_exhaustive]
+pub struct Unknown {
+    /// What it had handled when it ended, if that is still known: it lets the peer settle what had arrived.
+    pub h: Option<Count>,
+}
+
+#[derive(Debug, Clone)]
+struct Suspended {
+    session: Session,
+    until: Instant,
+}
+
+/// Sessions without a connection.
+///
+/// A session is here or with a connection, never at both (the second root cause of peers' losses). The same answer is
+/// given for a session that does not exist and for one that is somebody else's.
+///
+/// ```
+/// # use core::time::Duration;
+/// # use onetrip_stream::{Instant, Jid};
+/// # use onetrip_stream_management::{Count, QueueLimits, Session, Sessions};
+/// let owner: Jid = "juliet@capulet.lit/balcony".parse().unwrap();
+/// let mut sessions = Sessions::new(Duration::from_secs(300), QueueLimits::default());
+/// sessions.suspend(Session::new("s1", &owner, Count::new(0), Count::new(7), Vec::new()), Instant::EPOCH);
+/// let romeo: Jid = "romeo@montague.lit".parse().unwrap();
+/// assert!(sessions.take("s1", &romeo).is_err());
+/// assert!(sessions.take("s1", &owner).is_ok());
+/// assert!(sessions.take("s1", &owner).is_err(), "it is with a connection now");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    keep: Duration,
+    limits: QueueLimits,
+    suspended: BTreeMap<String, Suspended>,
+    /// By session: its owner and what it had handled.
+    ended: BTreeMap<String, (Jid, Count)>,
+}
+
+impl Sessions {
+    /// A store that keeps sessions so long, unless they were granted less, and lets so much wait in each.
+    #[must_use]
+    pub fn new(keep: Duration, limits: QueueLimits) -> Self {
+        Self {
+            keep,
+            limits,
+            suspended: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.suspended.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.suspended.is_empty()
+    }
+
+    /// A connection has ended, and its session waits.
+    pub fn suspend(&mut self, session: Session, now: Instant) {
+        let granted = session.max.map(|max| Duration::from_secs(max.into()));
+        let until = now + granted.unwrap_or(self.keep).min(self.keep);
+        self.ended.remove(&session.id);
+        self.suspended
+            .insert(session.id.clone(), Suspended { session, until });
+    }
+
+    /// Hands a session to the connection of its owner; a resource in `account` does not matter.
+    ///
+    /// # Errors
+    /// [`Unknown`] when it is not here, or somebody else's.
+    pub fn take(&mut self, id: &str, account: &Jid) -> Result<Session, Unknown> {
+        let found = self.suspended.get(id);
+        if found.is_some_and(|found| found.session.owner.same_bare(account)) {
+            let taken = self.suspended.remove(id).ok_or(Unknown { h: None })?;
+            return Ok(taken.session);
+        }
+        let h = self
+            .ended
+            .get(id)
+            .filter(|(owner, _)| owner.same_bare(account))
+            .map(|(_, h)| *h);
+        Err(Unknown { h })
+    }
+
+    /// A stanza for an address whose session waits; `false` when there is none, or no room in it.
+    pub fn push(&mut self, owner: &Jid, bytes: Bytes) -> bool {
+        let limits = self.limits;
+        let waiting = self
+            .suspended
+            .values_mut()
+            .find(|waiting| waiting.session.owner == *owner);
+        let Some(Suspended { session, .. }) = waiting else {
+            return false;
+        };
+        let room = session.unacked.len() < limits.stanzas
+            && session.bytes().saturating_add(bytes.len()) <= limits.bytes;
+        if room {
+            session.push(bytes);
+        }
+        room
+    }
+
+    /// The addresses whose sessions wait.
+    pub fn owners(&self) -> impl Iterator<Item = &Jid> {
+        self.suspended
+            .values()
+            .map(|waiting| &waiting.session.owner)
+    }
+
+    /// A session is over; its count is remembered for its owner.
+    pub fn end(&mut self, id: &str, owner: &Jid, h: Count) {
+        if self.ended.len() >= REMEMBERED {
+            self.ended.pop_first();
+        }
+        self.ended.insert(id.to_owned(), (owner.clone(), h));
+    }
+
+    /// When the next session expires.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.suspended.values().map(|waiting| waiting.until).min()
+    }
+
+    /// Takes out the sessions whose time is over: what they hold has to be sent elsewhere or back.
+    #[must_use = "what the sessions hold is lost if it is not handed back"]
+    pub fn expire(&mut self, now: Instant) -> Vec<Session> {
+        let over: Vec<String> = self
+            .suspended
+            .iter()
+            .filter(|(_, waiting)| waiting.until <= now)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let sessions: Vec<Session> = over
+            .iter()
+            .filter_map(|id| self.suspended.remove(id))
+            .map(|waiting| waiting.session)
+            .collect();
+        for session in &sessions {
+            self.end(&session.id, &session.owner, session.handled);
+        }
+        sessions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (Sessions, Jid) {
+        let owner: Jid = "juliet@capulet.lit/balcony".parse().unwrap();
+        let mut limits = QueueLimits::default();
+        limits.stanzas = 1;
+        let mut sessions = Sessions::new(Duration::from_secs(60), limits);
+        let session = Session::new("s1", &owner, Count::new(0), Count::new(7), Vec::new());
+        sessions.suspend(session, Instant::EPOCH);
+        (sessions, owner)
+    }
+
+    /// Prosody: `h` survives the session, for its owner alone.
+    #[test]
+    fn an_expired_session_is_handed_back_and_its_count_remembered() {
+        let (mut sessions, owner) = store();
+        assert!(sessions.push(&owner, "<message/>".into()));
+        assert!(!sessions.push(&owner, "<message/>".into()), "no room");
+        assert_eq!(
+            sessions.next_expiry(),
+            Some(Instant::EPOCH + Duration::from_secs(60))
+        );
+        assert!(sessions.expire(Instant::from_millis(59_999)).is_empty());
+        let expired = sessions.expire(Instant::from_millis(60_000));
+        assert_eq!(
+            expired.first().map(|session| session.unacked.len()),
+            Some(1)
+        );
+        let h = sessions.take("s1", &owner).map_err(|unknown| unknown.h);
+        assert_eq!(h, Err(Some(Count::new(7))));
+        let other: Jid = "romeo@montague.lit".parse().unwrap();
+        let h = sessions.take("s1", &other).map_err(|unknown| unknown.h);
+        assert_eq!(h, Err(None));
+    }
+
+    /// What the session was granted holds where it is less than what the store keeps.
+    #[test]
+    fn a_session_waits_no_longer_than_granted() {
+        let (mut sessions, owner) = store();
+        let mut session = sessions.take("s1", &owner).unwrap();
+        session.max = Some(5);
+        sessions.suspend(session, Instant::EPOCH);
+        assert_eq!(sessions.expire(Instant::from_millis(5000)).len(), 1);
+        assert!(sessions.is_empty());
+    }
+}
