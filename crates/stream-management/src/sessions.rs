@@ -169,8 +169,10 @@ mod tests {
 
     fn store() -> (Sessions, Jid) {
         let owner: Jid = "juliet@capulet.lit/balcony".parse().unwrap();
-        let mut limits = QueueLimits::default();
-        limits.stanzas = 1;
+        let limits = QueueLimits {
+            stanzas: 1,
+            ..QueueLimits::default()
+        };
         let mut sessions = Sessions::new(Duration::from_secs(60), limits);
         let session = Session::new("s1", &owner, Count::new(0), Count::new(7), Vec::new());
         sessions.suspend(session, Instant::EPOCH);
