@@ -30,7 +30,7 @@
 //! |---|---|---|
 //! | ready | `request` | asked |
 //! | asked | `<inst-resumed/>`, `<failed/>` | answered |
-//! | answered | nothing | |
+//! | answered | nothing: anything more is an error | |
 //!
 //! | receiver | takes | leads to |
 //! |---|---|---|
@@ -46,9 +46,10 @@
 //!
 //! # Who does what
 //!
-//! The driver is whoever has the sockets, the TLS and the clock; `onetrip-core` is where this crate meets the others.
+//! Where each requirement belongs. The driver is whoever has the sockets, the TLS and the clock; `onetrip-core` is where
+//! the machines meet.
 //!
-//! | requirement | what | where |
+//! | requirement | what | whose |
 //! |---|---|---|
 //! | ISR-01 | 256 bits of entropy | [`Token::generate`] |
 //! | ISR-02 to ISR-04 | `tok` and `location` by namespace | [`grant`], [`granted`], [`Location`] |
