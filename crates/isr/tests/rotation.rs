@@ -155,6 +155,9 @@ fn run(rotation: Rotation, steps: &[Step], mut check: impl FnMut(&World)) {
     };
     for step in steps {
         world.apply(step);
+        // The index is made anew from the records here, so nothing is left in it that should be gone.
+        let stored = Tokens::from_bytes(&world.tokens.to_bytes());
+        assert_eq!(stored.as_ref(), Ok(&world.tokens));
         check(&world);
     }
 }
