@@ -30,6 +30,8 @@ pub const ROSTER_VERSIONING: &str = "urn:xmpp:features:rosterver";
 pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// Stream management (XEP-0198).
 pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
+/// Instant stream resumption (its first text, 0.0.1; ISR-02, ISR-13).
+pub const ISR: &str = "urn:xmpp:isr:0";
 /// Pings (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// The reserved prefix `xml` (Namespaces in XML §3).

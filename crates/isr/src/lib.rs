@@ -1,0 +1,112 @@
+//! **Instant stream resumption** without IO: a session goes on one round trip behind the TLS handshake.
+//!
+//! This is the first text, version 0.0.1 of 2016, namespace `urn:xmpp:isr:0`; what came after it (0.0.2, and
+//! [XEP-0397] over SASL2) is to become another [`Dialect`]. It stands on stream management ([XEP-0198]), which counts
+//! and sends again; this crate knows nothing of that but two counts and the name of a session.
+//!
+//! ```text
+//! C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+//! S: <enabled xmlns='urn:xmpp:sm:3' xmlns:isr='urn:xmpp:isr:0' id='s1' resume='true'
+//!      isr:tok='Zm9v…' isr:location='isr.capulet.lit:443'/>
+//!                      the connection is cut; a new one, TLS from the first byte
+//! C: <stream:stream from='juliet@capulet.lit' to='capulet.lit' …><inst-resume xmlns='urn:xmpp:isr:0' tok='Zm9v…' h='42'/>
+//! S: <stream:stream …><stream:features>…<isr xmlns='urn:xmpp:isr:0'/></stream:features>
+//!    <inst-resumed xmlns='urn:xmpp:isr:0' tok='YmFy…' h='21'/>, and what was not handled again
+//! ```
+//!
+//! # What is here
+//!
+//! | what | job |
+//! |---|---|
+//! | [`Token`], [`TokenHash`], [`Claim`] | the secret, what a store keeps of it, and what it is asked about |
+//! | [`grant`], [`granted`], [`feature`] | what goes into `<enabled/>` and the features |
+//! | [`Ticket`], [`candidates`] | what a client keeps, and where it tries it |
+//! | [`Initiator`], [`Receiver`] | one attempt, at either end |
+//! | [`Tokens`] | a store in memory, with one atomic [swap](Tokens::swap) |
+//!
+//! # States
+//!
+//! | initiator | takes | leads to |
+//! |---|---|---|
+//! | ready | `request` | asked |
+//! | asked | `<inst-resumed/>`, `<failed/>` | answered |
+//! | answered | nothing: anything more is an error | |
+//!
+//! | receiver | takes | leads to |
+//! |---|---|---|
+//! | idle | a request under TLS, before authentication | deciding; spent when it is malformed |
+//! | idle | a request in clear or behind authentication | spent, and refused; in clear its token is reported |
+//! | deciding | `accept`, `refuse` | spent |
+//! | spent | a request | refused |
+//!
+//! # ISR or FAST?
+//!
+//! Where a server has both, take FAST (XEP-0484): its tokens outlive the session and can be bound to the channel; ISR
+//! needs no SASL2, and brings the session back in the same flight.
+//!
+//! # Who does what
+//!
+//! Where each requirement belongs. The driver is whoever has the sockets, the TLS and the clock; `onetrip-core` is where
+//! the machines meet.
+//!
+//! | requirement | what | whose |
+//! |---|---|---|
+//! | ISR-01 | 256 bits of entropy | [`Token::generate`] |
+//! | ISR-02 to ISR-04 | `tok` and `location` by namespace | [`grant`], [`granted`], [`Location`] |
+//! | ISR-05, ISR-R2 | a token only for a session that may be resumed, under TLS | `onetrip-core` |
+//! | ISR-06 | no ticket, no attempt | [`Initiator::new`] |
+//! | ISR-07, ISR-08 | where to connect | [`candidates`]; SNI, ALPN and certificate: the driver |
+//! | ISR-09, ISR-12, ISR-16, ISR-23 | when the request and its answer are written | `onetrip-core` |
+//! | ISR-10, ISR-11, ISR-R1 | the request | [`Initiator::request`], [`Receiver::handle`] |
+//! | ISR-13 | the feature | [`feature`] |
+//! | ISR-14, ISR-R5 | under TLS alone; what came in clear is revoked | [`Place`], [`Event::Exposed`]; when to announce it: `onetrip-core` |
+//! | ISR-15 | a new token each time | [`Receiver::accept`] |
+//! | ISR-17, ISR-19 | the session's address and features hold again | [`Verdict::Resumed`] says so; `onetrip-core` does it |
+//! | ISR-18 | the counts go on, and what is missing goes out again | `onetrip-core`, by stream management |
+//! | ISR-20, ISR-21, ISR-R4 | the refusal | [`Receiver::refuse`], [`Verdict::Failed`] |
+//! | ISR-22 | the stream goes on behind a refusal | `onetrip-core` |
+//! | ISR-24, ISR-R3 | a used token dies | [`Tokens::swap`], [`Rotation`] |
+//! | ISR-25 | timing tells nothing | [`TokenHash`], [`Tokens`] |
+//! | ISR-26 | the old connection is closed | `onetrip-core` asks, the driver does it |
+//! | ISR-27 | a token of another account | `from`: [`Tokens::swap`]; `to`: `onetrip-core` |
+//! | ISR-28 | twice, late, or with a bad `h` | [`Receiver::handle`]; an `h` that is too high: stream management |
+//! | ISR-29 | no token outlives its session | [`Tokens::prolong`], [`Tokens::expire`] |
+//! | ISR-30 | between servers | an account is a domain then; nothing else differs here |
+//! | ISR-31 | a server that does not know the request | `onetrip-core`: no answer of this namespace comes, so the ticket is dropped |
+//! | ISR-R6 | one attempt for each connection | [`Receiver`]; a rate for each source: the driver |
+//! | ISR-R7 | no early data | the driver, whose TLS must neither send nor take any |
+//! | ISR-R8 | no compression | `onetrip-core` has none |
+//! | ISR-R9 | no stanzas behind the request before its answer | `onetrip-core` |
+//!
+//! # Limits
+//!
+//! - Whoever gets hold of a token of this text can use it once, with no proof of who they are. So it is shown under TLS
+//!   only, lives no longer than its session and dies with its use, and the account must be named beside it.
+//! - When the answer is lost, the client must authenticate; [`Rotation::GraceUntilConfirmed`] trades that for a token that
+//!   is good twice.
+//! - A token is at most 1024 bytes; a receiver holds one fresh token and the actions that are not taken yet.
+//! - [`Tokens`] grows with the sessions that have a token; [`Tokens::revoke_account`] and [`Tokens::expire`] look at each.
+//!
+//! [XEP-0198]: https://xmpp.org/extensions/xep-0198.html
+//! [XEP-0397]: https://xmpp.org/extensions/xep-0397.html
+
+mod candidates;
+mod initiator;
+mod location;
+mod machine;
+mod receiver;
+mod record;
+mod ticket;
+mod token;
+mod tokens;
+mod wire;
+
+pub use candidates::{Begin, Candidate, Origin, candidates};
+pub use initiator::Initiator;
+pub use location::Location;
+pub use machine::{Action, Error, Event, Place, Swap, Verdict};
+pub use receiver::Receiver;
+pub use ticket::Ticket;
+pub use token::{Claim, Dialect, Token, TokenHash};
+pub use tokens::{Refused, Rotation, Tokens};
+pub use wire::{feature, grant, granted};
