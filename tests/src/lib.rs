@@ -307,8 +307,13 @@ pub fn describe(event: &Event) -> String {
         Event::Secured => "secured".to_owned(),
         Event::Authenticated { mechanism, .. } => format!("authenticated {mechanism}"),
         Event::AuthenticationRefused(failure) => format!("refused {}", failure.refusal.name()),
-        Event::Online { jid, provisional } => format!(
-            "online {jid}{}",
+        Event::Online {
+            jid,
+            provisional,
+            resumed,
+        } => format!(
+            "{} {jid}{}",
+            if *resumed { "resumed" } else { "online" },
             if *provisional { " provisionally" } else { "" }
         ),
         Event::Confirmed => "confirmed".to_owned(),

@@ -130,9 +130,9 @@ proptest! {
         }
         let settings = Settings { faults: case.faults, tls: case.tls, seed: case.seed, ..Settings::default() };
         let mut entity = entity(&lab, &case);
-        let (run, taught) = lab.attempt(&case.strategy, &entity, &settings).unwrap();
+        let (run, taught) = lab.attempt(&case.strategy, &mut entity, &settings).unwrap();
         check(&run, &case);
-        let retry = taught.iter().fold(None, |retry, event| entity.handle(event).or(retry));
+        let retry = taught.into_iter().fold(None, |retry, event| entity.handle(event).or(retry));
         if case.faults.cut_at.is_none() {
             // Nothing was cut: it worked, or it was refused for good, or the retry is asked for and works.
             let mut off = Policy::default();
@@ -140,7 +140,7 @@ proptest! {
             if retry.is_some() {
                 prop_assert!(case.strategy.level != Level::Off);
                 entity.set_policy(off);
-                let (second, _) = lab.attempt(&case.strategy.classic(), &entity, &settings).unwrap();
+                let (second, _) = lab.attempt(&case.strategy.classic(), &mut entity, &settings).unwrap();
                 check(&second, &case);
                 prop_assert_eq!(second.ok(), possible(&case), "{:?}", second);
             } else {
@@ -199,13 +199,16 @@ fn qs_29_wrong_password_is_told_only_by_the_unpipelined_retry() {
     cache.remember(&lab.key(Transport::StartTls), known);
     entity = Entity::new(cache, entity.policy().clone());
     let (run, taught) = lab
-        .attempt(&strategy, &entity, &Settings::default())
+        .attempt(&strategy, &mut entity, &Settings::default())
         .unwrap();
     let [report] = run.reports.as_slice() else {
         panic!("{run:?}")
     };
     assert!(matches!(report.outcome, Outcome::Broken(_)), "{report:?}");
-    let retry = entity.handle(&taught[0]).unwrap();
+    let retry = taught
+        .into_iter()
+        .find_map(|event| entity.handle(event))
+        .unwrap();
     assert_eq!((retry.level(), retry.pin()), (Level::Off, 1));
     assert!(
         entity
@@ -237,16 +240,16 @@ fn qs_r4_a_retry_never_takes_a_weaker_mechanism() {
     );
     let mut entity = Entity::new(cache, policy);
     let (first, taught) = lab
-        .attempt(&strategy, &entity, &Settings::default())
+        .attempt(&strategy, &mut entity, &Settings::default())
         .unwrap();
     assert!(!first.ok());
-    for event in &taught {
+    for event in taught {
         let _ = entity.handle(event);
     }
     // Now the client would take PLAIN, were it not for the pin.
     strategy.login = Login::Plain;
     let (second, _) = lab
-        .attempt(&strategy.classic(), &entity, &Settings::default())
+        .attempt(&strategy.classic(), &mut entity, &Settings::default())
         .unwrap();
     assert!(!second.ok() && !second.server_online, "{second:?}");
 }
@@ -258,17 +261,17 @@ fn features_that_changed_are_reported_as_a_difference() {
     let strategy = Way::named("c2s-safe-starttls-plain").unwrap();
     let mut entity = forced(Level::Off);
     let (_, taught) = lab
-        .attempt(&strategy.classic(), &entity, &Settings::default())
+        .attempt(&strategy.classic(), &mut entity, &Settings::default())
         .unwrap();
     taught
-        .iter()
+        .into_iter()
         .for_each(|event| assert!(entity.handle(event).is_none()));
     lab.offer(vec![Mechanism::Plain]);
     let mut policy = Policy::default();
     policy.force = Some(Level::Safe);
     entity.set_policy(policy);
     let (run, _) = lab
-        .attempt(&strategy, &entity, &Settings::default())
+        .attempt(&strategy, &mut entity, &Settings::default())
         .unwrap();
     assert!(run.ok());
     let difference = run.reports[0].difference.clone().unwrap();
@@ -297,10 +300,10 @@ fn qs_11_full_only_where_every_set_of_features_announced_it() {
             Level::Safe
         );
         let (_, taught) = lab
-            .attempt(&strategy, &entity, &Settings::default())
+            .attempt(&strategy, &mut entity, &Settings::default())
             .unwrap();
         taught
-            .iter()
+            .into_iter()
             .for_each(|event| assert!(entity.handle(event).is_none()));
         assert_eq!(
             entity

@@ -98,7 +98,8 @@ impl Client {
                 }
                 Action::Event(event) => self.events.push(event),
                 Action::Entity(event) => {
-                    self.retry = Cache::default().conclude(event.report(), &Policy::default())
+                    let report = event.report().expect("a report");
+                    self.retry = Cache::default().conclude(report, &Policy::default())
                 }
                 Action::Close => self.closed = true,
                 _ => {}
@@ -341,9 +342,12 @@ fn usage_errors_change_nothing() {
     use onetrip_core::stream::{Content, Stanza};
     use onetrip_core::{Answer, UsageError};
     let mut client = Client::new(Level::Off);
-    let env = &mut Env::new(client.now, &mut client.entropy);
     let stanza = Stanza::parse(b"<message/>", Content::Client).unwrap();
-    assert_eq!(client.connection.send(&stanza), Err(UsageError::NotOnline));
+    let env = &mut Env::new(client.now, &mut client.entropy);
+    assert_eq!(
+        client.connection.send(env, &stanza),
+        Err(UsageError::NotOnline)
+    );
     assert_eq!(client.connection.bind(env, None), Err(UsageError::NotAsked));
     assert_eq!(
         client

@@ -225,7 +225,7 @@ impl Session {
                         _ => self.secured.receive_eof(env),
                     }
                 }
-                Some(stanza) = letters.recv() => { let _ = self.secured.send(&stanza); }
+                Some(stanza) = letters.recv() => self.send(&stanza),
                 () = tokio::time::sleep(wait) => self.secured.handle_timeout(&mut Env::new(self.hub.clock.now(), &mut self.entropy)),
             }
         }
@@ -264,8 +264,15 @@ impl Session {
 
     fn reply(&mut self, element: &Element) {
         if let Ok(stanza) = Stanza::from_element(element) {
-            let _ = self.secured.send(&stanza);
+            self.send(&stanza);
         }
+    }
+
+    fn send(&mut self, stanza: &Stanza) {
+        let now = self.hub.clock.now();
+        let _ = self
+            .secured
+            .send(&mut Env::new(now, &mut self.entropy), stanza);
     }
 
     /// RFC 6120 §10: stamps the sender and passes it on, or answers.

@@ -314,7 +314,10 @@ impl Driver {
             .with_attr("to", self.attempt_domain())
             .with_child(Element::bare("ping", ns::PING));
         if let Ok(stanza) = Stanza::from_element(&ping) {
-            let _ = self.secured.send(&stanza);
+            let now = self.clock.now();
+            let _ = self
+                .secured
+                .send(&mut Env::new(now, &mut self.entropy), &stanza);
         }
     }
 

@@ -1,11 +1,13 @@
 //! What a connection asks of its caller, strictly in this order.
 
 use bytes::Bytes;
+use onetrip_isr::{Claim, Swap, TokenHash};
 use onetrip_negotiation::{bind, sasl};
 use onetrip_quickstart::{Broken, Report};
 use onetrip_stream::{Domain, Jid, Stanza, StreamError};
+use onetrip_stream_management as sm;
 
-use crate::{Error, Unit};
+use crate::{Error, Resumption, Unit};
 
 /// What the caller must do next.
 ///
@@ -54,6 +56,38 @@ pub enum Request {
         /// What is asked for.
         request: bind::Request,
     },
+    /// Grant stream management, with an unguessable id if the session may be resumed, or not: answer with
+    /// [`Answer::Enable`].
+    Enable {
+        /// The full address of the client.
+        owner: Jid,
+        /// Whether resumption is wanted.
+        resume: bool,
+        /// For how long, in seconds.
+        max: Option<u32>,
+        /// What the token will be found by that goes out with a session that may be resumed: to be stored before the
+        /// answer (ISR-02).
+        token: Option<TokenHash>,
+    },
+    /// Find the session and take it from wherever it is, the old connection included
+    /// ([`Connection::hand_over`](crate::Connection::hand_over)): answer with [`Answer::Session`] or
+    /// [`Answer::NoSession`] (XEP-0198 §5).
+    Resume {
+        /// The bare address that authenticated.
+        account: Jid,
+        /// The name of the session.
+        previd: String,
+    },
+    /// The same for a session that is named by a token alone, which is replaced in the same step (ISR-24): of two
+    /// nodes that ask for the same token at once, one must be refused. Answer as [`Request::Resume`].
+    InstantResume {
+        /// The domain that the stream is for.
+        domain: Domain,
+        /// Whom the header claims to come from: the owner of the token, or nobody gets anything (ISR-27).
+        account: Option<Jid>,
+        /// What is shown, and what to put in its place.
+        swap: Swap,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -66,6 +100,15 @@ pub enum Answer {
     Sasl(sasl::Answer),
     /// To [`Request::Bind`].
     Bind(bind::Answer),
+    /// To [`Request::Enable`]; `None` refuses.
+    Enable(Option<sm::Granted>),
+    /// To [`Request::Resume`] and [`Request::InstantResume`]: the session is the connection's from here on.
+    Session(Box<sm::Session>),
+    /// To the same: there is none, or it is somebody else's, with what is remembered of its count.
+    NoSession {
+        /// How many stanzas had been handled in it.
+        h: Option<sm::Count>,
+    },
 }
 
 /// Something that happened.
@@ -90,17 +133,34 @@ pub enum Event {
     },
     /// Binding a resource was refused; [`Connection::bind`](crate::Connection::bind) tries again (QS-28).
     BindRefused(bind::Refusal),
-    /// A resource is bound: stanzas may be sent.
+    /// Stanzas may be sent: a resource is bound, or a session goes on.
     Online {
         /// The full address of the client.
         jid: Jid,
         /// Whether a stanza must be answered before this can be relied on (QS-R10).
         provisional: bool,
+        /// Whether an earlier session goes on: nothing is to be fetched or said anew (XEP-0198 §5, ISR-19).
+        resumed: bool,
     },
     /// What was provisional has proved true.
     Confirmed,
-    /// A stanza from the peer.
+    /// A stanza from the peer. Where stanzas are counted, [`Connection::handled`](crate::Connection::handled) has to
+    /// be called when it has been dealt with.
     Stanza(Stanza),
+    /// What has become of stream management, and of stanzas that were sent: acknowledged, failed, handed back.
+    Management(sm::Event),
+    /// The server would not resume the session by its token; the login goes on, and asks for it in the usual way.
+    InstantResumeRefused {
+        /// The stanza error condition, if one was given.
+        condition: Option<String>,
+    },
+    /// A token was shown in clear: whoever keeps the tokens must revoke it (ISR-R5; the receiving side).
+    TokenExposed(Claim),
+    /// The client has the new token: the old one need not be kept any longer (ISR-R3; the receiving side).
+    TokenConfirmed {
+        /// The name of the session.
+        session: String,
+    },
     /// The peer ended the stream with an error.
     PeerError(StreamError),
     /// It is over; [`Action::Close`] follows. Exactly once.
@@ -119,6 +179,8 @@ pub enum End {
     PeerError(StreamError),
     /// The peer broke a rule.
     Failed(Error),
+    /// The session goes on over another connection ([`Connection::hand_over`](crate::Connection::hand_over)).
+    HandedOver,
     /// Negotiation was refused by one side: credentials or TLS.
     Refused,
     /// Something that was assumed proved wrong: connect again, with the plan that
@@ -126,14 +188,52 @@ pub enum End {
     Abandoned(Broken),
 }
 
-/// What a connection has to tell the entity that outlives it; opaque, but for reports to people.
+/// What a connection has to tell the entity that outlives it; opaque, but for reports to people and for servers, which
+/// keep the sessions of their clients themselves.
 #[derive(Debug)]
-pub struct EntityEvent(pub(crate) Box<Report>);
+pub struct EntityEvent(pub(crate) Lesson);
+
+/// See [`EntityEvent`].
+#[derive(Debug)]
+pub(crate) enum Lesson {
+    Report(Box<Report>),
+    Suspended(Box<Resumption>),
+    /// A session that was granted here is over, for good.
+    Over {
+        id: String,
+        owner: Jid,
+        h: sm::Count,
+    },
+}
 
 impl EntityEvent {
+    pub(crate) fn report_of(report: Box<Report>) -> Self {
+        Self(Lesson::Report(report))
+    }
+
+    pub(crate) fn suspended(resumption: Box<Resumption>) -> Self {
+        Self(Lesson::Suspended(resumption))
+    }
+
+    pub(crate) fn over(id: String, owner: Jid, h: sm::Count) -> Self {
+        Self(Lesson::Over { id, owner, h })
+    }
+
     /// What the attempt taught, for logs and tables.
     #[must_use]
-    pub fn report(&self) -> &Report {
-        &self.0
+    pub fn report(&self) -> Option<&Report> {
+        match &self.0 {
+            Lesson::Report(report) => Some(report),
+            Lesson::Suspended(_) | Lesson::Over { .. } => None,
+        }
+    }
+
+    /// The session that was cut off, if that is what it is about: a server keeps it for its client.
+    #[must_use]
+    pub fn into_resumption(self) -> Option<Resumption> {
+        match self.0 {
+            Lesson::Suspended(resumption) => Some(*resumption),
+            Lesson::Report(_) | Lesson::Over { .. } => None,
+        }
     }
 }

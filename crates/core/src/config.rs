@@ -3,9 +3,11 @@
 use core::time::Duration;
 
 use minidom::Element;
+use onetrip_isr::Location;
 use onetrip_negotiation::sasl;
 use onetrip_quickstart::{ReceiverConfig, Transport};
 use onetrip_stream::{Domain, Jid, Limits};
+use onetrip_stream_management as sm;
 
 /// How long things may take, and how much a peer may send.
 #[derive(Debug, Clone)]
@@ -36,6 +38,28 @@ impl Default for Bounds {
     }
 }
 
+/// What a client asks of stream management (XEP-0198).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Management {
+    /// How much is kept, and when acknowledgements are asked for.
+    pub config: sm::Config,
+    /// Whether the session shall be resumable. Default: yes.
+    pub resume: bool,
+    /// For how many seconds at most; the server decides. Default: no wish.
+    pub max: Option<u32>,
+}
+
+impl Default for Management {
+    fn default() -> Self {
+        Self {
+            config: sm::Config::default(),
+            resume: true,
+            max: None,
+        }
+    }
+}
+
 /// A client's connection to its server.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -48,6 +72,9 @@ pub struct ClientConfig {
     pub sasl: sasl::InitiatorConfig,
     /// The default language of the stream (RFC 6120 §4.7.4).
     pub lang: Option<String>,
+    /// Stream management, if the server has it: then every stanza that arrives must be said to be
+    /// [handled](crate::Connection::handled). Default: none.
+    pub management: Option<Management>,
     /// Limits and deadlines.
     pub bounds: Bounds,
     /// Whether each unit is reported by [`Action::Trace`](crate::Action::Trace). Default: no.
@@ -63,10 +90,19 @@ impl ClientConfig {
             transport,
             sasl,
             lang: None,
+            management: None,
             bounds: Bounds::default(),
             trace: false,
         }
     }
+}
+
+/// How a server offers instant stream resumption.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct InstantResume {
+    /// Where clients shall come back, by TLS from the first byte (ISR-03, ISR-08). Default: wherever they like.
+    pub location: Option<Location>,
 }
 
 /// A server's side of its clients' connections.
@@ -81,6 +117,11 @@ pub struct ServerConfig {
     pub sasl: sasl::ReceiverConfig,
     /// Pipelining.
     pub quickstart: ReceiverConfig,
+    /// Stream management, if it is offered: then every stanza that arrives must be said to be
+    /// [handled](crate::Connection::handled). Default: none.
+    pub management: Option<sm::Config>,
+    /// Instant stream resumption, if it is offered, which needs stream management. Default: none.
+    pub instant_resume: Option<InstantResume>,
     /// Feature elements of the application, shown at every stage: entity capabilities (QS-04).
     pub features: Vec<Element>,
     /// Feature elements shown after authentication only: roster versioning and the like.
@@ -100,6 +141,8 @@ impl ServerConfig {
             transport,
             sasl,
             quickstart: ReceiverConfig::default(),
+            management: None,
+            instant_resume: None,
             features: Vec::new(),
             features_authenticated: Vec::new(),
             bounds: Bounds::default(),

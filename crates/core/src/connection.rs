@@ -1,16 +1,17 @@
 //! A connection: bytes in, actions out. What dies with its socket.
 
 use onetrip_quickstart::Plan;
-use onetrip_stream::{Domain, Env, Frame, Instant, Stanza, StreamError};
+use onetrip_stream::{Condition, Domain, Env, Frame, Instant, Stanza, StreamError};
+use onetrip_stream_management as sm;
 
 use crate::c2s::{Initiator, Receiver};
 use crate::half::Layer;
 use crate::order::Facts;
-use crate::shell::Shell;
+use crate::shell::{Notable, Shell};
 use crate::trace::{label, stanza_label};
 use crate::{
-    Action, Answer, ClientConfig, Deadline, End, Error, ErrorKind, Event, Reason, ServerConfig,
-    TlsInfo, UsageError,
+    Action, Answer, ClientConfig, Deadline, End, Error, ErrorKind, Event, Reason, Resumption,
+    ServerConfig, TlsInfo, UsageError,
 };
 
 /// One connection, from its first byte to its last, in either role.
@@ -34,7 +35,20 @@ impl Connection {
     /// A client's connection to its server, negotiated as `plan` says.
     #[must_use]
     pub fn client(config: ClientConfig, plan: Plan, env: &mut Env<'_>) -> Self {
-        let (initiator, shell) = Initiator::start(config, plan, env);
+        Self::resume(config, plan, None, env)
+    }
+
+    /// The same, going on with a session if there is one: by its token (ISR-06), or else behind the login (QS-39), and
+    /// with a new resource where the server refuses. When the connection ends, the session comes back in an
+    /// [`EntityEvent`](crate::EntityEvent), or its stanzas are handed back.
+    #[must_use]
+    pub fn resume(
+        config: ClientConfig,
+        plan: Plan,
+        resumption: Option<Resumption>,
+        env: &mut Env<'_>,
+    ) -> Self {
+        let (initiator, shell) = Initiator::start(config, plan, resumption, env);
         Self {
             shell,
             role: Role::C2sInitiator(Box::new(initiator)),
@@ -101,6 +115,7 @@ impl Connection {
         if let Some(error) = &self.shell.failed {
             return Err(error.clone());
         }
+        self.shell.now = env.now;
         let mut rest = input;
         self.process(env, &mut rest);
         match &self.shell.failed {
@@ -211,6 +226,7 @@ impl Connection {
 
     fn on_peer_error(&mut self, env: &mut Env<'_>, error: StreamError) {
         self.shell.event(Event::PeerError(error.clone()));
+        self.shell.management.on_peer_error(error.condition);
         self.before_end(env);
         self.shell.receiving.ended = true;
         self.shell.close(env);
@@ -236,6 +252,7 @@ impl Connection {
         if self.shell.is_closed() {
             return;
         }
+        self.shell.now = env.now;
         self.before_end(env);
         // Our footer is out and the peer has gone without its own: the stream was closed all the same.
         let end = if self.shell.sending.ended {
@@ -265,6 +282,7 @@ impl Connection {
         {
             return Err(UsageError::NoTls);
         }
+        self.shell.now = env.now;
         self.shell.sending.layer = Layer::Tls;
         self.shell.receiving.layer = Layer::Tls;
         self.shell.facts.reach(Facts::SECURED);
@@ -303,6 +321,7 @@ impl Connection {
         if !self.shell.pending {
             return Err(UsageError::NotAsked);
         }
+        self.shell.now = env.now;
         match &mut self.role {
             Role::C2sInitiator(role) => role.on_answer(env, &mut self.shell, answer)?,
             Role::C2sReceiver(role) => role.on_answer(env, &mut self.shell, answer)?,
@@ -315,11 +334,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a stanza.
+    /// Sends a stanza. Where stanzas are counted, the handle names it until an [`Event::Management`] has said what has
+    /// become of it.
     ///
     /// # Errors
     /// [`UsageError::NotOnline`] before a resource is bound, [`UsageError::Closed`] after the end; nothing changes.
-    pub fn send(&mut self, stanza: &Stanza) -> Result<(), UsageError> {
+    pub fn send(
+        &mut self,
+        env: &mut Env<'_>,
+        stanza: &Stanza,
+    ) -> Result<Option<sm::Handle>, UsageError> {
         if self.shell.is_closed() || self.shell.sending.ended {
             return Err(UsageError::Closed);
         }
@@ -329,8 +353,44 @@ impl Connection {
         if stanza.head().content != self.shell.content {
             return Err(UsageError::OtherContent);
         }
-        self.shell.stanza(stanza);
-        Ok(())
+        self.shell.now = env.now;
+        Ok(self.shell.stanza(stanza))
+    }
+
+    /// The application has dealt with the oldest so many of the stanzas that arrived: stored them, answered them,
+    /// passed them on. The peer keeps each until then, and sends it again if the connection is cut before.
+    ///
+    /// Without stream management it does nothing.
+    pub fn handled(&mut self, stanzas: u32) {
+        self.shell.management.handled(stanzas);
+        self.shell.drain_management();
+    }
+
+    /// Where a stanza is that is not settled yet.
+    #[must_use]
+    pub fn stage(&self, handle: sm::Handle) -> Option<sm::Stage> {
+        self.shell.management.stage(handle)
+    }
+
+    /// The client's session as it stands, to store it while the connection is up: what it takes to go on in another
+    /// process, should this one die. As long as the connection lives it is only a copy, and not to be used.
+    #[must_use]
+    pub fn resumption(&self) -> Option<Resumption> {
+        self.shell.management.snapshot()
+    }
+
+    /// The session is wanted by another connection: it is handed over, and this one ends with `<conflict/>`
+    /// (XEP-0198 §5, ISR-26).
+    pub fn hand_over(&mut self, env: &mut Env<'_>) -> Option<Box<sm::Session>> {
+        if self.shell.is_closed() {
+            return None;
+        }
+        self.shell.now = env.now;
+        let session = self.shell.surrender();
+        let conflict = StreamError::new(Condition::Conflict)
+            .with_text("the session goes on over another connection");
+        self.shell.end_with(&conflict, End::HandedOver);
+        session
     }
 
     /// Asks for a resource again after [`Event::BindRefused`] (QS-28).
@@ -346,18 +406,23 @@ impl Connection {
 
     /// Closes the stream: our footer, then the wait for the peer's (RFC 6120 §4.4).
     pub fn close(&mut self, env: &mut Env<'_>) {
+        self.shell.now = env.now;
         self.shell.close(env);
     }
 
-    /// Ends the stream with a stream error, on the application's behalf.
+    /// Ends the stream with a stream error, on the application's behalf. What will pass, such as a shutdown, leaves the
+    /// session to be resumed; anything else ends it.
     pub fn close_with(&mut self, error: &StreamError) {
         if !self.shell.is_closed() {
+            self.shell.management.on_own_error(error.condition);
+            self.shell.drain_management();
             self.shell.end_with(error, End::Clean);
         }
     }
 
     /// Acts on every deadline that has passed; does nothing when called early.
     pub fn handle_timeout(&mut self, env: &mut Env<'_>) {
+        self.shell.now = env.now;
         while let Some(reason) = self.shell.timers.expired(env.now) {
             match (reason, &mut self.role) {
                 (Reason::Close, _) => self.shell.finish(End::Clean),
@@ -365,8 +430,20 @@ impl Connection {
                     self.before_end(env);
                     self.shell.fail(ErrorKind::TimedOut(reason));
                 }
+                (Reason::Acknowledgement, _) => self.on_acknowledgement_due(env),
                 (_, Role::C2sInitiator(role)) => role.on_timeout(env, &mut self.shell, reason),
                 (_, Role::C2sReceiver(_)) => {}
+            }
+        }
+    }
+
+    fn on_acknowledgement_due(&mut self, env: &mut Env<'_>) {
+        self.shell.management.handle_timeout(env.now);
+        while let Some(notable) = self.shell.poll_management() {
+            if matches!(notable, Notable::Unanswered) {
+                self.before_end(env);
+                self.shell
+                    .fail(ErrorKind::TimedOut(Reason::Acknowledgement));
             }
         }
     }

@@ -1,24 +1,34 @@
 //! What outlives a connection: the local client or server.
 
-use onetrip_quickstart::{Cache, Key, Plan, Policy};
-use onetrip_stream::Env;
+use std::collections::BTreeMap;
 
-use crate::{ClientConfig, Connection, EntityEvent};
+use onetrip_quickstart::{Cache, Key, Plan, Policy};
+use onetrip_stream::{Env, Jid};
+
+use crate::action::Lesson;
+use crate::{ClientConfig, Connection, EntityEvent, Resumption};
 
 /// The local entity: owns what is remembered between connections and makes the next one.
 ///
-/// It and its connections never hold each other; they exchange opaque events through the caller.
+/// It and its connections never hold each other; they exchange opaque events through the caller. A session that can be
+/// resumed is either here or with one connection.
 #[derive(Debug, Default)]
 pub struct Entity {
     cache: Cache,
     policy: Policy,
+    /// By the full address they belong to.
+    resumptions: BTreeMap<Jid, Resumption>,
 }
 
 impl Entity {
     /// An entity with this memory and this willingness to run ahead.
     #[must_use]
     pub fn new(cache: Cache, policy: Policy) -> Self {
-        Self { cache, policy }
+        Self {
+            cache,
+            policy,
+            resumptions: BTreeMap::new(),
+        }
     }
 
     /// The feature cache, to store it.
@@ -38,22 +48,68 @@ impl Entity {
         self.policy = policy;
     }
 
-    /// A client's connection, planned by what is remembered of the server.
+    /// The sessions that wait to be resumed, to store them.
+    pub fn resumptions(&self) -> impl Iterator<Item = &Resumption> {
+        self.resumptions.values()
+    }
+
+    /// Keeps a session for the next connection: one that was stored, when a process begins.
+    pub fn keep(&mut self, resumption: Resumption) {
+        self.resumptions
+            .insert(resumption.session.owner.clone(), resumption);
+    }
+
+    /// Takes out the session that the next connection of this account would resume: of this address, or else of any
+    /// resource of it, since a server may have bound another than was asked for.
+    pub fn take(&mut self, account: &Jid) -> Option<Resumption> {
+        let owner = self
+            .resumptions
+            .keys()
+            .find(|owner| *owner == account)
+            .or_else(|| {
+                self.resumptions
+                    .keys()
+                    .find(|owner| owner.same_bare(account))
+            })?
+            .clone();
+        self.resumptions.remove(&owner)
+    }
+
+    /// A client's connection, planned by what is remembered of the server. It resumes a session, if one waits.
     #[must_use]
-    pub fn connect(&self, config: ClientConfig, env: &mut Env<'_>) -> Connection {
+    pub fn connect(&mut self, config: ClientConfig, env: &mut Env<'_>) -> Connection {
         let key = Key::new(
             config.account.domain().clone(),
             Some(&config.account),
             config.transport,
         );
         let plan = self.cache.plan(&key, &self.policy);
-        Connection::client(config, plan, env)
+        self.connect_as(config, plan, env)
+    }
+
+    /// The same by a given plan: the retry that [`Entity::handle`] has asked for.
+    #[must_use]
+    pub fn connect_as(
+        &mut self,
+        config: ClientConfig,
+        plan: Plan,
+        env: &mut Env<'_>,
+    ) -> Connection {
+        let resumption = self.take(&config.account);
+        Connection::resume(config, plan, resumption, env)
     }
 
     /// Learns from a connection. When it returns a plan, the connection was abandoned because something
-    /// remembered was wrong: connect once more with [`Connection::client`] and this plan (QS-29, QS-33).
+    /// remembered was wrong: connect once more with [`Entity::connect_as`] and this plan (QS-29, QS-33).
     #[must_use = "the plan of the retry"]
-    pub fn handle(&mut self, event: &EntityEvent) -> Option<Plan> {
-        self.cache.conclude(event.report(), &self.policy)
+    pub fn handle(&mut self, event: EntityEvent) -> Option<Plan> {
+        match event.0 {
+            Lesson::Report(report) => self.cache.conclude(&report, &self.policy),
+            Lesson::Suspended(resumption) => {
+                self.keep(*resumption);
+                None
+            }
+            Lesson::Over { .. } => None,
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use onetrip_negotiation::{bind, sasl, starttls};
 use onetrip_quickstart::Overflow;
-use onetrip_stream::{Condition, Limit, ReadError, WriteError};
+use onetrip_stream::{Condition, Limit, ReadError, StreamError, WriteError};
+use onetrip_stream_management as sm;
 
 use crate::Reason;
 
@@ -48,6 +49,12 @@ pub enum ErrorKind {
     /// Resource binding.
     #[error(transparent)]
     Bind(bind::Error),
+    /// Stream management.
+    #[error(transparent)]
+    Management(#[from] sm::Error),
+    /// Instant stream resumption.
+    #[error(transparent)]
+    InstantResume(#[from] onetrip_isr::Error),
     /// A first-level element that does not belong here.
     #[error("<{got}/> while {during}")]
     Unexpected {
@@ -93,6 +100,14 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The stream error to answer with, whole.
+    pub(crate) fn stream_error(&self) -> Option<StreamError> {
+        match self {
+            Self::Management(error) => Some(error.stream_error()),
+            _ => self.condition().map(StreamError::new),
+        }
+    }
+
     /// The stream error to answer with.
     #[must_use]
     pub fn condition(&self) -> Option<Condition> {
@@ -101,6 +116,8 @@ impl ErrorKind {
             Self::StartTls(error) => error.condition(),
             Self::Sasl(error) => error.condition(),
             Self::Bind(error) => error.condition(),
+            Self::Management(error) => error.condition(),
+            Self::InstantResume(error) => error.condition(),
             Self::Unexpected { condition, .. } | Self::Header { condition, .. } => *condition,
             Self::From => Condition::InvalidFrom,
             Self::Injected => return None,
@@ -120,6 +137,8 @@ impl ErrorKind {
             Self::StartTls(error) => error.source_section(),
             Self::Sasl(error) => error.source_section(),
             Self::Bind(error) => error.source_section(),
+            Self::Management(error) => error.source_section(),
+            Self::InstantResume(error) => error.source_section(),
             Self::Unexpected { .. } => "RFC 6120 §4.3.5",
             Self::Header { .. } => "RFC 6120 §4.7",
             Self::From => "RFC 6120 §8.1.2.1",

@@ -2,7 +2,8 @@
 //!
 //! A [`Connection`] is one connection, from its first byte to its last, in either role. It routes what arrives to
 //! the machine whose turn it is ([`negotiation`], [`quickstart`]) and hands their actions on, in order. What
-//! outlives it, such as the feature cache, belongs to the [`Entity`]; they talk by opaque events through the caller.
+//! outlives it belongs to the [`Entity`] of a client (the feature cache, sessions to resume) or to the [`Registry`] of
+//! a server (its clients' sessions and tokens); they talk by opaque events through the caller.
 //!
 //! There is no socket in here, no clock, no thread and no random source: time and entropy come in through
 //! [`Env`](stream::Env), everything else goes out as an [`Action`].
@@ -56,6 +57,37 @@
 //! | SASL, step by step | new document at `<success/>` | new document at `<success/>` |
 //! | SASL, pipelined (QS-23) | new document behind the last message | new document at `<success/>` (QS-25) |
 //!
+//! | instant stream resumption | TLS, its one document, and its place at `<inst-resumed/>` | the same |
+//!
+//! # Going on where a connection was cut
+//!
+//! With [`ClientConfig::management`] stanzas are counted and kept until the peer has dealt with them. The application
+//! says when it has dealt with one: [`Connection::handled`]. When the connection ends, the session comes out as an
+//! [`Action::Entity`], and the next [`Entity::connect`] goes on with it: by its token, before any login, where the
+//! server gives tokens; or else behind the login, with bind as the fallback on the same stream (QS-39). Whatever was
+//! not acknowledged goes out again, or is handed back by name ([`Event::Management`]); nothing is lost in silence.
+//!
+//! ```
+//! # use onetrip_core::negotiation::sasl::InitiatorConfig;
+//! # use onetrip_core::quickstart::Transport;
+//! # use onetrip_core::stream::{Env, Instant, Secret};
+//! # use onetrip_core::stream_management::{Count, Session};
+//! use onetrip_core::{ClientConfig, Entity, Management, Resumption};
+//!
+//! # let mut entropy = |out: &mut [u8]| out.fill(4);
+//! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//! # let sasl = InitiatorConfig::password("juliet", Secret::from("r0m30myr0m30"));
+//! # let owner = "juliet@capulet.lit/balcony".parse()?;
+//! # let stored = Resumption::new(Session::new("s1", &owner, Count::new(0), Count::new(0), Vec::new())).to_bytes();
+//! let mut config = ClientConfig::new("juliet@capulet.lit".parse()?, Transport::DirectTls, sasl);
+//! config.management = Some(Management::default());
+//! let mut entity = Entity::default();
+//! entity.keep(Resumption::from_bytes(&stored)?); // a session that outlived the process
+//! let connection = entity.connect(config, env);
+//! assert!(connection.resumption().is_some(), "it is with the connection now");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # The contract
 //!
 //! 1. One call, one input; nothing happens between calls. Forgetting to drain only delays.
@@ -74,7 +106,8 @@
 //!
 //! # Requirements
 //!
-//! QS-08, QS-12 to QS-28, QS-31, QS-39 (the tail is bind), QS-41, QS-R1, QS-R2, QS-R5, QS-R6; digest §6.1.
+//! QS-08, QS-12 to QS-28, QS-31, QS-38, QS-39, QS-41, QS-R1, QS-R2, QS-R5, QS-R6; ISR-05, ISR-06, ISR-09, ISR-12 to
+//! ISR-14, ISR-16 to ISR-20, ISR-22, ISR-26 to ISR-28, ISR-31, ISR-R3; digest §6.1.
 
 mod action;
 mod c2s;
@@ -83,22 +116,29 @@ mod connection;
 mod entity;
 mod error;
 mod half;
+mod management;
 mod order;
+mod registry;
+mod resumption;
 mod shell;
 mod timers;
 mod tls_info;
 mod trace;
 
 pub use action::{Action, Answer, End, EntityEvent, Event, Request};
-pub use config::{Bounds, ClientConfig, ServerConfig};
+pub use config::{Bounds, ClientConfig, InstantResume, Management, ServerConfig};
 pub use connection::Connection;
 pub use entity::Entity;
 pub use error::{Error, ErrorKind, UsageError};
+pub use registry::{Decision, Registry};
+pub use resumption::Resumption;
 pub use timers::{Deadline, Reason};
 pub use tls_info::{TlsInfo, TlsVersion};
 pub use trace::{Direction, Unit};
 
+pub use onetrip_isr as isr;
 pub use onetrip_negotiation as negotiation;
 pub use onetrip_quickstart as quickstart;
 pub use onetrip_stream as stream;
+pub use onetrip_stream_management as stream_management;
 pub use {bytes, minidom};

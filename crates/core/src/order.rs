@@ -42,6 +42,12 @@ pub(crate) enum Step {
     Sasl,
     Bind,
     Stanza,
+    /// `<enable/>` of stream management.
+    Enable,
+    /// `<resume/>` of stream management.
+    Resume,
+    /// Counts and requests of stream management.
+    Count,
 }
 
 struct Rule {
@@ -81,6 +87,27 @@ const TABLE: &[Rule] = &[
         forbids: Facts::NONE,
         otherwise: Condition::NotAuthorized,
     },
+    // XEP-0198 §3: behind bind. The machine refuses what is out of order, and the stream goes on.
+    Rule {
+        step: Step::Enable,
+        needs: Facts::SECURED.with(Facts::AUTHENTICATED).with(Facts::BOUND),
+        forbids: Facts::NONE,
+        otherwise: Condition::UnsupportedStanzaType,
+    },
+    // XEP-0198 §5, §10, QS-38: behind authentication, instead of bind.
+    Rule {
+        step: Step::Resume,
+        needs: Facts::SECURED.with(Facts::AUTHENTICATED),
+        forbids: Facts::BOUND,
+        otherwise: Condition::UnsupportedStanzaType,
+    },
+    // RFC 6120 §4.3.5.
+    Rule {
+        step: Step::Count,
+        needs: Facts::SECURED.with(Facts::AUTHENTICATED),
+        forbids: Facts::NONE,
+        otherwise: Condition::NotAuthorized,
+    },
 ];
 
 /// Whether a step is in order, or with which stream error it is answered.
@@ -98,7 +125,15 @@ mod tests {
 
     #[test]
     fn every_step_has_a_rule() {
-        for step in [Step::StartTls, Step::Sasl, Step::Bind, Step::Stanza] {
+        for step in [
+            Step::StartTls,
+            Step::Sasl,
+            Step::Bind,
+            Step::Stanza,
+            Step::Enable,
+            Step::Resume,
+            Step::Count,
+        ] {
             assert!(TABLE.iter().any(|rule| rule.step == step), "{step:?}");
         }
     }
@@ -114,10 +149,15 @@ mod tests {
             Err(Condition::UnsupportedStanzaType)
         );
         assert_eq!(check(Step::Bind, facts), Err(Condition::NotAuthorized));
+        assert!(check(Step::Resume, facts).is_err(), "QS-38");
         facts.reach(Facts::AUTHENTICATED);
         assert_eq!(check(Step::Bind, facts), Ok(()));
         assert_eq!(check(Step::Stanza, facts), Err(Condition::NotAuthorized));
+        assert_eq!(check(Step::Resume, facts), Ok(()));
+        assert!(check(Step::Enable, facts).is_err());
         facts.reach(Facts::BOUND);
+        assert!(check(Step::Resume, facts).is_err());
+        assert_eq!(check(Step::Enable, facts), Ok(()));
         assert_eq!(check(Step::Stanza, facts), Ok(()));
         assert_eq!(check(Step::Bind, facts), Err(Condition::NotAuthorized));
     }

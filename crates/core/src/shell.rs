@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use minidom::Element;
 use onetrip_quickstart::Holdback;
-use onetrip_stream::{Content, Env, Stanza, StreamError, StreamHeader};
+use onetrip_stream::{Content, Env, Instant, Stanza, StreamError, StreamHeader};
+use onetrip_stream_management as sm;
 
 use crate::half::{Layer, Receiving, Sending};
+use crate::management::{Left, Management};
 use crate::order::Facts;
 use crate::timers::Timers;
 use crate::trace::{label, stanza_label};
-use crate::{Action, Bounds, Direction, End, Error, ErrorKind, Event, Reason, Unit};
+use crate::{Action, Bounds, Direction, End, EntityEvent, Error, ErrorKind, Event, Reason, Unit};
 
 /// The common part of a connection.
 #[derive(Debug)]
@@ -22,6 +24,9 @@ pub(crate) struct Shell {
     pub(crate) timers: Timers,
     pub(crate) facts: Facts,
     pub(crate) bounds: Bounds,
+    /// When the call happens that is being served.
+    pub(crate) now: Instant,
+    pub(crate) management: Management,
     /// Input that waits for a decision, when one is pending.
     pub(crate) held: Holdback,
     pub(crate) pending: bool,
@@ -35,6 +40,18 @@ pub(crate) struct Shell {
     closed: bool,
 }
 
+/// What stream management leaves to the role it works for.
+#[derive(Debug)]
+pub(crate) enum Notable {
+    Request(sm::Request),
+    /// The session goes on; the replay is next.
+    Resumed,
+    /// What was asked for was refused; the application has been told.
+    Refused,
+    /// The connection is dead.
+    Unanswered,
+}
+
 impl Shell {
     pub(crate) fn new(content: Content, header: StreamHeader, bounds: Bounds, held: usize) -> Self {
         Self {
@@ -44,6 +61,8 @@ impl Shell {
             timers: Timers::default(),
             facts: Facts::NONE,
             bounds,
+            now: Instant::EPOCH,
+            management: Management::OFF,
             held: Holdback::new(held),
             pending: false,
             tracing: false,
@@ -151,16 +170,66 @@ impl Shell {
         }
     }
 
-    pub(crate) fn stanza(&mut self, stanza: &Stanza) {
-        self.write(stanza.bytes(), || stanza_label(stanza));
+    /// Writes a stanza, and counts it where stanzas are counted.
+    pub(crate) fn stanza(&mut self, stanza: &Stanza) -> Option<sm::Handle> {
+        if !self.management.is_on() {
+            self.write(stanza.bytes(), || stanza_label(stanza));
+            return None;
+        }
+        let handle = self.management.send(self.now, stanza.bytes().clone());
+        self.drain_management();
+        handle
     }
 
     /// Writes an iq of our own.
     pub(crate) fn iq(&mut self, element: &Element) {
         match Stanza::from_element(element) {
-            Ok(stanza) => self.stanza(&stanza),
+            Ok(stanza) => drop(self.stanza(&stanza)),
             Err(error) => self.fail(error.into()),
         }
+    }
+
+    /// Carries out what stream management asks for, up to what its role has to deal with.
+    pub(crate) fn poll_management(&mut self) -> Option<Notable> {
+        while let Some(action) = self.management.poll_action() {
+            match action {
+                sm::Action::Send(nonza) => match nonza.short() {
+                    Some(bytes) => self.write(&bytes, || label(&nonza.to_element())),
+                    None => {
+                        let element = self.management.element(&nonza);
+                        self.element(&element);
+                    }
+                },
+                sm::Action::Write(bytes) => {
+                    let content = self.content;
+                    self.write(&bytes, || {
+                        Stanza::parse(&bytes, content)
+                            .map_or_else(|_| "stanza".to_owned(), |stanza| stanza_label(&stanza))
+                    });
+                }
+                sm::Action::Request(request) => return Some(Notable::Request(request)),
+                sm::Action::Event(sm::Event::Resumed) => return Some(Notable::Resumed),
+                sm::Action::Event(sm::Event::Unanswered) => return Some(Notable::Unanswered),
+                sm::Action::Event(event) => {
+                    let refused = matches!(event, sm::Event::Refused { .. });
+                    self.event(Event::Management(event));
+                    if refused {
+                        return Some(Notable::Refused);
+                    }
+                }
+                _ => {}
+            }
+        }
+        match self.management.poll_timeout() {
+            Some(at) => self.timers.set(Reason::Acknowledgement, at),
+            None => self.timers.stop(Reason::Acknowledgement),
+        }
+        None
+    }
+
+    /// The same where there is nothing for a role to deal with.
+    pub(crate) fn drain_management(&mut self) {
+        while self.poll_management().is_some() {}
     }
 
     /// From here on this half's bytes go through TLS.
@@ -186,11 +255,8 @@ impl Shell {
             offset: self.receiving.total(),
         };
         self.failed = Some(error.clone());
-        match error.condition() {
-            Some(condition) => self.end_with(
-                &StreamError::new(condition).with_text(error.to_string()),
-                End::Failed(error),
-            ),
+        match error.kind.stream_error() {
+            Some(said) => self.end_with(&said.with_text(error.to_string()), End::Failed(error)),
             None => self.finish(End::Failed(error)),
         }
     }
@@ -221,6 +287,7 @@ impl Shell {
         if self.sending.layer == Layer::Switching || self.sending.unsent.is_some() {
             return self.finish(End::Clean);
         }
+        self.close_management();
         self.write_footer();
         self.timers.clear();
         if self.receiving.ended {
@@ -232,11 +299,45 @@ impl Shell {
     /// The peer closed its half.
     pub(crate) fn peer_closed(&mut self) {
         self.receiving.ended = true;
+        self.close_management();
         if !self.sending.ended {
             self.open();
             self.write_footer();
         }
         self.finish(End::Clean);
+    }
+
+    /// The last acknowledgement goes before the footer; nothing can be resumed behind it (Openfire OF-3115).
+    fn close_management(&mut self) {
+        self.management.close();
+        self.drain_management();
+    }
+
+    /// Hands the session over to another connection.
+    pub(crate) fn surrender(&mut self) -> Option<Box<sm::Session>> {
+        let left = self.management.end();
+        if let Some(Left::Resumption(resumption)) = left {
+            return Some(Box::new(resumption.session));
+        }
+        self.leave(left);
+        None
+    }
+
+    /// Nothing of the session stays here: it goes to whoever makes the next connection, or back to the application.
+    fn leave(&mut self, left: Option<Left>) {
+        match left {
+            Some(Left::Resumption(resumption)) => {
+                self.push(Action::Entity(EntityEvent::suspended(resumption)));
+            }
+            Some(Left::HandedBack(entries)) => {
+                self.event(Event::Management(sm::Event::HandedBack(entries)));
+            }
+            Some(Left::Over(id, owner, h)) => {
+                self.push(Action::Entity(EntityEvent::over(id, owner, h)));
+            }
+            None => {}
+        }
+        self.drain_management();
     }
 
     /// The last word.
@@ -245,6 +346,8 @@ impl Shell {
             return;
         }
         let end = self.verdict.take().unwrap_or(end);
+        let left = self.management.end();
+        self.leave(left);
         self.event(Event::Closed(end));
         self.barrier(Action::Close);
         self.closed = true;

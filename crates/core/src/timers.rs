@@ -14,6 +14,10 @@ pub enum Reason {
     RestartSilence,
     /// A stanza sent later has not been answered (QS-R10).
     LaterSilence,
+    /// The request to resume has not been answered (ISR-31).
+    ResumeSilence,
+    /// An acknowledgement is to be asked for, or has not come (XEP-0198 §4).
+    Acknowledgement,
     /// The negotiation has taken too long as a whole.
     Negotiation,
     /// The peer has not closed its half (RFC 6120 §4.4).

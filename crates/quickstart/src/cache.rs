@@ -7,7 +7,7 @@ use bytes::Bytes;
 use onetrip_stream::stored::{Load, Store, StoredError};
 use onetrip_stream::{Domain, Jid};
 
-use crate::{Features, Level, Outcome, Plan, Policy, Report};
+use crate::{Broken, Features, Level, Outcome, Plan, Policy, Report};
 
 /// How TLS begins: the features differ, so the memory does (QS-03).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,7 +183,7 @@ impl Cache {
     pub fn conclude(&mut self, report: &Report, policy: &Policy) -> Option<Plan> {
         let missed = match &report.outcome {
             Outcome::Broken(broken) => broken.is_a_habit(),
-            Outcome::Passed(_) | Outcome::Ended => report.restart_resent,
+            Outcome::Passed(_) | Outcome::Resumed | Outcome::Ended => report.restart_resent,
         };
         self.learn(report, missed, policy);
         match &report.outcome {
@@ -195,12 +195,16 @@ impl Cache {
                 self.known.insert(report.key.clone(), (**known).clone());
                 None
             }
+            Outcome::Resumed => None,
             Outcome::Ended => {
                 self.forget(&report.key);
                 None
             }
-            Outcome::Broken(_) => {
-                self.forget(&report.key);
+            Outcome::Broken(broken) => {
+                // A token that was not taken says nothing about the features.
+                if *broken != Broken::ResumeLost {
+                    self.forget(&report.key);
+                }
                 Some(Plan::new(
                     report.key.clone(),
                     Level::Off,

@@ -6,6 +6,9 @@
 //! | another challenge | abandon (QS-32) | go on | go on |
 //! | no header behind success | send the restart again, once | – | – |
 //! | the connection ends | abandon | abandon | it ended |
+//!
+//! A request to resume by token is an assumption too: unanswered, or ended with the stream, it is abandoned, and the
+//! next connection logs in step by step (ISR-31).
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -35,7 +38,11 @@ pub enum Input<'a> {
     RestartSilence,
     /// Nothing came behind `<proceed/>` for too long (QS-34).
     TlsSilence,
-    /// A resource is bound.
+    /// The request to resume by token was not answered for too long (ISR-31).
+    ResumeSilence,
+    /// A session goes on without a login.
+    Resumed,
+    /// A resource is bound, or a session goes on behind a login.
     Bound,
     /// A stanza sent later, in a write of its own, was answered.
     LaterAnswer,
@@ -57,6 +64,8 @@ pub enum Broken {
     TailRefused,
     /// The last SASL message was not the last (QS-32).
     AnotherChallenge,
+    /// The request to resume by token was not answered (ISR-31).
+    ResumeLost,
     /// The stream died behind the pipelined restart, at once or with a later stanza (QS-R10).
     RestartLost,
     /// The connection ended with steps unanswered.
@@ -66,7 +75,10 @@ pub enum Broken {
 impl Broken {
     /// Whether it is the host's way of reading that broke it; a refusal says nothing about that.
     pub(crate) const fn is_a_habit(self) -> bool {
-        !matches!(self, Self::TailRefused | Self::StartTlsRefused)
+        !matches!(
+            self,
+            Self::TailRefused | Self::StartTlsRefused | Self::ResumeLost
+        )
     }
 }
 
@@ -77,6 +89,7 @@ impl core::fmt::Display for Broken {
             Self::HelloLost => "the ClientHello sent ahead was not taken for one",
             Self::TailRefused => "SASL was refused with more in flight",
             Self::AnotherChallenge => "the last SASL message was not the last",
+            Self::ResumeLost => "the request to resume by token was not answered",
             Self::RestartLost => "the stream died behind the pipelined restart",
             Self::Ended => "the connection ended with steps unanswered",
         })
@@ -89,6 +102,8 @@ impl core::fmt::Display for Broken {
 pub enum Outcome {
     /// It passed, and this is what the server showed.
     Passed(Box<Known>),
+    /// A session goes on: nothing was learnt of the features, and nothing is to be forgotten.
+    Resumed,
     /// An assumption was wrong.
     Broken(Broken),
     /// It ended for a reason of its own.
@@ -241,6 +256,10 @@ impl Initiator {
                 self.ahead.remove(&Step::Bind);
                 self.actions.push_back(Action::ResendRestart);
             }
+            Input::ResumeSilence if self.ahead.contains(&Step::InstantResume) => {
+                self.abandon(Broken::ResumeLost)
+            }
+            Input::Resumed => self.report(Outcome::Resumed),
             Input::Bound if self.restart != Restart::Ahead => self.passed(),
             Input::LaterAnswer if self.restart == Restart::Ahead => self.passed(),
             Input::LaterSilence if self.restart == Restart::Ahead => {
@@ -250,6 +269,7 @@ impl Initiator {
             Input::AnotherChallenge
             | Input::TlsSilence
             | Input::RestartSilence
+            | Input::ResumeSilence
             | Input::Bound
             | Input::LaterAnswer
             | Input::LaterSilence => {}
@@ -261,7 +281,7 @@ impl Initiator {
         match step {
             Step::Restart => self.restart = Restart::Ahead,
             Step::Auth => self.auth_from_memory = true,
-            Step::StartTls | Step::ClientHello | Step::Bind => {}
+            Step::StartTls | Step::ClientHello | Step::InstantResume | Step::Bind => {}
         }
     }
 
@@ -303,6 +323,8 @@ impl Initiator {
             self.abandon(Broken::RestartLost);
         } else if self.ahead.contains(&Step::ClientHello) {
             self.abandon(Broken::HelloLost);
+        } else if self.ahead.contains(&Step::InstantResume) {
+            self.abandon(Broken::ResumeLost);
         } else if !self.ahead.is_empty() {
             self.abandon(Broken::Ended);
         } else {

@@ -30,18 +30,22 @@ pub enum Step {
     ClientHello,
     /// `<auth/>` behind the header; the answer is the features.
     Auth,
+    /// The request for instant stream resumption behind the header: it needs no answer before it, since the token
+    /// proves that the server knows it (ISR-12).
+    InstantResume,
     /// The new header behind the last SASL message: crosses into a new document; the answer is `<success/>`.
     Restart,
-    /// The bind request behind that header; the answer is the features.
+    /// The request to bind, or to resume (QS-39), behind that header; the answer is the features.
     Bind,
 }
 
 impl Step {
     /// All steps, in the order they are taken.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::StartTls,
         Self::ClientHello,
         Self::Auth,
+        Self::InstantResume,
         Self::Restart,
         Self::Bind,
     ];
@@ -62,6 +66,7 @@ pub enum Join {
 #[must_use]
 pub(crate) const fn join(level: Level, step: Step, gap: Duration) -> Join {
     match (level, step) {
+        (_, Step::InstantResume) => Join::AtOnce,
         (Level::Off, _) => Join::AfterAnswer,
         (_, Step::StartTls | Step::Auth | Step::Bind) => Join::AtOnce,
         (Level::Safe, Step::ClientHello | Step::Restart) => Join::AfterAnswer,
@@ -79,6 +84,9 @@ mod tests {
     fn qs_r10_levels_differ_at_the_boundaries_only() {
         let gap = Duration::from_millis(20);
         for step in Step::ALL {
+            if step == Step::InstantResume {
+                continue;
+            }
             assert_eq!(join(Level::Off, step, gap), Join::AfterAnswer);
             let crosses = matches!(step, Step::ClientHello | Step::Restart);
             assert_eq!(
@@ -92,6 +100,17 @@ mod tests {
                 "{step:?}"
             );
             assert_eq!(join(Level::Full, step, gap), Join::AtOnce, "{step:?}");
+        }
+    }
+
+    /// ISR-12: the request rides with the header whatever the level, as the token is all it needs.
+    #[test]
+    fn isr_12_the_request_to_resume_by_token_waits_for_nothing() {
+        for level in Level::ALL {
+            assert_eq!(
+                join(level, Step::InstantResume, Duration::ZERO),
+                Join::AtOnce
+            );
         }
     }
 }

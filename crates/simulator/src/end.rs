@@ -1,9 +1,13 @@
 //! One end of a simulated connection, with an application that answers at once.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use minidom::Element;
 use onetrip_core::stream::{Build, Domain, Env, Instant, Stanza, StanzaKind, ns};
-use onetrip_core::{Direction, End as Ending, EntityEvent, Event, Request};
+use onetrip_core::{
+    Answer, Decision, Direction, End as Ending, EntityEvent, Event, Registry, Request,
+};
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use onetrip_trace::Party;
@@ -34,6 +38,8 @@ pub(crate) struct End<'a> {
     pub(crate) party: Party,
     secured: Secured<RustlsSession>,
     accounts: &'a Accounts,
+    /// The server's sessions and tokens.
+    registry: &'a Mutex<Registry>,
     entropy: Seeded,
     /// How many one-way trips went before what this end knows.
     pub(crate) half_trips: u32,
@@ -52,12 +58,14 @@ impl<'a> End<'a> {
         party: Party,
         secured: Secured<RustlsSession>,
         accounts: &'a Accounts,
+        registry: &'a Mutex<Registry>,
         entropy: Seeded,
     ) -> Self {
         Self {
             party,
             secured,
             accounts,
+            registry,
             entropy,
             half_trips: 0,
             online: false,
@@ -100,7 +108,9 @@ impl<'a> End<'a> {
             .with_attr("to", domain.as_str())
             .with_child(Element::bare("ping", ns::PING));
         if let Ok(stanza) = Stanza::from_element(&ping) {
-            let _ = self.secured.send(&stanza);
+            let _ = self
+                .secured
+                .send(&mut Env::new(now, &mut self.entropy), &stanza);
         }
         self.drain(now)
     }
@@ -123,8 +133,11 @@ impl<'a> End<'a> {
                     });
                 }
                 Output::Request(request) => self.decide(now, request),
+                Output::Entity(event) if self.party == Party::Receiver => {
+                    lock(self.registry).handle(event, now);
+                }
                 Output::Entity(event) => self.taught.push(event),
-                Output::Event(event) => self.on_event(event),
+                Output::Event(event) => self.on_event(now, event),
                 Output::Close => {
                     written.closed = true;
                 }
@@ -137,28 +150,34 @@ impl<'a> End<'a> {
     fn decide(&mut self, now: Instant, request: Request) {
         let env = &mut Env::new(now, &mut self.entropy);
         let answer = match request {
-            Request::Sasl { domain, request } => Some(onetrip_core::Answer::Sasl(
-                self.accounts.decide(request, &domain),
-            )),
+            Request::Sasl { domain, request } => {
+                Some(Answer::Sasl(self.accounts.decide(request, &domain)))
+            }
             Request::Bind { account, request } => Some(bind(&request, &account, env)),
-            request => derive(&request),
+            Request::Derive(_) => derive(&request),
+            request => match lock(self.registry).decide(env, &request) {
+                Some(Decision::Answer(answer)) => Some(answer),
+                // There is one connection here, and it is the one that asks.
+                Some(Decision::Fetch(_)) => Some(Answer::NoSession { h: None }),
+                None => None,
+            },
         };
         if let Some(answer) = answer {
             let _ = self.secured.answer(env, answer);
         }
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Online { .. } => self.online = true,
-            Event::Stanza(stanza) => self.on_stanza(stanza),
+            Event::Stanza(stanza) => self.on_stanza(now, stanza),
             Event::Closed(ending) => self.ending = Some(ending),
             _ => {}
         }
     }
 
     /// A server answers every request; a client waits for the answer to its own.
-    fn on_stanza(&mut self, stanza: Stanza) {
+    fn on_stanza(&mut self, now: Instant, stanza: Stanza) {
         let head = stanza.head();
         let request =
             head.kind == StanzaKind::Iq && matches!(head.type_.as_deref(), Some("get" | "set"));
@@ -167,12 +186,19 @@ impl<'a> End<'a> {
                 .with_attr("type", "result")
                 .with_attr("id", head.id.clone().unwrap_or_default());
             if let Ok(result) = Stanza::from_element(&result) {
-                let _ = self.secured.send(&result);
+                let _ = self
+                    .secured
+                    .send(&mut Env::new(now, &mut self.entropy), &result);
             }
         }
         self.answered |= self.party == Party::Initiator && head.id.as_deref() == Some(QUESTION);
         self.received.push(stanza);
+        self.secured.handled(1);
     }
+}
+
+fn lock(registry: &Mutex<Registry>) -> std::sync::MutexGuard<'_, Registry> {
+    registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a unit is a flight of the TLS handshake: those are named by their messages.

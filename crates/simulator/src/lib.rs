@@ -14,6 +14,10 @@
 //! # Ok::<(), onetrip_simulator::LabError>(())
 //! ```
 //!
+//! A strategy that comes back is rehearsed as a login that is cut when it has been answered: the session and its token
+//! are then with the client's [`Entity`](onetrip_core::Entity) and the server's
+//! [`Registry`](onetrip_core::Registry).
+//!
 //! [`accounts`] and [`certificates`] are the small server's decisions and identities, for others to use as well.
 
 pub mod accounts;
@@ -27,4 +31,4 @@ mod strategy;
 pub use entropy::Seeded;
 pub use link::{Faults, Link};
 pub use run::{ANSWERED, Lab, LabError, ONLINE, Run, Settings};
-pub use strategy::{Historical, Login, Strategy};
+pub use strategy::{Comeback, Historical, Login, Strategy};

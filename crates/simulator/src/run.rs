@@ -2,12 +2,16 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, ReceiverConfig, Report, Transport};
 use onetrip_core::stream::{Domain, Env, Instant, Jid, Secret};
-use onetrip_core::{ClientConfig, Connection, End as Ending, Entity, ServerConfig};
+use onetrip_core::{
+    ClientConfig, Connection, End as Ending, Entity, EntityEvent, InstantResume, Management,
+    Registry, ServerConfig,
+};
 use onetrip_tls::Secured;
 use onetrip_tls::rustls::{RustlsSession, Versions};
 use onetrip_trace::{Mark, Party, Record, Write};
@@ -17,7 +21,7 @@ use crate::certificates::{CertificateError, Certificates};
 use crate::end::{End, Written, Written1};
 use crate::entropy::Seeded;
 use crate::link::{Faults, Link};
-use crate::strategy::{Historical, Login, Strategy};
+use crate::strategy::{Comeback, Historical, Login, Strategy};
 
 /// What is simulated.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +100,12 @@ pub struct Lab {
     password: String,
     offered: Vec<sasl::Mechanism>,
     pipelining: bool,
+    /// The server's sessions and tokens.
+    registry: Mutex<Registry>,
 }
+
+/// How long the server of the lab keeps a session.
+const KEEP: Duration = Duration::from_secs(300);
 
 /// What cannot be simulated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -148,6 +157,7 @@ impl Lab {
                 .filter(|mechanism| *mechanism != sasl::Mechanism::Anonymous)
                 .collect(),
             pipelining: true,
+            registry: Mutex::new(Registry::new(KEEP)),
         })
     }
 
@@ -184,6 +194,7 @@ impl Lab {
         };
         sasl.allowed = strategy.login.mechanisms();
         let mut config = ClientConfig::new(self.account.clone(), strategy.transport, sasl);
+        config.management = strategy.comeback.map(|_| Management::default());
         config.trace = true;
         config
     }
@@ -200,6 +211,9 @@ impl Lab {
         quickstart.advertise = self.pipelining;
         quickstart.proactive_header = strategy.historical == Some(Historical::Xep0305);
         config.quickstart = quickstart;
+        config.management = strategy.comeback.map(|_| Default::default());
+        config.instant_resume =
+            (strategy.comeback == Some(Comeback::Token)).then(InstantResume::default);
         config.trace = true;
         config
     }
@@ -211,24 +225,24 @@ impl Lab {
     pub fn run(&self, strategy: &Strategy, settings: &Settings) -> Result<Run, LabError> {
         let mut policy = Policy::default();
         let mut entity = Entity::default();
-        if strategy.level != Level::Off {
+        if strategy.level != Level::Off || strategy.comeback.is_some() {
             policy.force = Some(Level::Off);
             entity = Entity::new(Cache::default(), policy.clone());
             let quiet = Settings {
                 faults: Faults::default(),
                 ..*settings
             };
-            let rehearsal = self.attempt(&strategy.classic(), &entity, &quiet)?;
-            for event in &rehearsal.1 {
+            let (rehearsal, taught) = self.rehearse(&strategy.classic(), &mut entity, &quiet)?;
+            for event in taught {
                 let _ = entity.handle(event);
             }
-            if !rehearsal.0.ok() {
-                return Err(LabError::Rehearsal(format!("{:?}", rehearsal.0.endings)));
+            if !rehearsal.ok() {
+                return Err(LabError::Rehearsal(format!("{:?}", rehearsal.endings)));
             }
         }
         policy.force = Some(strategy.level);
         entity.set_policy(policy);
-        Ok(self.attempt(strategy, &entity, settings)?.0)
+        Ok(self.attempt(strategy, &mut entity, settings)?.0)
     }
 
     /// Runs one connection with what `entity` remembers.
@@ -238,9 +252,33 @@ impl Lab {
     pub fn attempt(
         &self,
         strategy: &Strategy,
-        entity: &Entity,
+        entity: &mut Entity,
         settings: &Settings,
-    ) -> Result<(Run, Vec<onetrip_core::EntityEvent>), LabError> {
+    ) -> Result<(Run, Vec<EntityEvent>), LabError> {
+        let mut world = self.world(strategy, entity, settings)?;
+        world.run(&self.domain);
+        Ok(world.finish())
+    }
+
+    /// The same, and then the connection is cut.
+    fn rehearse(
+        &self,
+        strategy: &Strategy,
+        entity: &mut Entity,
+        settings: &Settings,
+    ) -> Result<(Run, Vec<EntityEvent>), LabError> {
+        let mut world = self.world(strategy, entity, settings)?;
+        world.run(&self.domain);
+        world.cut();
+        Ok(world.finish())
+    }
+
+    fn world(
+        &self,
+        strategy: &Strategy,
+        entity: &mut Entity,
+        settings: &Settings,
+    ) -> Result<World<'_>, LabError> {
         let certified = strategy.login == Login::External;
         let half_rtt = strategy.historical == Some(Historical::Xep0305);
         let client_tls = self.certificates.client(settings.tls, certified)?;
@@ -262,6 +300,7 @@ impl Lab {
             Party::Initiator,
             Secured::new(connection, session),
             &self.accounts,
+            &self.registry,
             client_entropy,
         );
         let connection = Connection::server(
@@ -273,11 +312,10 @@ impl Lab {
             Party::Receiver,
             Secured::new(connection, session),
             &self.accounts,
+            &self.registry,
             server_entropy,
         );
-        let mut world = World::new(client, server, *settings, strategy);
-        world.run(start, &self.domain);
-        Ok(world.finish())
+        Ok(World::new(client, server, *settings, strategy, start))
     }
 }
 
@@ -321,14 +359,20 @@ const fn index(party: Party) -> usize {
 }
 
 impl<'a> World<'a> {
-    fn new(client: End<'a>, server: End<'a>, settings: Settings, strategy: &Strategy) -> Self {
+    fn new(
+        client: End<'a>,
+        server: End<'a>,
+        settings: Settings,
+        strategy: &Strategy,
+        start: Instant,
+    ) -> Self {
         Self {
             client,
             server,
             settings,
             unit_by_unit: strategy.historical == Some(Historical::Rfc6120),
             record: Record::new(&strategy.name()),
-            now: Instant::EPOCH,
+            now: start,
             arrivals: BTreeMap::new(),
             sent: 0,
             busy: [Instant::EPOCH; 2],
@@ -340,8 +384,8 @@ impl<'a> World<'a> {
         }
     }
 
-    fn run(&mut self, start: Instant, domain: &Domain) {
-        self.now = start;
+    fn run(&mut self, domain: &Domain) {
+        let start = self.now;
         self.client.half_trips = 2;
         self.server.half_trips = 1;
         let first = self.client.drain(start);
@@ -354,6 +398,13 @@ impl<'a> World<'a> {
                 return;
             }
         }
+    }
+
+    /// The connection is gone, and nobody knows yet what has arrived.
+    fn cut(&mut self) {
+        let now = self.now;
+        let _ = self.server.receive_eof(now);
+        let _ = self.client.receive_eof(now);
     }
 
     /// Lets the next thing happen; `false` when nothing will.
@@ -514,7 +565,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn finish(self) -> (Run, Vec<onetrip_core::EntityEvent>) {
+    fn finish(self) -> (Run, Vec<EntityEvent>) {
         let [sent, received] = self.bytes;
         let run = Run {
             record: self.record,
@@ -526,7 +577,7 @@ impl<'a> World<'a> {
                 .client
                 .taught
                 .iter()
-                .map(|event| event.report().clone())
+                .filter_map(|event| event.report().cloned())
                 .collect(),
             server_online: self.server.online,
             server_stanzas: self.server.received.len(),

@@ -51,13 +51,22 @@ pub enum Historical {
     Xep0305,
 }
 
-/// A way to log in.
+/// How a client comes back that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Comeback {
+    /// It logs in and resumes its session (XEP-0198).
+    Resume,
+    /// It shows its token (instant stream resumption).
+    Token,
+}
+
+/// A way to log in, or to come back.
 ///
 /// ```
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 26);
+/// assert_eq!(Strategy::all().len(), 33);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Strategy {
@@ -69,6 +78,8 @@ pub struct Strategy {
     pub login: Login,
     /// Whether it is one of the two historical counts.
     pub historical: Option<Historical>,
+    /// Whether it goes on with a session.
+    pub comeback: Option<Comeback>,
 }
 
 const fn level_name(level: Level) -> &'static str {
@@ -88,7 +99,7 @@ const fn transport_name(transport: Transport) -> &'static str {
 }
 
 impl Strategy {
-    /// All strategies: logins by level, transport and mechanism, then the historical counts.
+    /// All strategies: logins by level, transport and mechanism, ways to come back, then the historical counts.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
@@ -100,15 +111,30 @@ impl Strategy {
                         transport,
                         login,
                         historical: None,
+                        comeback: None,
                     });
                 }
             }
         }
+        let back = |level, transport, comeback| Self {
+            level,
+            transport,
+            login: Login::Scram,
+            historical: None,
+            comeback: Some(comeback),
+        };
+        for transport in [Transport::StartTls, Transport::DirectTls] {
+            all.push(back(Level::Off, transport, Comeback::Resume));
+            all.push(back(Level::Full, transport, Comeback::Resume));
+            all.push(back(Level::Off, transport, Comeback::Token));
+        }
+        all.push(back(Level::Full, Transport::StartTls, Comeback::Token));
         let historical = |level, historical| Self {
             level,
             transport: Transport::StartTls,
             login: Login::Scram,
             historical: Some(historical),
+            comeback: None,
         };
         all.push(historical(Level::Off, Historical::Rfc6120));
         all.push(historical(Level::Full, Historical::Xep0305));
@@ -126,19 +152,24 @@ impl Strategy {
     /// Its name, as the program takes and prints it.
     #[must_use]
     pub fn name(&self) -> String {
-        match self.historical {
-            Some(Historical::Rfc6120) => "rfc6120-9.1".to_owned(),
-            Some(Historical::Xep0305) => "xep0305-steps".to_owned(),
-            None => format!(
-                "c2s-{}-{}-{}",
-                level_name(self.level),
-                transport_name(self.transport),
-                self.login.name()
-            ),
+        let level = level_name(self.level);
+        let transport = transport_name(self.transport);
+        let login = self.login.name();
+        match (self.historical, self.comeback) {
+            (Some(Historical::Rfc6120), _) => "rfc6120-9.1".to_owned(),
+            (Some(Historical::Xep0305), _) => "xep0305-steps".to_owned(),
+            (None, None) => format!("c2s-{level}-{transport}-{login}"),
+            (None, Some(Comeback::Resume)) => format!("c2s-resume-{level}-{transport}-{login}"),
+            // ISR-12: with a token even the step-by-step way has its request behind the header.
+            (None, Some(Comeback::Token)) if self.level == Level::Off => {
+                format!("c2s-isr-{transport}")
+            }
+            (None, Some(Comeback::Token)) => format!("c2s-isr-{level}-{transport}"),
         }
     }
 
-    /// The step-by-step way to do the same, to which others are compared.
+    /// The step-by-step way to do the same, to which others are compared; before there is a session to come back to, it
+    /// is the login that opens one.
     #[must_use]
     pub fn classic(&self) -> Self {
         Self {

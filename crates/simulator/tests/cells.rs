@@ -39,6 +39,25 @@ const CELLS: &[(&str, [Cell; 2])] = &[
     ("c2s-quickstart-direct-scram", [(10, 12, 8), (8, 10, 6)]),
     ("c2s-quickstart-direct-plain", [(8, 10, 6), (6, 8, 4)]),
     ("c2s-quickstart-direct-external", [(8, 10, 6), (6, 8, 4)]),
+    (
+        "c2s-resume-classic-starttls-scram",
+        [(20, 22, 18), (18, 20, 16)],
+    ),
+    (
+        "c2s-resume-classic-direct-scram",
+        [(16, 18, 14), (14, 16, 12)],
+    ),
+    (
+        "c2s-resume-quickstart-starttls-scram",
+        [(10, 12, 8), (8, 10, 6)],
+    ),
+    (
+        "c2s-resume-quickstart-direct-scram",
+        [(10, 12, 8), (8, 10, 6)],
+    ),
+    ("c2s-isr-starttls", [(12, 14, 10), (10, 12, 8)]),
+    ("c2s-isr-quickstart-starttls", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-isr-direct", [(8, 10, 6), (6, 8, 4)]),
     // Measured on real servers with TLS 1.3 (digest §1.1.5); one more round trip with TLS 1.2.
     ("c2s-safe-starttls-scram", [(14, 16, 12), (12, 14, 10)]),
     ("c2s-safe-starttls-plain", [(12, 14, 10), (10, 12, 8)]),
@@ -123,7 +142,7 @@ fn qs_r4_a_live_list_is_preferred_to_a_stale_memory() {
     cache.remember(&lab.key(Transport::StartTls), known);
     let mut policy = Policy::default();
     policy.force = Some(Level::Full);
-    let entity = Entity::new(cache, policy);
+    let mut entity = Entity::new(cache, policy);
     for (tls, flights) in [(Versions::Tls13, 6), (Versions::Tls12, 8)] {
         let settings = Settings {
             tls,
@@ -132,7 +151,7 @@ fn qs_r4_a_live_list_is_preferred_to_a_stale_memory() {
         let (run, _) = lab
             .attempt(
                 &Strategy::named("xep0305-steps").unwrap(),
-                &entity,
+                &mut entity,
                 &settings,
             )
             .unwrap();

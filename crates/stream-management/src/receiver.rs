@@ -73,6 +73,15 @@ impl Receiver {
         }
     }
 
+    /// The name of the session that may be resumed, and what has been handled in it.
+    #[must_use]
+    pub fn session(&self) -> Option<(&str, Count)> {
+        match (&self.state, &self.books.ledger) {
+            (State::Active(granted), Some(ledger)) => Some((granted.id.as_deref()?, ledger.h())),
+            _ => None,
+        }
+    }
+
     /// Whether management is on.
     #[must_use]
     pub fn is_on(&self) -> bool {

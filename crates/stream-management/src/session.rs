@@ -4,7 +4,7 @@ use bytes::Bytes;
 use onetrip_stream::Jid;
 use onetrip_stream::stored::{Load, Store, StoredError};
 
-use crate::{Config, Count, Entry, Granted, Ledger};
+use crate::{Config, Count, Entry, Granted, Handle, Ledger};
 
 const MAGIC: [u8; 4] = *b"OTSM";
 const VERSION: u8 = 1;
@@ -69,6 +69,19 @@ impl Session {
         self.unacked
             .iter()
             .fold(0, |sum, bytes| sum.saturating_add(bytes.len()))
+    }
+
+    /// Its stanzas, with the handles they had: for a session that will not be resumed.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry> {
+        let first = self.first;
+        (0_u64..)
+            .zip(self.unacked)
+            .map(|(place, bytes)| Entry {
+                handle: Handle(first.wrapping_add(place)),
+                bytes,
+            })
+            .collect()
     }
 
     pub(crate) fn granted(&self) -> Granted {

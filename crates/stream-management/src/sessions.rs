@@ -95,12 +95,20 @@ impl Sessions {
             let taken = self.suspended.remove(id).ok_or(Unknown { h: None })?;
             return Ok(taken.session);
         }
-        let h = self
-            .ended
-            .get(id)
-            .filter(|(owner, _)| owner.same_bare(account))
-            .map(|(_, h)| *h);
+        let h = self.h(id, account);
         Err(Unknown { h })
+    }
+
+    /// What has been handled in a session that waits, or is over and remembered; for its owner alone.
+    #[must_use]
+    pub fn h(&self, id: &str, account: &Jid) -> Option<Count> {
+        let waiting = self.suspended.get(id).map(|waiting| &waiting.session);
+        let waiting = waiting.map(|session| (&session.owner, session.handled));
+        let ended = self.ended.get(id).map(|(owner, h)| (owner, *h));
+        waiting
+            .or(ended)
+            .filter(|(owner, _)| owner.same_bare(account))
+            .map(|(_, h)| h)
     }
 
     /// A stanza for an address whose session waits; `false` when there is none, or no room in it.

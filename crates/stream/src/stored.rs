@@ -63,6 +63,12 @@ impl Store {
         self.0.put_slice(value.as_bytes());
     }
 
+    /// A stored value inside this one, of any length.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.number(value.len() as u64);
+        self.0.put_slice(value);
+    }
+
     /// A text that may be absent.
     pub fn option(&mut self, value: Option<&str>) {
         self.flag(value.is_some());
@@ -166,6 +172,15 @@ impl<'a> Load<'a> {
         }
         let bytes = self.take(len)?;
         String::from_utf8(bytes.to_vec()).map_err(|_| self.damaged())
+    }
+
+    /// A stored value inside this one.
+    ///
+    /// # Errors
+    /// [`StoredError::Damaged`] when it is cut short.
+    pub fn bytes(&mut self) -> Result<&'a [u8], StoredError> {
+        let len = self.count()?;
+        self.take(len)
     }
 
     /// A text that may be absent.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use onetrip_core::stream_management::{Handle, Session};
 use onetrip_core::{
     Action, Answer, Connection, Deadline, Direction, EntityEvent, Error, Event, Request,
     TlsVersion, Unit, UsageError,
@@ -215,10 +216,27 @@ impl<T: TlsSession> Secured<T> {
     ///
     /// # Errors
     /// As [`Connection::send`].
-    pub fn send(&mut self, stanza: &Stanza) -> Result<(), UsageError> {
-        let result = self.connection.send(stanza);
+    pub fn send(
+        &mut self,
+        env: &mut Env<'_>,
+        stanza: &Stanza,
+    ) -> Result<Option<Handle>, UsageError> {
+        let result = self.connection.send(env, stanza);
         self.pump();
         result
+    }
+
+    /// The application has dealt with the oldest so many of the stanzas that arrived: [`Connection::handled`].
+    pub fn handled(&mut self, stanzas: u32) {
+        self.connection.handled(stanzas);
+        self.pump();
+    }
+
+    /// The session is wanted by another connection: [`Connection::hand_over`].
+    pub fn hand_over(&mut self, env: &mut Env<'_>) -> Option<Box<Session>> {
+        let session = self.connection.hand_over(env);
+        self.pump();
+        session
     }
 
     /// Asks for a resource again.

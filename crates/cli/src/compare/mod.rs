@@ -318,7 +318,7 @@ impl Trial<'_> {
         let mut entity = Entity::new(cache.clone(), policy.clone());
         let plan = entity.cache().plan(&self.key(), &policy);
         let attempt = socket::login(&self.login(), plan).await?;
-        for event in &attempt.taught {
+        for event in attempt.taught {
             let _ = entity.handle(event);
         }
         *cache = entity.cache().clone();
@@ -337,17 +337,19 @@ impl Trial<'_> {
         let mut attempt = socket::login(&login, plan).await?;
         let mut retry = None;
         let mut resent = false;
-        for event in &attempt.taught {
-            retry = entity.handle(event).or(retry);
-            resent |= event.report().restart_resent;
-            if let (Outcome::Broken(_), Some(difference)) =
-                (&event.report().outcome, &event.report().difference)
-            {
-                attempt.reason = attempt
-                    .reason
-                    .take()
-                    .map(|reason| format!("{reason}; {difference}"));
+        for event in core::mem::take(&mut attempt.taught) {
+            if let Some(report) = event.report() {
+                resent |= report.restart_resent;
+                if let (Outcome::Broken(_), Some(difference)) =
+                    (&report.outcome, &report.difference)
+                {
+                    attempt.reason = attempt
+                        .reason
+                        .take()
+                        .map(|reason| format!("{reason}; {difference}"));
+                }
             }
+            retry = entity.handle(event).or(retry);
         }
         if resent {
             row.reason.get_or_insert_with(|| {
@@ -374,7 +376,7 @@ impl Trial<'_> {
         );
         let spent = begun.now().since_epoch();
         let mut second = socket::login(&login, plan).await?;
-        for event in &second.taught {
+        for event in core::mem::take(&mut second.taught) {
             let _ = entity.handle(event);
         }
         if second.to_answer.is_none() {

@@ -317,7 +317,8 @@ impl Driver {
     fn send(&mut self, text: &str) -> Result<(), Failure> {
         let stanza = Stanza::parse(text.as_bytes(), Content::Client)
             .map_err(|error| Failure::Usage(error.to_string()))?;
-        if let Err(error) = self.connection.send(&stanza) {
+        let env = &mut Env::new(self.now, &mut self.entropy);
+        if let Err(error) = self.connection.send(env, &stanza) {
             emit(&json!({"event": "usage-error", "text": error.to_string()}));
         }
         Ok(())
@@ -372,7 +373,9 @@ impl Driver {
                 Action::Request(request) => self.on_request(request),
                 Action::Event(event) => emit(&event_json(&event)),
                 Action::Entity(event) => {
-                    let report = event.report();
+                    let Some(report) = event.report() else {
+                        continue;
+                    };
                     let difference = report.difference.as_ref().map(ToString::to_string);
                     emit(
                         &json!({"event": "learned", "outcome": format!("{:?}", report.outcome).chars().take(80).collect::<String>(), "difference": difference}),
@@ -496,8 +499,12 @@ fn event_json(event: &Event) -> Value {
         Event::BindRefused(refusal) => {
             json!({"event": "bind-refused", "condition": refusal.condition})
         }
-        Event::Online { jid, provisional } => {
-            json!({"event": "online", "jid": jid.to_string(), "provisional": provisional})
+        Event::Online {
+            jid,
+            provisional,
+            resumed,
+        } => {
+            json!({"event": "online", "jid": jid.to_string(), "provisional": provisional, "resumed": resumed})
         }
         Event::Confirmed => json!({"event": "confirmed"}),
         Event::Stanza(stanza) => stanza_json(stanza),

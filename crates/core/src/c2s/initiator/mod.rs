@@ -8,18 +8,23 @@
 //! | `<starttls/>` | [`Step::StartTls`]: features seen, or at once |
 //! | ClientHello | [`Step::ClientHello`]: `<proceed/>` seen, after a gap, or at once |
 //! | header (secured) | TLS is up |
+//! | `<inst-resume/>` | with a token: [`Step::InstantResume`], at once; then `<auth/>` only if it is refused |
 //! | `<auth/>` | [`Step::Auth`]: features seen, or at once |
 //! | header (restart) | [`Step::Restart`]: `<success/>` seen, after a gap, or at once; never before the last SASL message |
+//! | `<resume/>` | with a session: as bind; then bind only if it is refused (QS-39) |
 //! | bind | [`Step::Bind`]: features seen, or at once |
-//! | stanzas | bound |
+//! | stanzas | bound, or resumed |
 //!
 //! The receiving half waits for header, features, `<proceed/>`, header, features, SASL, header, features and the
-//! bind result in this order, whatever the sending half has done meanwhile.
+//! bind result in this order, whatever the sending half has done meanwhile; answers to requests to resume come where
+//! they were asked for.
 
 mod receive;
+mod resume;
 
 use core::time::Duration;
 
+use onetrip_isr as isr;
 use onetrip_negotiation::{bind, sasl, starttls};
 use onetrip_quickstart as quickstart;
 use onetrip_quickstart::{Join, Plan, Stage, Step, Transport};
@@ -27,9 +32,10 @@ use onetrip_stream::{Content, Domain, Env, Instant, Jid, StreamHeader};
 
 use crate::connection::negotiation_deadline;
 use crate::half::Layer;
+use crate::management::Management;
 use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, ClientConfig, End, ErrorKind, Event, Reason, Request, UsageError};
+use crate::{Action, ClientConfig, End, ErrorKind, Event, Reason, Request, Resumption, UsageError};
 
 /// What the sending half does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +43,13 @@ enum Next {
     Header(Stage),
     StartTls,
     ClientHello,
+    InstantResume,
     Auth,
     /// SASL messages go out as challenges come in.
     Sasl,
     /// The last SASL message is out.
     Restart,
+    Resume,
     Bind,
     /// Nothing of the negotiation is left to send.
     Nothing,
@@ -54,7 +62,9 @@ enum Expect {
     Features(Stage),
     Proceed,
     Tls,
+    InstantResumed,
     Sasl,
+    Resumed,
     Bound,
     Anything,
 }
@@ -80,11 +90,20 @@ pub(crate) struct Initiator {
     believed: bool,
     /// The id of the request whose answer confirms a restart that was sent ahead.
     probe: Option<String>,
+    /// The one attempt to resume by token.
+    instant: Option<isr::Initiator>,
+    /// Whether the server offers stream management.
+    offers_management: bool,
 }
 
 impl Initiator {
     /// Sends the first thing there is to send.
-    pub(crate) fn start(config: ClientConfig, plan: Plan, env: &mut Env<'_>) -> (Self, Shell) {
+    pub(crate) fn start(
+        config: ClientConfig,
+        plan: Plan,
+        resumption: Option<Resumption>,
+        env: &mut Env<'_>,
+    ) -> (Self, Shell) {
         let direct = config.transport == Transport::DirectTls;
         let mut shell = Shell::new(
             Content::Client,
@@ -93,6 +112,9 @@ impl Initiator {
             16 * 1024,
         );
         shell.tracing = config.trace;
+        shell.now = env.now;
+        let management = config.management.map(|management| management.config);
+        shell.management = Management::initiator(management, resumption);
         negotiation_deadline(&mut shell, env.now);
         let mut this = Self {
             attempt: quickstart::Initiator::new(plan),
@@ -112,6 +134,8 @@ impl Initiator {
             gap_over: false,
             believed: false,
             probe: None,
+            instant: shell.management.ticket().cloned().map(isr::Initiator::new),
+            offers_management: false,
             config,
         };
         if direct {
@@ -172,9 +196,10 @@ impl Initiator {
         match self.next {
             Next::StartTls => Some(Step::StartTls),
             Next::ClientHello => Some(Step::ClientHello),
+            Next::InstantResume => Some(Step::InstantResume),
             Next::Auth => Some(Step::Auth),
             Next::Restart => Some(Step::Restart),
-            Next::Bind => Some(Step::Bind),
+            Next::Resume | Next::Bind => Some(Step::Bind),
             Next::Header(_) | Next::Sasl | Next::Nothing => None,
         }
     }
@@ -184,9 +209,10 @@ impl Initiator {
         match step {
             Step::StartTls => self.expect == Expect::Proceed,
             Step::ClientHello => self.expect == Expect::Tls,
+            Step::InstantResume => false,
             Step::Auth => self.expect == Expect::Sasl,
             Step::Restart => matches!(self.expect, Expect::Header(Stage::Authenticated)),
-            Step::Bind => self.expect == Expect::Bound,
+            Step::Bind => matches!(self.expect, Expect::Bound | Expect::Resumed),
         }
     }
 
@@ -201,9 +227,14 @@ impl Initiator {
             Next::Header(_) if shell.sending.layer == Layer::Tls => {
                 shell.restart_sending(header(&self.config, Stage::Secured));
                 shell.open();
-                self.next = Next::Auth;
+                self.next = if self.instant.is_some() {
+                    Next::InstantResume
+                } else {
+                    Next::Auth
+                };
                 true
             }
+            Next::InstantResume => self.request_instant_resume(shell),
             Next::StartTls => {
                 shell.element(&self.starttls.request());
                 self.next = Next::ClientHello;
@@ -218,7 +249,17 @@ impl Initiator {
             Next::Restart => {
                 shell.restart_sending(header(&self.config, Stage::Authenticated));
                 shell.open();
-                self.next = Next::Bind;
+                self.next = if shell.management.has_session() {
+                    Next::Resume
+                } else {
+                    Next::Bind
+                };
+                true
+            }
+            Next::Resume => {
+                shell.management.resume();
+                shell.drain_management();
+                self.next = Next::Nothing;
                 true
             }
             Next::Bind => {

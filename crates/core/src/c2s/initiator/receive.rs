@@ -60,7 +60,15 @@ impl Initiator {
             Expect::Proceed if element.has_ns(ns::TLS) => {
                 self.on_starttls_answer(env, shell, element)
             }
+            Expect::InstantResumed
+                if element.has_ns(ns::ISR) || element.has_ns(ns::STREAM_MANAGEMENT) =>
+            {
+                self.on_instant_answer(env, shell, element)
+            }
             Expect::Sasl if element.has_ns(ns::SASL) => self.on_sasl(env, shell, element),
+            Expect::Resumed | Expect::Anything if element.has_ns(ns::STREAM_MANAGEMENT) => {
+                self.on_management(env, shell, element)
+            }
             // Completed negotiation may be said again (RFC 6120 §4.3.5).
             Expect::Anything if element.is("features", ns::STREAMS) => {}
             _ => self.unexpected(env, shell, element.name()),
@@ -85,10 +93,10 @@ impl Initiator {
             }
             Stage::Secured => {
                 self.offered = Some(quickstart::Features::read(element));
-                self.expect = Expect::Sasl;
+                self.expect_behind_secured_features(env, shell);
             }
             Stage::Authenticated => {
-                self.expect = Expect::Bound;
+                self.expect_behind_features(shell, element);
                 self.attempt.handle(quickstart::Input::Answered(Step::Bind));
             }
         }
@@ -188,8 +196,10 @@ impl Initiator {
                     && self.probe == stanza.head().id
                     && stanza.head().kind == StanzaKind::Iq
                 {
+                    shell.management.arrived_own();
                     return self.confirmed(env, shell);
                 }
+                shell.management.arrived();
                 shell.event(Event::Stanza(stanza));
             }
             _ => self.unexpected(env, shell, stanza.head().kind.name()),
@@ -213,13 +223,31 @@ impl Initiator {
         }
     }
 
-    pub(super) fn online(&mut self, env: &mut Env<'_>, shell: &mut Shell, jid: Jid) {
+    fn online(&mut self, env: &mut Env<'_>, shell: &mut Shell, jid: Jid) {
+        self.go_online(env, shell, jid, false, quickstart::Input::Bound);
+    }
+
+    pub(super) fn go_online(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        jid: Jid,
+        resumed: bool,
+        input: quickstart::Input<'_>,
+    ) {
         shell.facts.reach(Facts::BOUND);
         shell.timers.stop(Reason::Negotiation);
         self.expect = Expect::Anything;
-        self.attempt.handle(quickstart::Input::Bound);
+        self.attempt.handle(input);
         let provisional = self.attempt.needs_later_answer();
-        shell.event(Event::Online { jid, provisional });
+        if !resumed {
+            self.enable_management(shell, &jid);
+        }
+        shell.event(Event::Online {
+            jid,
+            provisional,
+            resumed,
+        });
         if provisional {
             self.send_probe(env, shell);
         }
@@ -258,7 +286,8 @@ impl Initiator {
             Reason::TlsSilence => self.attempt.handle(quickstart::Input::TlsSilence),
             Reason::RestartSilence => self.attempt.handle(quickstart::Input::RestartSilence),
             Reason::LaterSilence => self.attempt.handle(quickstart::Input::LaterSilence),
-            Reason::Negotiation | Reason::Close => {}
+            Reason::ResumeSilence => self.attempt.handle(quickstart::Input::ResumeSilence),
+            Reason::Acknowledgement | Reason::Negotiation | Reason::Close => {}
         }
         self.conclude(env, shell);
     }
@@ -288,7 +317,7 @@ impl Initiator {
         while let Some(action) = self.attempt.poll_action() {
             match action {
                 quickstart::Action::Report(report) => {
-                    shell.push(Action::Entity(EntityEvent(report)))
+                    shell.push(Action::Entity(EntityEvent::report_of(report)))
                 }
                 quickstart::Action::Abandon(broken) => shell.verdict = Some(End::Abandoned(broken)),
                 quickstart::Action::ResendRestart => {
@@ -309,6 +338,7 @@ impl Initiator {
             Expect::Features(_) => "waiting for stream features",
             Expect::Proceed => "negotiating TLS",
             Expect::Tls => "switching to TLS",
+            Expect::InstantResumed | Expect::Resumed => "resuming a session",
             Expect::Sasl => "authenticating",
             Expect::Bound => "binding a resource",
             Expect::Anything => "exchanging stanzas",

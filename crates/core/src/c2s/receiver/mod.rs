@@ -4,13 +4,18 @@
 //! |---|---|---|
 //! | clear | header, `<starttls/>` | TLS |
 //! | secured | header, SASL | restart, or the attempts run out |
+//! | secured | `<inst-resume/>` | bound, or refused and nothing changes |
 //! | authenticated | header, bind | bound |
-//! | bound | stanzas | |
+//! | authenticated | `<resume/>` | bound, or refused and nothing changes |
+//! | bound | stanzas, `<enable/>` | |
 //!
 //! Anything a client sends ahead is simply next in line. While a decision is pending it waits (QS-26); behind a
 //! SASL failure it ends the stream (QS-31, QS-R5).
 
+mod resume;
+
 use minidom::Element;
+use onetrip_isr as isr;
 use onetrip_negotiation::{bind, sasl, starttls};
 use onetrip_quickstart::{Leftover, Stage, Transport, pipelining};
 use onetrip_stream::{
@@ -19,6 +24,7 @@ use onetrip_stream::{
 };
 
 use crate::connection::negotiation_deadline;
+use crate::management::Management;
 use crate::order::{self, Facts, Step};
 use crate::shell::Shell;
 use crate::{Action, Answer, ErrorKind, Event, Reason, Request, ServerConfig, TlsInfo, UsageError};
@@ -38,6 +44,21 @@ pub(crate) struct Receiver {
     refused: bool,
     authenticated: Option<Jid>,
     jid: Option<Jid>,
+    /// Whom the last header claims to come from: what a token is checked against (ISR-27).
+    claimed: Option<Jid>,
+    instant: isr::Receiver,
+    /// What the answer to a request to resume is for.
+    resuming: Option<Resuming>,
+    /// The session that was resumed by a token whose successor the client has not been seen to have.
+    unconfirmed: Option<String>,
+}
+
+/// How a session was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resuming {
+    Enabling,
+    Login,
+    Token { h: u32 },
 }
 
 impl Receiver {
@@ -49,6 +70,8 @@ impl Receiver {
             config.quickstart.held,
         );
         shell.tracing = config.trace;
+        shell.now = env.now;
+        shell.management = Management::receiver(config.management);
         negotiation_deadline(&mut shell, env.now);
         if config.transport == Transport::DirectTls {
             shell.upgrade_sending();
@@ -63,6 +86,10 @@ impl Receiver {
             refused: false,
             authenticated: None,
             jid: None,
+            claimed: None,
+            instant: isr::Receiver::new(),
+            resuming: None,
+            unconfirmed: None,
             config,
         };
         this.prepare(env, &mut shell);
@@ -93,6 +120,7 @@ impl Receiver {
         if core::mem::replace(&mut self.answered, true) {
             return; // QS-19: the proactive header was the answer to this one.
         }
+        self.claimed = header.from.clone();
         if let Some(response) = &mut shell.sending.unsent {
             response.from = self.domain.clone().map(Jid::from_domain);
             // RFC 6120 §4.7.2: only if the initiating entity said who it is.
@@ -178,6 +206,15 @@ impl Receiver {
                 .unwrap_or_default(),
             Stage::Authenticated => vec![bind::feature()],
         };
+        match stage {
+            // ISR-13, ISR-14: under TLS, as long as it can be asked for.
+            Stage::Secured if self.offers_instant_resume() => children.push(isr::feature()),
+            // QS-38: only where it may be used.
+            Stage::Authenticated if self.config.management.is_some() => {
+                children.push(onetrip_stream_management::feature());
+            }
+            _ => {}
+        }
         if stage == Stage::Authenticated {
             children.extend(self.config.features_authenticated.iter().cloned());
         }
@@ -191,10 +228,15 @@ impl Receiver {
     }
 
     pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        self.confirm(shell);
         let step = if element.has_ns(ns::TLS) {
             Step::StartTls
         } else if element.has_ns(ns::SASL) {
             Step::Sasl
+        } else if element.has_ns(ns::STREAM_MANAGEMENT) && self.config.management.is_some() {
+            return self.on_management(env, shell, element);
+        } else if element.has_ns(ns::ISR) && self.offers_instant_resume() {
+            return self.on_instant_resume(env, shell, element);
         } else {
             return unexpected(shell, element.name(), Condition::UnsupportedStanzaType);
         };
@@ -349,14 +391,16 @@ impl Receiver {
                 Ok(())
             }
             Answer::Bind(answer) => self.on_bind_answer(shell, answer),
-            Answer::Derived(_) => {
-                shell.pending = true;
-                Err(UsageError::NotAsked)
-            }
+            Answer::Enable(granted) => self.on_enable_answer(env, shell, granted),
+            Answer::Session(session) => self.on_session(env, shell, *session),
+            Answer::NoSession { h } => self.on_no_session(env, shell, h),
+            Answer::Derived(_) => Err(UsageError::NotAsked),
         }
+        .inspect_err(|_| shell.pending = true)
     }
 
     pub(crate) fn on_stanza(&mut self, shell: &mut Shell, stanza: Stanza) {
+        self.confirm(shell);
         if order::check(Step::Stanza, shell.facts).is_ok() {
             return self.on_bound_stanza(shell, stanza);
         }
@@ -387,20 +431,25 @@ impl Receiver {
         answer: bind::Answer,
     ) -> Result<(), UsageError> {
         let Some((reply, bound)) = self.bind.answer(answer) else {
-            shell.pending = true;
             return Err(UsageError::NotAsked);
         };
         shell.iq(&reply);
         if let Some(jid) = bound.and_then(|jid| jid.parse::<Jid>().ok()) {
-            shell.facts.reach(Facts::BOUND);
-            shell.timers.stop(Reason::Negotiation);
-            self.jid = Some(jid.clone());
-            shell.event(Event::Online {
-                jid,
-                provisional: false,
-            });
+            shell.management.bound(&jid);
+            self.go_online(shell, jid, false);
         }
         Ok(())
+    }
+
+    fn go_online(&mut self, shell: &mut Shell, jid: Jid, resumed: bool) {
+        shell.facts.reach(Facts::BOUND);
+        shell.timers.stop(Reason::Negotiation);
+        self.jid = Some(jid.clone());
+        shell.event(Event::Online {
+            jid,
+            provisional: false,
+            resumed,
+        });
     }
 
     /// RFC 6120 §8.1.2.1: `from` is ours to check; absent it is the client's own address.
@@ -413,6 +462,7 @@ impl Receiver {
             (Some(_), None) => false,
         };
         if honest {
+            shell.management.arrived();
             shell.event(Event::Stanza(stanza));
         } else {
             shell.fail(ErrorKind::From);

@@ -1,0 +1,273 @@
+//! A server whose client goes on with a session: by a token before authentication, or behind a login.
+//!
+//! Decide, reply, replay: the decision is a request to whoever keeps the sessions, the replay is the same for both.
+
+use minidom::Element;
+use onetrip_isr as isr;
+use onetrip_stream::Env;
+use onetrip_stream_management as sm;
+
+use super::{Receiver, Resuming, unexpected};
+use crate::order::{self, Facts, Step};
+use crate::shell::{Notable, Shell};
+use crate::{Action, EntityEvent, Event, Request, Resumption, UsageError};
+
+impl Receiver {
+    /// ISR-05: tokens belong to sessions that may be resumed, so both are needed.
+    pub(super) fn offers_instant_resume(&self) -> bool {
+        self.config.instant_resume.is_some() && self.config.management.is_some()
+    }
+
+    /// An element of stream management. What is out of order is refused, and the stream goes on (XEP-0198 §3, QS-38).
+    pub(super) fn on_management(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        element: &Element,
+    ) {
+        let step = match element.name() {
+            "enable" => Step::Enable,
+            "resume" => Step::Resume,
+            _ => Step::Count,
+        };
+        let order = order::check(step, shell.facts);
+        if let (Step::Count, Err(condition)) = (step, order) {
+            return unexpected(shell, element.name(), condition);
+        }
+        let result = shell.management.handle(shell.now, element, order.is_ok());
+        self.drain_management(env, shell);
+        if let Err(error) = result {
+            shell.fail(error.into());
+        }
+    }
+
+    fn drain_management(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        while let Some(notable) = shell.poll_management() {
+            match notable {
+                Notable::Request(sm::Request::Enable { resume, max }) => {
+                    self.ask_to_enable(env, shell, resume, max);
+                }
+                Notable::Request(sm::Request::Resume { previd, .. }) => {
+                    let Some(account) = self.authenticated.clone() else {
+                        continue;
+                    };
+                    self.ask(shell, Resuming::Login, Request::Resume { account, previd });
+                }
+                Notable::Resumed => {
+                    if let Some(jid) = self.jid.clone() {
+                        self.go_online(shell, jid, true);
+                    }
+                }
+                Notable::Request(_) | Notable::Refused | Notable::Unanswered => {}
+            }
+        }
+    }
+
+    fn ask(&mut self, shell: &mut Shell, what: Resuming, request: Request) {
+        self.resuming = Some(what);
+        shell.pending = true;
+        shell.push(Action::Request(request));
+    }
+
+    fn ask_to_enable(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        resume: bool,
+        max: Option<u32>,
+    ) {
+        let Some(owner) = self.jid.clone() else {
+            return;
+        };
+        let location = self
+            .config
+            .instant_resume
+            .as_ref()
+            .map(|instant| instant.location.clone());
+        let grant = location
+            .filter(|_| resume)
+            .map(|location| (isr::Token::generate(env), location));
+        let token = grant.as_ref().map(|(token, _)| token.hash());
+        shell.management.grant_with(grant);
+        let request = Request::Enable {
+            owner,
+            resume,
+            max,
+            token,
+        };
+        self.ask(shell, Resuming::Enabling, request);
+    }
+
+    pub(super) fn on_enable_answer(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        granted: Option<sm::Granted>,
+    ) -> Result<(), UsageError> {
+        if self.resuming != Some(Resuming::Enabling) {
+            return Err(UsageError::NotAsked);
+        }
+        self.resuming = None;
+        if let Some(machine) = shell.management.as_receiver() {
+            match granted {
+                Some(granted) => machine.grant(granted),
+                None => machine.refuse("feature-not-implemented", None),
+            }
+        }
+        self.drain_management(env, shell);
+        shell.management.grant_with(None);
+        Ok(())
+    }
+
+    /// ISR-10 to ISR-16, ISR-28: before authentication, once, under TLS.
+    pub(super) fn on_instant_resume(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        element: &Element,
+    ) {
+        let place = if shell.facts.have(Facts::AUTHENTICATED) {
+            isr::Place::Authenticated
+        } else if shell.facts.have(Facts::SECURED) {
+            isr::Place::Secured
+        } else {
+            isr::Place::Clear
+        };
+        let result = self.instant.handle(env, element, place);
+        self.drain_instant(shell);
+        if let Err(error) = result {
+            shell.fail(error.into());
+        }
+    }
+
+    fn drain_instant(&mut self, shell: &mut Shell) {
+        while let Some(action) = self.instant.poll_action() {
+            match action {
+                isr::Action::Send(element) => shell.element(&element),
+                isr::Action::Event(isr::Event::Exposed(claim)) => {
+                    shell.event(Event::TokenExposed(claim));
+                }
+                isr::Action::Request(swap) => {
+                    // The stream has a domain, or no element of it would have come here.
+                    let Some(domain) = self.domain.clone() else {
+                        continue;
+                    };
+                    let account = self.claimed.as_ref().map(onetrip_stream::Jid::to_bare);
+                    let what = Resuming::Token { h: swap.h };
+                    self.ask(
+                        shell,
+                        what,
+                        Request::InstantResume {
+                            domain,
+                            account,
+                            swap,
+                        },
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The session was found. It goes on here, or goes back unharmed.
+    pub(super) fn on_session(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        session: sm::Session,
+    ) -> Result<(), UsageError> {
+        let what = self.resuming;
+        let claimed = match what {
+            Some(Resuming::Login) => &self.authenticated,
+            Some(Resuming::Token { .. }) => &self.claimed,
+            Some(Resuming::Enabling) | None => return Err(UsageError::NotAsked),
+        };
+        // ISR-27, XEP-0198 §5: whatever the store says, nobody gets another's session.
+        let owned = claimed
+            .as_ref()
+            .is_some_and(|claimed| claimed.same_bare(&session.owner))
+            && self.domain.as_ref() == Some(session.owner.domain());
+        if !owned {
+            give_back(shell, session);
+            return self.on_no_session(env, shell, None);
+        }
+        self.resuming = None;
+        self.jid = Some(session.owner.clone());
+        let result = match what {
+            Some(Resuming::Token { h }) => self.resume_by_token(shell, &session, sm::Count::new(h)),
+            _ => match shell.management.as_receiver() {
+                Some(machine) => machine.resume(shell.now, &session),
+                None => Err(sm::Error::OutOfTurn),
+            },
+        };
+        match result {
+            Ok(()) => {
+                shell.management.bound(&session.owner);
+                self.drain_management(env, shell);
+            }
+            Err(error) => {
+                // MongooseIM 2dd3036ce: a wrong h costs the peer its stream, and nobody the session.
+                give_back(shell, session);
+                shell.fail(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn resume_by_token(
+        &mut self,
+        shell: &mut Shell,
+        session: &sm::Session,
+        h: sm::Count,
+    ) -> Result<(), sm::Error> {
+        let machine = shell.management.as_receiver().ok_or(sm::Error::OutOfTurn)?;
+        let ours = machine.take_up(session, h)?;
+        self.authenticated = Some(session.owner.to_bare());
+        shell.facts.reach(Facts::AUTHENTICATED);
+        shell.receiving.reader.set_limits(shell.bounds.after);
+        self.unconfirmed = Some(session.id.clone());
+        self.instant.accept(ours.value());
+        self.drain_instant(shell);
+        match shell.management.as_receiver() {
+            Some(machine) => machine.replay(shell.now, h),
+            None => Err(sm::Error::OutOfTurn),
+        }
+    }
+
+    pub(super) fn on_no_session(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        h: Option<sm::Count>,
+    ) -> Result<(), UsageError> {
+        const UNKNOWN: &str = "item-not-found";
+        match self.resuming {
+            Some(Resuming::Login) => {
+                if let Some(machine) = shell.management.as_receiver() {
+                    machine.refuse(UNKNOWN, h);
+                }
+            }
+            Some(Resuming::Token { .. }) => {
+                self.instant.refuse(h.map(sm::Count::value), UNKNOWN);
+                self.drain_instant(shell);
+            }
+            Some(Resuming::Enabling) | None => return Err(UsageError::NotAsked),
+        }
+        self.resuming = None;
+        self.drain_management(env, shell);
+        Ok(())
+    }
+
+    /// The client has read the answer that held its new token, since it goes on behind it.
+    pub(super) fn confirm(&mut self, shell: &mut Shell) {
+        if let Some(session) = self.unconfirmed.take() {
+            shell.event(Event::TokenConfirmed { session });
+        }
+    }
+}
+
+/// The session returns to whoever keeps sessions.
+fn give_back(shell: &mut Shell, session: sm::Session) {
+    let resumption = Box::new(Resumption::new(session));
+    shell.push(Action::Entity(EntityEvent::suspended(resumption)));
+}

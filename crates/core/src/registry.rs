@@ -1,0 +1,205 @@
+//! The server's side of what outlives a connection: the sessions that may be resumed, and the tokens for them.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use onetrip_isr::{Claim, Refused, Rotation, Swap, Tokens};
+use onetrip_stream::{Env, Instant, Jid};
+use onetrip_stream_management::{Count, Granted, QueueLimits, Session, Sessions, Unknown};
+
+use crate::action::Lesson;
+use crate::{Answer, EntityEvent, Request};
+
+/// As long as a connection lives, so does its token.
+const WHILE_CONNECTED: Instant = Instant::from_epoch(Duration::MAX);
+
+/// What has become of a request for a session.
+#[derive(Debug)]
+#[must_use = "a client waits for it"]
+pub enum Decision {
+    /// Give this to the connection that asked.
+    Answer(Answer),
+    /// The session of this name is with another connection of this server, whose client has left it: take it by
+    /// [`Connection::hand_over`](crate::Connection::hand_over) there, and answer with [`Answer::Session`] here.
+    Fetch(String),
+}
+
+/// Sessions and tokens, in memory: what [`Entity`](crate::Entity) is to a client.
+///
+/// It decides the requests of its connections and learns from their events. Several nodes of a server may share one,
+/// behind whatever makes [`Registry::decide`] one step: a token that is shown on two of them at once is taken once.
+/// A server that keeps its sessions elsewhere answers the same requests itself.
+///
+/// ```
+/// # use core::time::Duration;
+/// # use onetrip_core::{Answer, Decision, Registry, Request};
+/// # use onetrip_core::stream::{Env, Instant};
+/// # let mut entropy = |out: &mut [u8]| out.fill(4);
+/// # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+/// let mut registry = Registry::new(Duration::from_secs(300));
+/// let owner = "juliet@capulet.lit/balcony".parse().unwrap();
+/// let request = Request::Enable { owner, resume: true, max: None, token: None };
+/// let Some(Decision::Answer(Answer::Enable(Some(granted)))) = registry.decide(env, &request) else { panic!() };
+/// assert!(granted.id.is_some());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Registry {
+    keep: Duration,
+    sessions: Sessions,
+    tokens: Tokens,
+    /// The sessions that are with a connection, and whose they are.
+    connected: BTreeMap<String, Jid>,
+}
+
+impl Registry {
+    /// Keeps sessions so long behind the end of their connections; each token is good once.
+    #[must_use]
+    pub fn new(keep: Duration) -> Self {
+        Self::with(keep, QueueLimits::default(), Rotation::default())
+    }
+
+    /// The same with bounds for what waits in a session, and a rule for tokens whose successor may have been lost
+    /// (ISR-R3).
+    #[must_use]
+    pub fn with(keep: Duration, limits: QueueLimits, rotation: Rotation) -> Self {
+        Self {
+            keep,
+            sessions: Sessions::new(keep, limits),
+            tokens: Tokens::new(rotation),
+            connected: BTreeMap::new(),
+        }
+    }
+
+    /// Decides about stream management and resumption; `None` for other requests.
+    #[must_use]
+    pub fn decide(&mut self, env: &mut Env<'_>, request: &Request) -> Option<Decision> {
+        Some(match request {
+            Request::Enable {
+                owner,
+                resume,
+                max,
+                token,
+            } => {
+                let granted = if *resume {
+                    self.open(env, owner, *max)
+                } else {
+                    Granted::default()
+                };
+                if let Some((id, token)) = granted.id.as_ref().zip(*token) {
+                    let account = owner.to_bare();
+                    self.tokens.issue(token, &account, id, WHILE_CONNECTED);
+                }
+                Decision::Answer(Answer::Enable(Some(granted)))
+            }
+            Request::Resume { account, previd } => self.find(previd, account),
+            Request::InstantResume { account, swap, .. } => {
+                self.swap(env.now, account.as_ref(), swap)
+            }
+            _ => return None,
+        })
+    }
+
+    fn open(&mut self, env: &mut Env<'_>, owner: &Jid, max: Option<u32>) -> Granted {
+        let kept = u32::try_from(self.keep.as_secs()).unwrap_or(u32::MAX);
+        let mut granted = Granted::default();
+        let id = env.random_id();
+        self.connected.insert(id.clone(), owner.clone());
+        granted.id = Some(id);
+        granted.max = Some(max.unwrap_or(kept).min(kept));
+        granted
+    }
+
+    /// The same answer for a session that does not exist and for one that is somebody else's (XEP-0198 §5).
+    fn find(&mut self, id: &str, account: &Jid) -> Decision {
+        let owner = self.connected.get(id);
+        if owner.is_some_and(|owner| owner.same_bare(account)) {
+            return Decision::Fetch(id.to_owned());
+        }
+        match self.sessions.take(id, account) {
+            Ok(session) => {
+                self.connected.insert(id.to_owned(), session.owner.clone());
+                self.tokens.prolong(id, WHILE_CONNECTED);
+                Decision::Answer(Answer::Session(Box::new(session)))
+            }
+            Err(Unknown { h, .. }) => Decision::Answer(Answer::NoSession { h }),
+        }
+    }
+
+    fn swap(&mut self, now: Instant, account: Option<&Jid>, swap: &Swap) -> Decision {
+        let swapped = self.tokens.swap(&swap.claim, swap.fresh, account, now);
+        match (swapped, account) {
+            (Ok(id), Some(account)) => self.find(&id, account),
+            (Err(Refused::Expired { session }), Some(account)) => {
+                let h = self.sessions.h(&session, account);
+                Decision::Answer(Answer::NoSession { h })
+            }
+            _ => Decision::Answer(Answer::NoSession { h: None }),
+        }
+    }
+
+    /// Learns from a connection: a session that was cut off waits from here on, one that is over is forgotten.
+    pub fn handle(&mut self, event: EntityEvent, now: Instant) {
+        match event.0 {
+            Lesson::Suspended(resumption) => self.suspend(resumption.session, now),
+            Lesson::Over { id, owner, h } => self.end(&id, &owner, h),
+            Lesson::Report(_) => {}
+        }
+    }
+
+    fn suspend(&mut self, session: Session, now: Instant) {
+        self.connected.remove(&session.id);
+        let max = session.max.map(|max| Duration::from_secs(max.into()));
+        let until = now + max.unwrap_or(self.keep).min(self.keep);
+        self.tokens.prolong(&session.id, until);
+        self.sessions.suspend(session, now);
+    }
+
+    fn end(&mut self, id: &str, owner: &Jid, h: Count) {
+        self.connected.remove(id);
+        self.tokens.revoke_session(id);
+        self.sessions.end(id, owner, h);
+    }
+
+    /// A token was shown in clear ([`Event::TokenExposed`](crate::Event::TokenExposed), ISR-R5).
+    pub fn revoke(&mut self, claim: &Claim) {
+        self.tokens.revoke(claim);
+    }
+
+    /// The client has its new token ([`Event::TokenConfirmed`](crate::Event::TokenConfirmed), ISR-R3).
+    pub fn confirm(&mut self, session: &str) {
+        self.tokens.confirm(session);
+    }
+
+    /// All tokens of an account die, as when its password changes (digest §6.2).
+    pub fn revoke_account(&mut self, account: &Jid) {
+        self.tokens.revoke_account(account);
+    }
+
+    /// A stanza for an address whose session waits: it goes out on resumption. `false` when none waits or it is full.
+    pub fn push(&mut self, owner: &Jid, stanza: Bytes) -> bool {
+        self.sessions.push(owner, stanza)
+    }
+
+    /// The addresses whose sessions wait.
+    pub fn waiting(&self) -> impl Iterator<Item = &Jid> {
+        self.sessions.owners()
+    }
+
+    /// When to call [`Registry::expire`] next.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.sessions.next_expiry()
+    }
+
+    /// Takes out the sessions whose time is over: what they hold has to be sent elsewhere or back.
+    #[must_use = "what the sessions hold is lost if it is not handed back"]
+    pub fn expire(&mut self, now: Instant) -> Vec<Session> {
+        let expired = self.sessions.expire(now);
+        for session in &expired {
+            self.tokens.revoke_session(&session.id);
+        }
+        self.tokens.expire(now);
+        expired
+    }
+}
