@@ -15,6 +15,8 @@
 //! spaces goes on where the last one ended. `[tls]` is where that half goes through TLS. `@` moves the clock. `*`
 //! is an event of the connection under test, in its order among what it writes.
 
+pub mod cuts;
+
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -163,7 +163,7 @@ impl Management {
                 }
                 Ok(())
             }
-            Machine::Receiver(machine) => machine.handle(element, in_order),
+            Machine::Receiver(machine) => machine.handle(now, element, in_order),
         }
     }
 

@@ -65,8 +65,9 @@ impl Books {
             self.push(Action::Write(bytes));
             return None;
         };
-        let (handle, dropped) = ledger.send(now, bytes.clone());
+        // It does not cover the stanza that comes behind it.
         let asks = asks && ledger.request_due(now);
+        let (handle, dropped) = ledger.send(now, bytes.clone());
         let answer = ledger.volunteered();
         if asks {
             self.say(Nonza::Request);
@@ -98,24 +99,24 @@ impl Books {
 
     /// `<r/>` and `<a/>`; `false` for anything else. Where nothing is counted they mean nothing, and break nothing:
     /// they may have been sent behind a request that was refused (Conversations 010b34125).
-    pub(crate) fn on_books(&mut self, nonza: &Nonza) -> Result<bool, Error> {
+    pub(crate) fn on_books(&mut self, now: Instant, nonza: &Nonza) -> Result<bool, Error> {
         match (nonza, &mut self.ledger) {
             (Nonza::Request, Some(ledger)) => {
                 let answer = ledger.requested();
                 self.say(answer);
             }
-            (Nonza::Ack(h), Some(_)) => self.acknowledged(*h)?,
+            (Nonza::Ack(h), Some(_)) => self.acknowledged(now, *h)?,
             (Nonza::Request | Nonza::Ack(_), None) => {}
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    fn acknowledged(&mut self, h: Count) -> Result<(), Error> {
+    fn acknowledged(&mut self, now: Instant, h: Count) -> Result<(), Error> {
         let Some(ledger) = &mut self.ledger else {
             return Ok(());
         };
-        match ledger.acknowledged(h) {
+        match ledger.acknowledged(now, h) {
             Ok(Some(handles)) => self.tell(Event::Acked(handles)),
             Ok(None) => {}
             Err(error) => {
@@ -129,14 +130,16 @@ impl Books {
     /// What a refusal still tells: an `h` that was never reached tells nothing.
     pub(crate) fn settle(&mut self, h: Option<Count>) {
         let settled = self.ledger.as_mut().zip(h);
-        if let Some(Ok(Some(handles))) = settled.map(|(ledger, h)| ledger.acknowledged(h)) {
+        // The books are closed next, so that the time does not matter.
+        let settled = settled.map(|(ledger, h)| ledger.acknowledged(Instant::EPOCH, h));
+        if let Some(Ok(Some(handles))) = settled {
             self.tell(Event::Acked(handles));
         }
     }
 
     /// The third step of every resumption: what the peer has not handled is sent again, in order, before anything new.
     pub(crate) fn replay(&mut self, now: Instant, h: Count) -> Result<(), Error> {
-        self.acknowledged(h)?;
+        self.acknowledged(now, h)?;
         let Some(ledger) = &mut self.ledger else {
             return Ok(());
         };

@@ -187,7 +187,7 @@ impl Initiator {
     pub fn handle(&mut self, now: Instant, element: &Element) -> Result<(), Error> {
         let nonza = Nonza::read(element).ok_or(Error::OutOfTurn)??;
         let resuming = matches!(self.state, State::Resuming(_));
-        if !resuming && self.books.on_books(&nonza)? {
+        if !resuming && self.books.on_books(now, &nonza)? {
             return Ok(());
         }
         match (&self.state, nonza) {

@@ -60,7 +60,7 @@ pub enum Due {
 /// theirs.handled(1);
 /// let answer = theirs.requested(); // they were asked by <r/>
 /// assert_eq!(answer, Nonza::Ack(Count::new(1)));
-/// let settled = ours.acknowledged(Count::new(1)).unwrap().unwrap();
+/// let settled = ours.acknowledged(Instant::EPOCH, Count::new(1)).unwrap().unwrap();
 /// assert!(settled.contains(handle));
 /// ```
 #[derive(Debug, Clone)]
@@ -72,6 +72,8 @@ pub struct Ledger {
     handled: Count,
     /// What of it the peer has been told.
     told: Count,
+    /// What had arrived when the peer asked, if not all of it was handled: it hears again when it is.
+    owed: Option<Count>,
     /// The places of those that arrived for nobody but ourselves: counted as soon as their turn comes.
     own: VecDeque<Count>,
     next: u64,
@@ -103,6 +105,7 @@ impl Ledger {
             arrived: handled,
             handled,
             told: handled,
+            owed: None,
             own: VecDeque::new(),
             next: 0,
             since_request: 0,
@@ -248,33 +251,48 @@ impl Ledger {
         }
     }
 
-    /// The peer asked: what to answer.
+    /// The peer asked: what to answer, at once. What the application has not handled yet is answered for later, by
+    /// [`Ledger::volunteered`].
     pub fn requested(&mut self) -> Nonza {
+        self.owed = (self.unhandled() > 0).then_some(self.arrived);
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Nonza {
         self.told = self.handled;
         Nonza::Ack(self.handled)
     }
 
-    /// Whether an unasked `<a/>` is due, and which: after many handled stanzas.
+    /// Whether an `<a/>` is due without an `<r/>`, and which: after many handled stanzas, and when all that the peer has
+    /// asked about is handled.
     pub fn volunteered(&mut self) -> Option<Nonza> {
-        let due = self.handled.since(self.told) >= self.policy.volunteer_after.max(1);
-        due.then(|| self.requested())
+        let many = self.handled.since(self.told) >= self.policy.volunteer_after.max(1);
+        let paid = self
+            .owed
+            .is_some_and(|owed| self.unhandled() <= self.arrived.since(owed));
+        if paid {
+            self.owed = None;
+        }
+        (many || paid).then(|| self.answer())
     }
 
     /// The last word before a clean close, if the peer does not know yet (XEP-0198 §4).
     pub fn last_ack(&mut self) -> Option<Nonza> {
-        (self.handled != self.told).then(|| self.requested())
+        (self.handled != self.told).then(|| self.answer())
     }
 
-    /// The peer acknowledged: what it settles.
+    /// The peer acknowledged: what it settles. What it leaves open is asked about again.
     ///
     /// # Errors
     /// [`TooHigh`] when it counts stanzas that were never sent: the stream ends with [`TooHigh::stream_error`].
-    pub fn acknowledged(&mut self, h: Count) -> Result<Option<Handles>, TooHigh> {
+    pub fn acknowledged(&mut self, now: Instant, h: Count) -> Result<Option<Handles>, TooHigh> {
         let settled = self.queue.ack(h)?;
         self.asked = None;
         if self.queue.unacked() == 0 {
             self.since_request = 0;
             self.uncovered = None;
+        } else {
+            self.uncovered.get_or_insert(now);
         }
         Ok(settled)
     }

@@ -66,7 +66,7 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Management is on.
+    /// Management is on: stanzas are counted, at the granting end from here on.
     Enabled(Granted),
     /// The session goes on: nothing is to be negotiated or fetched anew.
     Resumed,

@@ -27,9 +27,11 @@ enum State {
 /// The end that grants management.
 ///
 /// ```
+/// # use onetrip_stream::Instant;
 /// # use onetrip_stream_management::{Action, Config, Granted, Nonza, Receiver, Request};
 /// let mut machine = Receiver::new(Config::default());
-/// machine.handle(&Nonza::Enable { resume: true, max: None }.to_element(), true).unwrap();
+/// let enable = Nonza::Enable { resume: true, max: None };
+/// machine.handle(Instant::EPOCH, &enable.to_element(), true).unwrap();
 /// assert!(matches!(machine.poll_action(), Some(Action::Request(Request::Enable { resume: true, .. }))));
 /// let mut granted = Granted::default();
 /// granted.id = Some("s1".into());
@@ -94,7 +96,7 @@ impl Receiver {
     ///
     /// # Errors
     /// [`Error`] when the peer broke a rule.
-    pub fn handle(&mut self, element: &Element, in_order: bool) -> Result<(), Error> {
+    pub fn handle(&mut self, now: Instant, element: &Element, in_order: bool) -> Result<(), Error> {
         let nonza = match Nonza::read(element).ok_or(Error::OutOfTurn)? {
             Ok(nonza) => nonza,
             // Nothing is lost by saying no.
@@ -104,7 +106,7 @@ impl Receiver {
             }
             Err(error) => return Err(error.into()),
         };
-        if self.books.on_books(&nonza)? {
+        if self.books.on_books(now, &nonza)? {
             return Ok(());
         }
         match (&self.state, nonza) {
@@ -145,7 +147,8 @@ impl Receiver {
     pub fn grant(&mut self, granted: Granted) {
         if matches!(self.state, State::DecidingEnable) {
             self.state = State::Active(granted.clone());
-            self.books.say(Nonza::Enabled(granted));
+            self.books.say(Nonza::Enabled(granted.clone()));
+            self.books.tell(Event::Enabled(granted));
         }
     }
 
@@ -189,7 +192,7 @@ impl Receiver {
             return Err(Error::OutOfTurn);
         }
         let (mut probe, _): (Ledger, _) = session.ledger(self.books.config);
-        probe.acknowledged(h)?;
+        probe.acknowledged(Instant::EPOCH, h)?;
         self.books.reopen(session);
         self.state = State::Active(session.granted());
         Ok(session.handled)

@@ -110,7 +110,7 @@ fn malformed_nonzas_are_errors_and_both_truths_are_true() {
 fn an_h_that_was_never_reached_is_too_high() {
     let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
     send(&mut ledger, "<message/>");
-    let error = ledger.acknowledged(Count::new(2)).unwrap_err();
+    let error = ledger.acknowledged(T0, Count::new(2)).unwrap_err();
     assert_eq!((error.h, error.sent), (Count::new(2), Count::new(1)));
     let element = error.stream_error().to_element();
     let read = StreamError::from_element(&element).unwrap();
@@ -125,8 +125,8 @@ fn an_h_of_zero_settles_nothing() {
     let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
     let first = send(&mut ledger, "<a/>");
     let second = send(&mut ledger, "<b/>");
-    assert_eq!(ledger.acknowledged(Count::new(0)), Ok(None));
-    let settled = ledger.acknowledged(Count::new(1)).unwrap().unwrap();
+    assert_eq!(ledger.acknowledged(T0, Count::new(0)), Ok(None));
+    let settled = ledger.acknowledged(T0, Count::new(1)).unwrap().unwrap();
     assert_eq!(settled.iter().collect::<Vec<_>>(), [first]);
     assert!(settled.contains(first) && !settled.contains(second));
     assert_eq!(
@@ -161,7 +161,7 @@ fn an_overflow_is_open_and_nothing_is_lost_silently() {
         );
         assert_eq!((ledger.queue().unacked(), ledger.queue().bytes()), (3, 8));
         assert_eq!(
-            ledger.acknowledged(Count::new(1)),
+            ledger.acknowledged(T0, Count::new(1)),
             Ok(None),
             "it was told before"
         );
@@ -185,7 +185,7 @@ fn requests_are_one_at_a_time_and_the_last_ack_is_said_once() {
         send(&mut ledger, "<a/>");
     }
     assert!(!ledger.request_due(T0), "one is unanswered");
-    ledger.acknowledged(Count::new(5)).unwrap();
+    ledger.acknowledged(T0, Count::new(5)).unwrap();
     assert!(ledger.request_due(T0));
     assert_eq!(ledger.last_ack(), None);
     ledger.arrived();
@@ -212,8 +212,32 @@ fn an_idle_stanza_is_asked_about_and_silence_is_noticed() {
     let mut answered = ledger.clone();
     assert_eq!(ledger.due(dead), Some(Due::Unanswered));
     assert_eq!((ledger.deadline(), ledger.due(dead)), (None, None));
-    answered.acknowledged(Count::new(1)).unwrap();
+    answered.acknowledged(T0, Count::new(1)).unwrap();
     assert_eq!(answered.deadline(), None);
+}
+
+/// An `<r/>` is answered at once with what is handled, and again when the rest is; what an answer leaves open is asked
+/// about again. Neither end waits for the other.
+#[test]
+fn an_early_request_is_answered_again_and_an_early_answer_asked_about_again() {
+    let mut ledger = Ledger::new(QueueLimits::default(), AckPolicy::default());
+    for _ in 0..3 {
+        ledger.arrived();
+    }
+    ledger.handled(1);
+    assert_eq!(ledger.requested(), Nonza::Ack(Count::new(1)));
+    ledger.arrived();
+    ledger.handled(1);
+    assert_eq!(ledger.volunteered(), None);
+    ledger.handled(1);
+    assert_eq!(ledger.volunteered(), Some(Nonza::Ack(Count::new(3))));
+    assert_eq!(ledger.volunteered(), None, "once");
+
+    let mut asker = Ledger::new(QueueLimits::default(), AckPolicy::default());
+    send(&mut asker, "<a/>");
+    asker.note_request(T0);
+    asker.acknowledged(T0, Count::new(0)).unwrap();
+    assert_eq!(asker.deadline(), Some(T0 + Duration::from_secs(3)));
 }
 
 /// What arrives for ourselves is counted in its turn: never ahead of what the application still has in its hands.
@@ -261,12 +285,12 @@ proptest! {
                 Op::Ack(part) => {
                     let fresh = (sent - acked) * u64::from(part) / 255;
                     acked += fresh;
-                    let settled = ledger.acknowledged(Count::new(acked as u32)).unwrap();
+                    let settled = ledger.acknowledged(T0, Count::new(acked as u32)).unwrap();
                     let settled: Vec<Handle> = settled.iter().flat_map(|handles| handles.iter()).collect();
                     let expected: Vec<Handle> = model.drain(..fresh as usize).map(|(handle, _)| handle).collect();
                     prop_assert_eq!(settled, expected);
                     // One more than was sent is always too many, wherever the counts stand.
-                    prop_assert!(ledger.acknowledged(Count::new((sent + 1) as u32)).is_err());
+                    prop_assert!(ledger.acknowledged(T0, Count::new((sent + 1) as u32)).is_err());
                 }
                 Op::Arrive => {
                     arrived += 1;

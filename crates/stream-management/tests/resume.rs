@@ -112,7 +112,7 @@ impl World {
         };
         match wire.pop_front() {
             Some(Item::Nonza(nonza)) if at_server => {
-                self.server.handle(&nonza.to_element(), true).unwrap()
+                self.server.handle(T0, &nonza.to_element(), true).unwrap()
             }
             Some(Item::Nonza(nonza)) => self.client.handle(T0, &nonza.to_element()).unwrap(),
             Some(Item::Stanza(bytes)) => {
@@ -322,16 +322,16 @@ fn requests_out_of_place_are_failed_and_change_nothing() {
     .to_element();
     let mut machine = Receiver::new(Config::default());
     let refused = |machine: &mut Receiver| matches!(machine.poll_action(), Some(Action::Send(Nonza::Failed { condition: Some(condition), .. })) if condition == "unexpected-request");
-    machine.handle(&enable, false).unwrap();
+    machine.handle(T0, &enable, false).unwrap();
     assert!(refused(&mut machine), "before bind");
-    machine.handle(&enable, true).unwrap();
+    machine.handle(T0, &enable, true).unwrap();
     assert!(matches!(machine.poll_action(), Some(Action::Request(_))));
     let mut granted = Granted::default();
     granted.id = Some("s1".into());
     machine.grant(granted);
-    let _ = machine.poll_action();
+    while machine.poll_action().is_some() {}
     for late in [&enable, &resume] {
-        machine.handle(late, false).unwrap();
+        machine.handle(T0, late, false).unwrap();
         assert!(refused(&mut machine));
     }
     machine.send(T0, "<message/>".into());
@@ -341,7 +341,7 @@ fn requests_out_of_place_are_failed_and_change_nothing() {
         "it is still on"
     );
     let mut bound = Receiver::new(Config::default());
-    bound.handle(&resume, false).unwrap();
+    bound.handle(T0, &resume, false).unwrap();
     assert!(refused(&mut bound), "resume after bind");
 }
 
@@ -351,6 +351,7 @@ fn a_resume_with_a_wrong_h_leaves_the_session_untouched() {
     let mut machine = Receiver::new(Config::default());
     machine
         .handle(
+            T0,
             &Nonza::Resume {
                 previd: "s1".into(),
                 h: Count::new(7),
@@ -425,9 +426,11 @@ fn conv_010b34125_a_request_behind_a_refused_resumption_breaks_nothing() {
         previd: "s1".into(),
         h: Count::new(0),
     };
-    machine.handle(&resume.to_element(), true).unwrap();
+    machine.handle(T0, &resume.to_element(), true).unwrap();
     machine.refuse("item-not-found", None);
-    machine.handle(&Nonza::Request.to_element(), false).unwrap();
+    machine
+        .handle(T0, &Nonza::Request.to_element(), false)
+        .unwrap();
     let mut client = Initiator::new(Config::default());
     assert_eq!(client.send(T0, "<presence/>".into()), None);
     client.enable(true, None);
@@ -491,4 +494,29 @@ fn a_session_that_is_asked_for_by_other_means_has_the_same_replay() {
     let actions: Vec<Action> = std::iter::from_fn(|| server.poll_action()).collect();
     assert!(matches!(&actions[0], Action::Event(Event::Resumed)));
     assert_eq!(actions.last(), Some(&Action::Write("<b/>".into())));
+}
+
+/// A request goes out before the stanza that it does not cover: that one is asked about as well.
+#[test]
+fn the_stanza_behind_a_request_is_not_forgotten() {
+    let mut machine = Initiator::new(Config::default());
+    machine.enable(true, None);
+    machine
+        .handle(T0, &Nonza::Enabled(Granted::default()).to_element())
+        .unwrap();
+    for _ in 0..6 {
+        machine.send(T0, "<message/>".into());
+    }
+    let actions = drained(&mut machine);
+    let asked = actions
+        .iter()
+        .position(|action| *action == Action::Send(Nonza::Request));
+    assert_eq!(asked, Some(7), "behind <enable/>, its event, and five");
+    machine
+        .handle(T0, &Nonza::Ack(Count::new(5)).to_element())
+        .unwrap();
+    assert_eq!(
+        machine.poll_timeout(),
+        Some(T0 + core::time::Duration::from_secs(3))
+    );
 }
