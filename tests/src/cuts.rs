@@ -350,7 +350,10 @@ impl World {
             }
             Event::Stanza(stanza) => {
                 if stanza.head().kind == StanzaKind::Iq {
-                    self.pong(end, &stanza);
+                    // The answer to a ping of an earlier connection tells nobody anything.
+                    if stanza.head().type_.as_deref() == Some("get") {
+                        self.pong(end, &stanza);
+                    }
                 } else {
                     let number = number(stanza.bytes()).expect("one of ours");
                     self.fates[theirs].handled.push(number);

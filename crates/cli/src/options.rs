@@ -166,6 +166,12 @@ pub(crate) struct Serve {
     /// Do not announce pipelining.
     #[arg(long)]
     pub(crate) no_pipelining: bool,
+    /// Do not give tokens for instant stream resumption.
+    #[arg(long)]
+    pub(crate) no_tokens: bool,
+    /// How long a session waits for a client that was cut off.
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    pub(crate) resume_for: Duration,
 }
 
 #[derive(Debug, Args)]

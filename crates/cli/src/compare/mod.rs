@@ -110,6 +110,8 @@ async fn embedded() -> Result<Target, Failure> {
         accounts,
         tls,
         pipelining: true,
+        tokens: true,
+        resume_for: Duration::from_secs(300),
         listen: loopback,
         listen_tls: loopback,
     };

@@ -1,0 +1,153 @@
+//! What all connections share: who is online, whose sessions wait, and where a stanza goes.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use minidom::Element;
+use onetrip_core::negotiation::sasl;
+use onetrip_core::quickstart::Transport;
+use onetrip_core::stream::{Content, Jid, Secret, Stanza, StanzaKind, ns};
+use onetrip_core::stream_management as sm;
+use onetrip_core::{InstantResume, Registry, ServerConfig};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Settings;
+use super::queries::{caps, error_to};
+use crate::environment::Clock;
+
+/// What reaches a connection from elsewhere in the server.
+pub(super) enum Letter {
+    /// A stanza to send.
+    Stanza(Stanza),
+    /// Another connection goes on with the session of this one.
+    HandOver(oneshot::Sender<Option<Box<sm::Session>>>),
+    /// Another connection has bound the same address (RFC 6120 §7.7.2.2).
+    Replaced,
+}
+
+pub(super) type Mailbox = mpsc::Sender<Letter>;
+
+/// What changes.
+pub(super) struct State {
+    pub(super) online: BTreeMap<Jid, Mailbox>,
+    /// By session: the connection that has it.
+    pub(super) holders: BTreeMap<String, Mailbox>,
+    pub(super) registry: Registry,
+}
+
+/// What all connections share.
+pub(super) struct Hub {
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    decoy: Vec<u8>,
+    state: Mutex<State>,
+}
+
+impl Hub {
+    pub(super) fn new(settings: Settings, decoy: Vec<u8>) -> Self {
+        let registry = Registry::new(settings.resume_for);
+        Self {
+            settings,
+            clock: Clock::new(),
+            decoy,
+            state: Mutex::new(State {
+                online: BTreeMap::new(),
+                holders: BTreeMap::new(),
+                registry,
+            }),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn config(&self, transport: Transport) -> ServerConfig {
+        use sasl::Mechanism::{
+            External, Plain, ScramSha1, ScramSha1Plus, ScramSha256, ScramSha256Plus,
+        };
+        let offered = vec![
+            ScramSha256Plus,
+            ScramSha1Plus,
+            ScramSha256,
+            ScramSha1,
+            External,
+            Plain,
+        ];
+        let mut receiver = sasl::ReceiverConfig::new(offered);
+        receiver.decoy = Some(Secret::new(self.decoy.clone()));
+        receiver.decoy_iterations = 4096;
+        let mut config = ServerConfig::new(self.settings.domains.clone(), transport, receiver);
+        config.quickstart.advertise = self.settings.pipelining;
+        config.management = Some(sm::Config::default());
+        config.instant_resume = self.settings.tokens.then(InstantResume::default);
+        config.features = vec![caps()];
+        config.features_authenticated = vec![Element::bare("ver", ns::ROSTER_VERSIONING)];
+        config
+    }
+
+    /// RFC 6121 §8.5: to the resource named, or to all of the account; to those whose connection was cut as well, for
+    /// when they come back. Whether it reached anybody.
+    pub(super) fn deliver(&self, stanza: &Stanza, to: &Jid) -> bool {
+        let mut state = self.state();
+        let wanted = |jid: &Jid| match to.resource() {
+            Some(_) => jid == to,
+            None => jid.same_bare(to) && stanza.head().kind != StanzaKind::Iq,
+        };
+        let mut reached = false;
+        for mailbox in state
+            .online
+            .iter()
+            .filter(|(jid, _)| wanted(jid))
+            .map(|(_, mailbox)| mailbox)
+        {
+            reached |= mailbox.try_send(Letter::Stanza(stanza.clone())).is_ok();
+        }
+        let waiting: Vec<Jid> = state
+            .registry
+            .waiting()
+            .filter(|jid| wanted(jid) && !state.online.contains_key(*jid))
+            .cloned()
+            .collect();
+        for owner in waiting {
+            reached |= state.registry.push(&owner, stanza.bytes().clone());
+        }
+        reached
+    }
+
+    /// A stanza that its addressee never had: to another resource of the account, or back as an error.
+    pub(super) fn undelivered(&self, owner: &Jid, bytes: &Bytes) {
+        let Ok(stanza) = Stanza::parse(bytes, Content::Client) else {
+            return;
+        };
+        let message = stanza.head().kind == StanzaKind::Message;
+        if message && self.deliver(&stanza, &owner.to_bare()) {
+            return;
+        }
+        let sender = stanza.head().from.as_deref().map(str::parse::<Jid>);
+        let error = error_to(&stanza.element(), "service-unavailable");
+        let error = error.and_then(|error| Stanza::from_element(&error).ok());
+        if let (Some(Ok(sender)), Some(error)) = (sender, error) {
+            self.deliver(&error, &sender);
+        }
+    }
+
+    /// Sees to sessions whose time is over.
+    pub(super) async fn expire(&self) {
+        loop {
+            let now = self.clock.now();
+            let expired = self.state().registry.expire(now);
+            for session in expired {
+                let owner = session.owner.clone();
+                for entry in session.into_entries() {
+                    self.undelivered(&owner, &entry.bytes);
+                }
+            }
+            let next = self.state().registry.next_expiry();
+            let wait = next.map_or(Duration::from_secs(5), |next| next.since(now));
+            tokio::time::sleep(wait.clamp(Duration::from_millis(50), Duration::from_secs(5))).await;
+        }
+    }
+}
