@@ -1,4 +1,6 @@
 //! One login over a real socket: the whole driver, and what it measures.
+//!
+//! With an [`Exchange`] it also sends stanzas to itself, and may be cut off in the middle of them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,8 +9,9 @@ use std::time::Duration;
 use minidom::Element;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::Plan;
-use onetrip_core::stream::{Build as _, Env, Stanza, ns};
-use onetrip_core::{ClientConfig, Connection, Direction, End, EntityEvent, Event, Unit};
+use onetrip_core::stream::{Build as _, Env, Jid, Stanza, ns};
+use onetrip_core::stream_management as sm;
+use onetrip_core::{ClientConfig, Connection, Direction, End, Entity, EntityEvent, Event, Unit};
 use onetrip_simulator::accounts::derive;
 use onetrip_simulator::{ANSWERED, ONLINE};
 use onetrip_tls::rustls::RustlsSession;
@@ -46,6 +49,8 @@ pub(crate) struct Attempt {
     pub(crate) bytes_received: usize,
     pub(crate) mechanism: Option<sasl::Mechanism>,
     pub(crate) taught: Vec<EntityEvent>,
+    /// Whether an earlier session went on.
+    pub(crate) resumed: bool,
     /// Why it did not work, in words.
     pub(crate) reason: Option<String>,
     pub(crate) record: Record,
@@ -53,9 +58,69 @@ pub(crate) struct Attempt {
 
 /// The id of the stanza whose answer is waited for.
 const QUESTION: &str = "onetrip";
+/// How the ids of an exchange begin.
+const NUMBERED: &str = "onetrip-";
 
-/// Logs in, asks the server something, and closes when it is answered.
-pub(crate) async fn login(login: &Login, plan: Plan) -> Result<Attempt, Failure> {
+/// Stanzas that a client sends to itself, over as many connections as it takes.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    /// How many were sent, and how many are to be.
+    sent: u32,
+    goal: u32,
+    /// How often each has come back.
+    came: std::collections::BTreeMap<u32, u32>,
+    /// The connection is dropped when so many have come back.
+    kill_at: Option<usize>,
+    pub(crate) handed_back: u32,
+}
+
+impl Exchange {
+    /// The first half: it is cut off while most of it is on its way.
+    pub(crate) fn to_be_cut(stanzas: u32) -> Self {
+        Self {
+            goal: stanzas,
+            kill_at: Some(3),
+            ..Self::default()
+        }
+    }
+
+    /// Goes on with as many again, to the end.
+    pub(crate) fn go_on(&mut self) {
+        self.goal = self.goal.saturating_mul(2);
+        self.kill_at = None;
+    }
+
+    /// How many were sent.
+    pub(crate) fn sent(&self) -> u32 {
+        self.sent
+    }
+
+    fn is_cut(&self) -> bool {
+        self.kill_at.is_some_and(|at| self.came.len() >= at)
+    }
+
+    fn is_over(&self) -> bool {
+        self.came.len() == self.goal as usize
+    }
+
+    /// How many never came, and how many came more than once.
+    pub(crate) fn lost_and_twice(&self) -> (u32, u32) {
+        let came = u32::try_from(self.came.len()).unwrap_or(u32::MAX);
+        let twice = self.came.values().filter(|times| **times > 1).count();
+        (
+            self.sent.saturating_sub(came),
+            u32::try_from(twice).unwrap_or(u32::MAX),
+        )
+    }
+}
+
+/// Logs in, asks the server something, and closes when it is answered and all stanzas have come back.
+pub(crate) async fn login(
+    login: &Login,
+    plan: Plan,
+    entity: &mut Entity,
+    exchange: Option<&mut Exchange>,
+) -> Result<Attempt, Failure> {
     let clock = Clock::new();
     let connect = timeout(PATIENCE, TcpStream::connect(login.target)).await;
     let socket = match connect {
@@ -68,11 +133,8 @@ pub(crate) async fn login(login: &Login, plan: Plan) -> Result<Attempt, Failure>
     let mut entropy = SystemEntropy::new();
     let session = RustlsSession::client(Arc::clone(&login.tls), login.config.account.domain())
         .map_err(|error| Failure::Check(error.to_string()))?;
-    let connection = Connection::client(
-        login.config.clone(),
-        plan,
-        &mut Env::new(clock.now(), &mut entropy),
-    );
+    let env = &mut Env::new(clock.now(), &mut entropy);
+    let connection: Connection = entity.connect_as(login.config.clone(), plan, env);
     let secured = Secured::new(connection, session);
     let attempt = Attempt {
         record: Record::new(&login.title),
@@ -89,12 +151,15 @@ pub(crate) async fn login(login: &Login, plan: Plan) -> Result<Attempt, Failure>
         units: Vec::new(),
         closed: false,
         closing: false,
+        exchange,
+        jid: None,
     };
     driver.run().await;
+    driver.leave();
     Ok(driver.attempt)
 }
 
-struct Driver {
+struct Driver<'a> {
     secured: Secured<RustlsSession>,
     socket: TcpStream,
     clock: Clock,
@@ -107,13 +172,23 @@ struct Driver {
     units: Vec<Unit>,
     closed: bool,
     closing: bool,
+    exchange: Option<&'a mut Exchange>,
+    /// Our own address.
+    jid: Option<Jid>,
 }
 
-impl Driver {
+impl Driver<'_> {
     async fn run(&mut self) {
         let mut chunk = vec![0_u8; 16 * 1024];
         loop {
             if self.drain().await.is_err() || self.closed {
+                return;
+            }
+            if self
+                .exchange
+                .as_ref()
+                .is_some_and(|exchange| exchange.is_cut())
+            {
                 return;
             }
             self.close_when_done();
@@ -151,7 +226,7 @@ impl Driver {
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        if !self.closing {
+        if self.attempt.to_answer.is_none() {
             self.attempt.bytes_received += bytes.len();
         }
         if core::mem::take(&mut self.asked) {
@@ -168,7 +243,12 @@ impl Driver {
 
     /// Ends the session once there is nothing left to learn from it.
     fn close_when_done(&mut self) {
-        if self.attempt.to_answer.is_some() && !self.attempt.taught.is_empty() && !self.closing {
+        let over = self
+            .exchange
+            .as_ref()
+            .is_none_or(|exchange| exchange.is_over());
+        let learnt = !self.attempt.taught.is_empty();
+        if self.attempt.to_answer.is_some() && learnt && over && !self.closing {
             self.closing = true;
             let now = self.clock.now();
             self.secured.close(&mut Env::new(now, &mut self.entropy));
@@ -181,7 +261,7 @@ impl Driver {
                 Output::Transmit(bytes) => {
                     self.note_received();
                     self.note(Party::Initiator, bytes.len(), true);
-                    if !self.closing {
+                    if self.attempt.to_answer.is_none() {
                         self.attempt.bytes_sent += bytes.len();
                     }
                     self.asked = true;
@@ -209,6 +289,20 @@ impl Driver {
         Ok(())
     }
 
+    /// The connection is gone, however that came about: what outlives it comes out.
+    fn leave(&mut self) {
+        let now = self.clock.now();
+        self.secured
+            .receive_eof(&mut Env::new(now, &mut self.entropy));
+        while let Some(output) = self.secured.poll_output() {
+            match output {
+                Output::Entity(event) => self.attempt.taught.push(event),
+                Output::Event(event) => self.on_event(event),
+                _ => {}
+            }
+        }
+    }
+
     /// Puts the units that were received since the last write on the record.
     fn note_received(&mut self) {
         if self
@@ -221,7 +315,7 @@ impl Driver {
     }
 
     fn note(&mut self, from: Party, bytes: usize, ours: bool) {
-        if self.closing {
+        if self.attempt.to_answer.is_some() {
             return self.units.clear();
         }
         let wanted = if ours {
@@ -268,15 +362,40 @@ impl Driver {
 
     fn on_event(&mut self, event: Event) {
         let reason = match event {
-            Event::Online { .. } => {
+            Event::Online { jid, resumed, .. } => {
                 self.attempt.to_send = Some(self.here());
+                self.attempt.resumed = resumed;
+                self.jid = Some(jid);
                 self.mark(ONLINE);
-                return self.ask();
+                self.ask();
+                // Behind a cut the exchange goes on when the question is answered: what is measured ends there.
+                if self
+                    .exchange
+                    .as_ref()
+                    .is_some_and(|exchange| exchange.kill_at.is_some())
+                {
+                    self.send_some();
+                }
+                return;
             }
-            Event::Stanza(stanza) if stanza.head().id.as_deref() == Some(QUESTION) => {
-                self.attempt.to_answer = Some(self.here());
-                return self.mark(ANSWERED);
+            Event::Stanza(stanza) => {
+                self.on_stanza(&stanza);
+                return self.secured.handled(1);
             }
+            Event::Management(sm::Event::HandedBack(entries)) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.handed_back += u32::try_from(entries.len()).unwrap_or(u32::MAX);
+                }
+                return;
+            }
+            Event::Management(sm::Event::Refused { condition }) => format!(
+                "the server would not resume the session: {}",
+                condition.unwrap_or_default()
+            ),
+            Event::InstantResumeRefused { condition } => format!(
+                "the server would not take the token: {}",
+                condition.unwrap_or_default()
+            ),
             Event::Authenticated { mechanism, .. } => {
                 self.attempt.mechanism = Some(mechanism);
                 return;
@@ -305,6 +424,44 @@ impl Driver {
             _ => return,
         };
         self.attempt.reason.get_or_insert(reason);
+    }
+
+    fn on_stanza(&mut self, stanza: &Stanza) {
+        let id = stanza.head().id.as_deref().unwrap_or_default();
+        if id == QUESTION {
+            self.mark(ANSWERED);
+            self.attempt.to_answer = Some(self.here());
+            return self.send_some();
+        }
+        let number = id.strip_prefix(NUMBERED).and_then(|id| id.parse().ok());
+        if let (Some(number), Some(exchange)) = (number, &mut self.exchange) {
+            *exchange.came.entry(number).or_insert(0) += 1;
+        }
+    }
+
+    /// Sends what is left of the exchange, to ourselves.
+    fn send_some(&mut self) {
+        let Some(jid) = self.jid.clone() else { return };
+        while let Some(exchange) = self
+            .exchange
+            .as_mut()
+            .filter(|exchange| exchange.sent < exchange.goal)
+        {
+            let number = exchange.sent;
+            exchange.sent += 1;
+            let body = Element::bare("body", ns::CLIENT).with_text(&format!("number {number}"));
+            let message = Element::bare("message", ns::CLIENT)
+                .with_attr("type", "chat")
+                .with_attr("id", format!("{NUMBERED}{number}"))
+                .with_attr("to", jid.to_string())
+                .with_child(body);
+            if let Ok(stanza) = Stanza::from_element(&message) {
+                let now = self.clock.now();
+                let _ = self
+                    .secured
+                    .send(&mut Env::new(now, &mut self.entropy), &stanza);
+            }
+        }
     }
 
     fn ask(&mut self) {

@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onetrip_core::ClientConfig;
-use onetrip_core::Entity;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy, Transport};
 use onetrip_core::stream::{Domain, Env, Jid, Secret};
+use onetrip_core::{ClientConfig, Entity, Management};
 use onetrip_simulator::accounts::Accounts;
 use onetrip_simulator::certificates::Certificates;
-use onetrip_simulator::{Login, Strategy};
+use onetrip_simulator::{Comeback, Login, Strategy};
 use onetrip_tls::rustls::rustls::pki_types::CertificateDer;
 use onetrip_tls::rustls::rustls::pki_types::pem::PemObject as _;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsConfig, RootCertStore};
@@ -27,7 +26,10 @@ use crate::environment::{Clock, SystemEntropy, password};
 use crate::options::{Budget, Compare, Format, OutputOptions};
 use crate::relay::{self, Impairment};
 use crate::serve;
-use crate::socket::{self, Attempt};
+use crate::socket::{self, Attempt, Exchange};
+
+/// How many stanzas a client sends to itself before it is cut off, and again when it is back.
+const STANZAS: u32 = 20;
 
 /// Whom the strategies are tried on.
 struct Target {
@@ -76,7 +78,7 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
                 }
                 .run(&mut cache, &mut entity)
                 .await?;
-                if strategy.level == Level::Off {
+                if strategy.level == Level::Off && strategy.comeback.is_none() {
                     classic = row.ms.map(|(_, answer)| answer);
                 }
                 print(&row, classic, output.format);
@@ -251,6 +253,7 @@ impl Trial<'_> {
         let mut config =
             ClientConfig::new(self.target.account.clone(), self.strategy.transport, sasl);
         config.trace = true;
+        config.management = self.strategy.comeback.map(|_| Management::default());
         socket::Login {
             target: self.address,
             tls: Arc::clone(tls),
@@ -319,12 +322,37 @@ impl Trial<'_> {
         policy.force = Some(Level::Off);
         let mut entity = Entity::new(cache.clone(), policy.clone());
         let plan = entity.cache().plan(&self.key(), &policy);
-        let attempt = socket::login(&self.login(), plan).await?;
+        let attempt = socket::login(&self.login(), plan, &mut entity, None).await?;
         for event in attempt.taught {
             let _ = entity.handle(event);
         }
         *cache = entity.cache().clone();
         Ok(())
+    }
+
+    /// A login whose connection is killed while stanzas are on their way both ways; `entity` has the session then.
+    async fn be_cut_off(&self, entity: &mut Entity) -> Result<(Exchange, Option<String>), Failure> {
+        let plan = Plan::step_by_step(self.key());
+        let mut exchange = Exchange::to_be_cut(STANZAS);
+        let attempt = socket::login(&self.login(), plan, entity, Some(&mut exchange)).await?;
+        for event in attempt.taught {
+            let _ = entity.handle(event);
+        }
+        exchange.go_on();
+        if attempt.to_send.is_none() {
+            return Ok((exchange, attempt.reason));
+        }
+        let missing = |what: &str| Some(format!("the server grants no {what}"));
+        let Some(mut resumption) = entity.take(&self.target.account) else {
+            return Ok((exchange, missing("session that could be resumed")));
+        };
+        if self.strategy.comeback == Some(Comeback::Resume) {
+            resumption.ticket = None;
+        }
+        let token = self.strategy.comeback == Some(Comeback::Token);
+        let tokenless = token && resumption.ticket.is_none();
+        entity.keep(resumption);
+        Ok((exchange, missing("token").filter(|_| tokenless)))
     }
 
     /// One login; when something assumed proves wrong, the one retry, whose time counts too.
@@ -335,8 +363,20 @@ impl Trial<'_> {
         row: &mut Row,
     ) -> Result<Attempt, Failure> {
         let login = self.login();
+        let mut exchange = None;
+        if self.strategy.comeback.is_some() {
+            let (cut, missing) = self.be_cut_off(entity).await?;
+            if let Some(missing) = missing {
+                row.reason.get_or_insert(missing);
+                return Ok(Attempt::default());
+            }
+            exchange = Some(cut);
+        }
         let begun = Clock::new();
-        let mut attempt = socket::login(&login, plan).await?;
+        let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
+        if exchange.is_some() && !attempt.resumed {
+            attempt.to_answer = None;
+        }
         let mut retry = None;
         let mut resent = false;
         for event in core::mem::take(&mut attempt.taught) {
@@ -367,6 +407,7 @@ impl Trial<'_> {
                 row.reason.get_or_insert(reason);
                 row.lost += 1;
             }
+            row.count(exchange.as_ref());
             return Ok(attempt);
         };
         row.second += 1;
@@ -377,10 +418,11 @@ impl Trial<'_> {
                 .unwrap_or_else(|| "abandoned".to_owned()),
         );
         let spent = begun.now().since_epoch();
-        let mut second = socket::login(&login, plan).await?;
+        let mut second = socket::login(&login, plan, entity, exchange.as_mut()).await?;
         for event in core::mem::take(&mut second.taught) {
             let _ = entity.handle(event);
         }
+        row.count(exchange.as_ref());
         if second.to_answer.is_none() {
             row.lost += 1;
         }
@@ -416,7 +458,7 @@ fn headline(options: &Compare) -> String {
         }
     };
     format!(
-        "Logging in to {whom}, {link}.\nRound trips with TCP's own, until a stanza may be sent and until it is answered.\n\n{:<32} {:<18} {:>7} {:>13} {:>17} {:>5}\n{:<32} {:<18} {:>3} {:>3} {:>6} {:>6} {:>8} {:>8} {:>5}",
+        "Logging in to {whom}, {link}.\nRound trips with TCP's own, until a stanza may be sent and until it is answered.\n\n{:<36} {:<18} {:>7} {:>13} {:>17} {:>5}\n{:<36} {:<18} {:>3} {:>3} {:>6} {:>6} {:>8} {:>8} {:>5}",
         "",
         "",
         "trips",

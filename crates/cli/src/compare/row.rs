@@ -9,7 +9,7 @@ use onetrip_trace::Record;
 use serde_json::{Value, json};
 
 use crate::options::Format;
-use crate::socket::Attempt;
+use crate::socket::{Attempt, Exchange};
 
 /// What a strategy came to, over its runs.
 #[derive(Debug, Default)]
@@ -26,6 +26,8 @@ pub(super) struct Row {
     pub(super) second: u32,
     pub(super) lost: u32,
     pub(super) runs: u32,
+    /// What has become of the stanzas of all exchanges that were cut: how many, never came, came twice, handed back.
+    pub(super) exchanged: Option<[u32; 4]>,
     pub(super) levels: Vec<(Level, Duration)>,
     pub(super) record: Option<Record>,
 }
@@ -48,6 +50,17 @@ impl Row {
             self.bytes = (attempt.bytes_sent, attempt.bytes_received);
             self.mechanism = attempt.mechanism;
             self.record = Some(attempt.record);
+        }
+    }
+
+    /// Adds an exchange that was cut and went on.
+    pub(super) fn count(&mut self, exchange: Option<&Exchange>) {
+        let Some(exchange) = exchange else { return };
+        let (lost, twice) = exchange.lost_and_twice();
+        let counts = [exchange.sent(), lost, twice, exchange.handed_back];
+        let sums = self.exchanged.get_or_insert([0; 4]);
+        for (sum, count) in sums.iter_mut().zip(counts) {
+            *sum = sum.saturating_add(count);
         }
     }
 
@@ -78,6 +91,10 @@ impl Row {
             "runs": self.runs,
             "second_connections": self.second,
             "lost": self.lost,
+            "stanzas": self.exchanged.map(|counts| counts[0]),
+            "stanzas_lost": self.exchanged.map(|counts| counts[1]),
+            "stanzas_twice": self.exchanged.map(|counts| counts[2]),
+            "stanzas_handed_back": self.exchanged.map(|counts| counts[3]),
             "gap_ms": gap,
             "reason": self.reason,
             "ok": self.rtt.is_some(),
@@ -94,27 +111,33 @@ impl Row {
             } else {
                 ""
             };
-            return format!("{name:<32}  not taken: {reason}{kept}");
+            return format!("{name:<36}  not taken: {reason}{kept}");
         };
         let ratio = classic
             .map(|classic| format!("{:.2}", ms_answer / classic))
             .unwrap_or_else(|| "-".to_owned());
         let mut line = format!(
-            "{name:<32} {mechanism:<18} {send:>3} {answer:>3} {:>6} {:>6} {ms:>8.1} {ms_answer:>8.1} {ratio:>5}",
+            "{name:<36} {mechanism:<18} {send:>3} {answer:>3} {:>6} {:>6} {ms:>8.1} {ms_answer:>8.1} {ratio:>5}",
             self.bytes.0, self.bytes.1
         );
         if self.runs > 1 {
             let (least, most) = self.spread.unwrap_or_default();
             line.push_str(&format!(
-                "\n{:32} {} runs, {least:.1} to {most:.1} ms, second connection {} times, lost {}",
+                "\n{:36} {} runs, {least:.1} to {most:.1} ms, second connection {} times, lost {}",
                 "", self.runs, self.second, self.lost
             ));
             if let Some((Level::Paced, gap)) = self.levels.last() {
                 line.push_str(&format!(", gap {} ms", gap.as_millis()));
             }
         }
+        if let Some([stanzas, lost, twice, back]) = self.exchanged {
+            line.push_str(&format!(
+                "\n{:36} cut in mid-exchange and resumed: {stanzas} stanzas there and back, {lost} lost, {twice} twice, {back} handed back",
+                ""
+            ));
+        }
         if let Some(reason) = &self.reason {
-            line.push_str(&format!("\n{:32} note: {reason}", ""));
+            line.push_str(&format!("\n{:36} note: {reason}", ""));
         }
         line
     }
