@@ -172,12 +172,12 @@ impl Management {
         self.owner = Some(owner.clone());
     }
 
-    /// The stream is being closed cleanly; nothing can be resumed behind that.
-    pub(crate) fn close(&mut self) {
+    /// The stream is being closed cleanly, and the peer still reads or not; nothing can be resumed behind that.
+    pub(crate) fn close(&mut self, asks: bool) {
         match &mut self.machine {
             Machine::Off => {}
-            Machine::Initiator(machine) => machine.close(),
-            Machine::Receiver(machine) => machine.close(),
+            Machine::Initiator(machine) => machine.close(asks),
+            Machine::Receiver(machine) => machine.close(asks),
         }
     }
 
@@ -331,7 +331,7 @@ impl Management {
     pub(crate) fn on_peer_error(&mut self, condition: Condition) {
         let passing = is_passing(condition);
         if condition == Condition::Conflict {
-            self.close();
+            self.close(false);
         } else if self.asked.is_some() && !passing {
             // The login after this one tells whether the session itself is to blame.
             if self.ticket.take().is_none() {
@@ -343,7 +343,7 @@ impl Management {
     /// This end ends the stream with an error: one that will not pass ends the session as well.
     pub(crate) fn on_own_error(&mut self, condition: Condition) {
         if !is_passing(condition) {
-            self.close();
+            self.close(false);
         }
     }
 

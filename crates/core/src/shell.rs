@@ -287,7 +287,7 @@ impl Shell {
         if self.sending.layer == Layer::Switching || self.sending.unsent.is_some() {
             return self.finish(End::Clean);
         }
-        self.close_management();
+        self.close_management(true);
         self.write_footer();
         self.timers.clear();
         if self.receiving.ended {
@@ -299,7 +299,7 @@ impl Shell {
     /// The peer closed its half.
     pub(crate) fn peer_closed(&mut self) {
         self.receiving.ended = true;
-        self.close_management();
+        self.close_management(false);
         if !self.sending.ended {
             self.open();
             self.write_footer();
@@ -307,9 +307,10 @@ impl Shell {
         self.finish(End::Clean);
     }
 
-    /// The last acknowledgement goes before the footer; nothing can be resumed behind it (Openfire OF-3115).
-    fn close_management(&mut self) {
-        self.management.close();
+    /// The last acknowledgement goes before the footer, and asks for the peer's if it still reads; nothing can be
+    /// resumed behind it (Openfire OF-3115).
+    fn close_management(&mut self, asks: bool) {
+        self.management.close(asks);
         self.drain_management();
     }
 

@@ -169,10 +169,18 @@ impl Books {
     }
 
     /// The last acknowledgement before a clean close, behind which nothing can be resumed (Openfire OF-3115). What the
-    /// peer acknowledges until it closes as well is still taken in.
-    pub(crate) fn close(&mut self) {
-        if let Some(answer) = self.ledger.as_mut().and_then(Ledger::last_ack) {
+    /// peer acknowledges until it closes as well is still taken in, and asked for if `asks`.
+    pub(crate) fn close(&mut self, asks: bool) {
+        let Some(ledger) = &mut self.ledger else {
+            return;
+        };
+        let answer = ledger.last_ack();
+        let asks = asks && !self.over && ledger.queue().unacked() > 0;
+        if let Some(answer) = answer {
             self.say(answer);
+        }
+        if asks {
+            self.say(Nonza::Request);
         }
         self.over = true;
     }

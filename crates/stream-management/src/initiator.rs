@@ -221,9 +221,11 @@ impl Initiator {
         }
     }
 
-    /// The stream is being closed cleanly: the last acknowledgement; the session can never be resumed.
-    pub fn close(&mut self) {
-        self.books.close();
+    /// The stream is being closed cleanly: the last acknowledgement, and if the peer still reads (`asks`), the last
+    /// request for one; the session can never be resumed.
+    pub fn close(&mut self, asks: bool) {
+        let active = matches!(self.state, State::Active(_));
+        self.books.close(asks && active);
     }
 
     /// The session as it stands, to store it while the connection is up: for a process that may die.

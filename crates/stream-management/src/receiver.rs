@@ -228,9 +228,11 @@ impl Receiver {
         self.books.handled(stanzas);
     }
 
-    /// The stream is being closed cleanly, by whichever end: the session can never be resumed (Openfire OF-3115).
-    pub fn close(&mut self) {
-        self.books.close();
+    /// The stream is being closed cleanly, by whichever end: the last acknowledgement, and if the peer still reads
+    /// (`asks`), the last request for one; the session can never be resumed (Openfire OF-3115).
+    pub fn close(&mut self, asks: bool) {
+        let active = self.is_on();
+        self.books.close(asks && active);
     }
 
     /// The connection is gone: the session, if it may be resumed. If not, what is unacknowledged is handed back.

@@ -382,7 +382,7 @@ fn a_clean_close_cannot_be_resumed() {
     machine.handled(1);
     let handle = machine.send(T0, "<message/>".into()).unwrap();
     let _ = drained(&mut machine);
-    machine.close();
+    machine.close(false);
     assert_eq!(
         drained(&mut machine),
         [Action::Send(Nonza::Ack(Count::new(1)))]
@@ -404,8 +404,11 @@ fn what_is_acknowledged_while_closing_is_settled() {
         .handle(T0, &Nonza::Enabled(Granted::default()).to_element())
         .unwrap();
     machine.send(T0, "<message/>".into());
-    machine.close();
-    let _ = drained(&mut machine);
+    machine.close(true);
+    assert_eq!(
+        drained(&mut machine).last(),
+        Some(&Action::Send(Nonza::Request))
+    );
     machine
         .handle(T0, &Nonza::Ack(Count::new(1)).to_element())
         .unwrap();
