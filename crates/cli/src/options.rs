@@ -185,7 +185,8 @@ pub(crate) struct Drive {
     /// The peer's address.
     #[arg(long, value_name = "JID")]
     pub(crate) remote: Option<Jid>,
-    /// A setting of the machine (repeatable): level, transport, mechanisms, lang, advertise, proactive.
+    /// A setting of the machine (repeatable): level, transport, mechanisms, lang, advertise, proactive, management,
+    /// tokens, handled=script, and the session to go on with: previd, h, acked, tok.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
     /// Feed so many bytes at a time; 0 is all at once.

@@ -260,11 +260,12 @@ impl Driver<'_> {
             match output {
                 Output::Transmit(bytes) => {
                     self.note_received();
+                    // An acknowledgement asks for nothing, so what comes behind it has taken no trip.
+                    self.asked |= !self.acknowledges();
                     self.note(Party::Initiator, bytes.len(), true);
                     if self.attempt.to_answer.is_none() {
                         self.attempt.bytes_sent += bytes.len();
                     }
-                    self.asked = true;
                     self.socket.write_all(&bytes).await?;
                 }
                 Output::Trace(unit) => self.units.push(unit),
@@ -301,6 +302,16 @@ impl Driver<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// Whether nothing but acknowledgements is about to be written.
+    fn acknowledges(&self) -> bool {
+        let mut sent = self
+            .units
+            .iter()
+            .filter(|unit| unit.direction == Direction::Sent)
+            .peekable();
+        sent.peek().is_some() && sent.all(|unit| unit.label == "a")
     }
 
     /// Puts the units that were received since the last write on the record.

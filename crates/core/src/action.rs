@@ -228,6 +228,15 @@ impl EntityEvent {
         }
     }
 
+    /// The session that was cut off, if that is what it is about, to look at.
+    #[must_use]
+    pub fn resumption(&self) -> Option<&Resumption> {
+        match &self.0 {
+            Lesson::Suspended(resumption) => Some(resumption),
+            Lesson::Report(_) | Lesson::Over { .. } => None,
+        }
+    }
+
     /// The session that was cut off, if that is what it is about: a server keeps it for its client.
     #[must_use]
     pub fn into_resumption(self) -> Option<Resumption> {

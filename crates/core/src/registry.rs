@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use onetrip_isr::{Claim, Refused, Rotation, Swap, Tokens};
+use onetrip_isr::{Claim, Refused, Rotation, Swap, TokenHash, Tokens};
 use onetrip_stream::{Env, Instant, Jid};
 use onetrip_stream_management::{Count, Granted, QueueLimits, Session, Sessions, Unknown};
 
@@ -145,6 +145,16 @@ impl Registry {
             Lesson::Over { id, owner, h } => self.end(&id, &owner, h),
             Lesson::Report(_) => {}
         }
+    }
+
+    /// Keeps a session that was stored elsewhere, and what its token is found by.
+    pub fn keep(&mut self, session: Session, token: Option<TokenHash>, now: Instant) {
+        if let Some(token) = token {
+            let account = session.owner.to_bare();
+            self.tokens
+                .issue(token, &account, &session.id, WHILE_CONNECTED);
+        }
+        self.suspend(session, now);
     }
 
     fn suspend(&mut self, session: Session, now: Instant) {

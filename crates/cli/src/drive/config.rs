@@ -1,9 +1,13 @@
 //! How the machine under `drive` is set up.
 
+use onetrip_core::isr::{Ticket, Token};
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, Transport};
-use onetrip_core::stream::{Env, Jid, Secret};
-use onetrip_core::{ClientConfig, Connection, ServerConfig};
+use onetrip_core::stream::{Env, Instant, Jid, Secret};
+use onetrip_core::stream_management as sm;
+use onetrip_core::{
+    ClientConfig, Connection, InstantResume, Management, Registry, Resumption, ServerConfig,
+};
 
 use crate::Failure;
 use crate::options::Drive;
@@ -12,13 +16,20 @@ use crate::options::Drive;
 pub(super) struct Config<'a>(pub(super) &'a [String]);
 
 impl Config<'_> {
-    const KEYS: [&'static str; 6] = [
+    const KEYS: [&'static str; 13] = [
         "level",
         "transport",
         "mechanisms",
         "lang",
         "advertise",
         "proactive",
+        "management",
+        "tokens",
+        "handled",
+        "previd",
+        "h",
+        "acked",
+        "tok",
     ];
 
     pub(super) fn check(&self) -> Result<(), Failure> {
@@ -74,6 +85,48 @@ impl Config<'_> {
             .transpose()
     }
 
+    /// The session to go on with: `previd`, what has been handled in it (`h`) and acknowledged (`acked`).
+    fn session(&self, owner: &Jid) -> Result<Option<sm::Session>, Failure> {
+        let Some(previd) = self.get("previd") else {
+            return Ok(None);
+        };
+        let count = |key: &str| match self.get(key) {
+            None => Ok(sm::Count::default()),
+            Some(text) => sm::Count::read(text)
+                .ok_or_else(|| Failure::Usage(format!("{key}={text}: a number of stanzas"))),
+        };
+        let session = sm::Session::new(previd, owner, count("acked")?, count("h")?, Vec::new());
+        Ok(Some(session))
+    }
+
+    fn token(&self) -> Result<Option<Token>, Failure> {
+        self.get("tok")
+            .map(|text| Token::read(text).ok_or_else(|| Failure::Usage("tok: no token".to_owned())))
+            .transpose()
+    }
+
+    /// Puts the session into the server's registry, as if its connection had just been cut.
+    pub(super) fn fill(
+        &self,
+        registry: &mut Registry,
+        user: &str,
+        options: &Drive,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let domain = options
+            .local
+            .as_ref()
+            .map_or("localhost", |local| local.domain().as_str());
+        let owner: Jid = format!("{user}@{domain}/drive")
+            .parse()
+            .map_err(|_| Failure::Usage(format!("'{user}' is no user name")))?;
+        if let Some(session) = self.session(&owner)? {
+            let token = self.token()?.map(|token| token.hash());
+            registry.keep(session, token, now);
+        }
+        Ok(())
+    }
+
     pub(super) fn flag(&self, key: &str, default: bool) -> bool {
         self.get(key).map_or(default, |value| {
             matches!(value, "true" | "yes" | "on" | "1")
@@ -119,7 +172,13 @@ pub(super) fn client(
     );
     let mut client = ClientConfig::new(account, transport, sasl);
     client.lang = config.get("lang").map(str::to_owned);
-    Ok(Connection::client(client, plan, env))
+    client.management = config.flag("management", false).then(Management::default);
+    let resumption = config.session(&client.account)?.map(Resumption::new);
+    let resumption = match (resumption, config.token()?) {
+        (Some(resumption), Some(token)) => Some(resumption.with_ticket(Ticket::new(token, None))),
+        (resumption, _) => resumption,
+    };
+    Ok(Connection::resume(client, plan, resumption, env))
 }
 
 pub(super) fn server(
@@ -142,5 +201,7 @@ pub(super) fn server(
     );
     server.quickstart.advertise = config.flag("advertise", true);
     server.quickstart.proactive_header = config.flag("proactive", false);
+    server.management = config.flag("management", false).then(sm::Config::default);
+    server.instant_resume = config.flag("tokens", false).then(InstantResume::default);
     Ok(Connection::server(server, env))
 }

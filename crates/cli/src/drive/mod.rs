@@ -5,20 +5,27 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use onetrip_core::negotiation::{bind, sasl};
-use onetrip_core::stream::{Content, Env, Frame, Instant, Jid, Limits, Reader, Secret, Stanza};
-use onetrip_core::{Action, Answer, Connection, End, Error, Event, Request, TlsInfo};
+use onetrip_core::stream::{Content, Env, Instant, Jid, Limits, Reader, Secret, Stanza};
+use onetrip_core::{
+    Action, Answer, Connection, Decision, Error, Event, Registry, Request, TlsInfo,
+};
 use onetrip_simulator::Seeded;
 use onetrip_simulator::accounts::{Accounts, bind as bind_resource, derive};
 use serde_json::{Value, json};
 
+mod answer;
 mod config;
+mod output;
 
 use config::{Config, client, server};
+use output::{emit, emit_bytes, emit_lesson, event_json, frame_json, masked, request_json};
 
 use crate::Failure;
 use crate::environment::password;
 use crate::options::{Drive, Machine, OutputOptions};
+
+/// How long the server under `drive` keeps a session.
+const KEEP: Duration = Duration::from_secs(300);
 
 /// One input, from standard input or a script.
 enum Input {
@@ -26,6 +33,7 @@ enum Input {
     Advance(Duration),
     Eof,
     Stanza(String),
+    Handled(u32),
     Answer(Value),
 }
 
@@ -79,35 +87,13 @@ fn input(line: &str) -> Result<Input, String> {
         Ok(Input::Eof)
     } else if let Some(stanza) = text("stanza") {
         Ok(Input::Stanza(stanza.to_owned()))
+    } else if let Some(count) = value.get("handled").and_then(Value::as_u64) {
+        Ok(Input::Handled(u32::try_from(count).unwrap_or(u32::MAX)))
     } else if let Some(answer) = value.get("answer") {
         Ok(Input::Answer(answer.clone()))
     } else {
-        Err("expected bytes, bytes_b64, advance_ms, eof, stanza or answer".to_owned())
+        Err("expected bytes, bytes_b64, advance_ms, eof, stanza, handled or answer".to_owned())
     }
-}
-
-fn emit(value: &Value) {
-    anstream::println!("{value}");
-}
-
-fn emit_bytes(key: &str, bytes: &[u8]) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => emit(&json!({key: text})),
-        Err(_) => emit(&json!({format!("{key}_b64"): STANDARD.encode(bytes)})),
-    }
-}
-
-fn stanza_json(stanza: &Stanza) -> Value {
-    let head = stanza.head();
-    json!({"stanza": {
-        "name": head.kind.name(),
-        "ns": head.content.namespace(),
-        "to": head.to,
-        "from": head.from,
-        "id": head.id,
-        "type": head.type_,
-        "bytes": String::from_utf8_lossy(stanza.bytes()),
-    }})
 }
 
 /// Hands bytes over in pieces.
@@ -153,26 +139,14 @@ fn drive_stream(options: &Drive, inputs: Vec<Input>) -> Result<(), Failure> {
     }
 }
 
-fn frame_json(frame: &Frame) -> Value {
-    let address = |jid: &Option<Jid>| jid.as_ref().map(ToString::to_string);
-    match frame {
-        Frame::Header(header) => {
-            json!({"event": "header", "to": address(&header.to), "from": address(&header.from), "id": header.id,
-            "lang": header.lang, "version": format!("{}.{}", header.version.major, header.version.minor),
-            "content": header.content.map(Content::namespace), "dialback": header.dialback})
-        }
-        Frame::Element(element) => {
-            json!({"event": "element", "name": element.name(), "ns": element.ns()})
-        }
-        Frame::Stanza(stanza) => stanza_json(stanza),
-        _ => json!({"event": "footer"}),
-    }
-}
-
 /// A connection, without TLS or with TLS that succeeds at once.
 struct Driver {
     connection: Connection,
     accounts: Option<Accounts>,
+    /// The server's sessions.
+    registry: Registry,
+    /// Whether each stanza counts as handled when it is printed.
+    handles: bool,
     entropy: Seeded,
     now: Instant,
     tls_up: bool,
@@ -216,9 +190,15 @@ impl Driver {
             server(&local, &config, env)?
         };
         let show_secrets = output.show_secrets;
+        let mut registry = Registry::new(KEEP);
+        if let (Some(user), true) = (&options.user, options.machine == Machine::C2sReceiver) {
+            config.fill(&mut registry, user, options, now)?;
+        }
         Ok(Self {
             connection,
             accounts,
+            registry,
+            handles: config.get("handled") != Some("script"),
             entropy,
             now,
             tls_up: options.tls_up,
@@ -247,6 +227,7 @@ impl Driver {
                     .connection
                     .receive_eof(&mut Env::new(self.now, &mut self.entropy)),
                 Input::Stanza(text) => self.send(&text)?,
+                Input::Handled(count) => self.connection.handled(count),
                 Input::Answer(value) => self.answer(&value)?,
             }
             self.drain();
@@ -325,28 +306,7 @@ impl Driver {
     }
 
     fn answer(&mut self, value: &Value) -> Result<(), Failure> {
-        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-        let answer = if let Some(identity) = text("accept") {
-            Answer::Sasl(sasl::Answer::Accept { identity })
-        } else if let Some(name) = text("refuse") {
-            let refusal = sasl::Refusal::ALL
-                .iter()
-                .copied()
-                .find(|refusal| refusal.name() == name);
-            Answer::Sasl(sasl::Answer::Refuse(refusal.ok_or_else(|| {
-                Failure::Usage(format!("no SASL failure '{name}'"))
-            })?))
-        } else if let Some(jid) = text("bind") {
-            Answer::Bind(bind::Answer::Bound { jid })
-        } else if value.get("conflict").is_some() {
-            Answer::Bind(bind::Answer::Refused {
-                condition: "conflict",
-            })
-        } else {
-            return Err(Failure::Usage(
-                "an answer is accept, refuse, bind or conflict".to_owned(),
-            ));
-        };
+        let answer = answer::read(value)?;
         if let Err(error) = self
             .connection
             .answer(&mut Env::new(self.now, &mut self.entropy), answer)
@@ -359,7 +319,9 @@ impl Driver {
     fn drain(&mut self) {
         while let Some(action) = self.connection.poll_action() {
             match action {
-                Action::Transmit(bytes) => emit_bytes("transmit", &self.masked(&bytes)),
+                Action::Transmit(bytes) => {
+                    emit_bytes("transmit", &masked(&bytes, self.show_secrets))
+                }
                 Action::UpgradeSend => {
                     emit(&json!({"upgrade": "send"}));
                     self.switched.0 = true;
@@ -371,15 +333,16 @@ impl Driver {
                     self.tls();
                 }
                 Action::Request(request) => self.on_request(request),
-                Action::Event(event) => emit(&event_json(&event)),
+                Action::Event(event) => {
+                    emit(&event_json(&event));
+                    // Whoever reads the line has the stanza.
+                    if matches!(event, Event::Stanza(_)) && self.handles {
+                        self.connection.handled(1);
+                    }
+                }
                 Action::Entity(event) => {
-                    let Some(report) = event.report() else {
-                        continue;
-                    };
-                    let difference = report.difference.as_ref().map(ToString::to_string);
-                    emit(
-                        &json!({"event": "learned", "outcome": format!("{:?}", report.outcome).chars().take(80).collect::<String>(), "difference": difference}),
-                    );
+                    emit_lesson(&event);
+                    self.registry.handle(event, self.now);
                 }
                 Action::Close => {
                     self.ended = true;
@@ -410,38 +373,8 @@ impl Driver {
         }
     }
 
-    /// Hides what a SASL message says.
-    fn masked(&self, bytes: &[u8]) -> Vec<u8> {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        if self.show_secrets {
-            return text.into_bytes();
-        }
-        ["<auth ", "<response "]
-            .iter()
-            .fold(text, |text, tag| mask(&text, tag))
-            .into_bytes()
-    }
-
     fn on_request(&mut self, request: Request) {
-        let name = match &request {
-            Request::Derive(_) => "derive",
-            Request::Sasl {
-                request: sasl::Request::Password { .. },
-                ..
-            } => "sasl-password",
-            Request::Sasl {
-                request: sasl::Request::Keys { .. },
-                ..
-            } => "sasl-keys",
-            Request::Sasl {
-                request: sasl::Request::Certificate { .. },
-                ..
-            } => "sasl-certificate",
-            Request::Sasl { .. } => "sasl-anonymous",
-            Request::Bind { .. } => "bind",
-            _ => "unknown",
-        };
-        emit(&json!({"request": name}));
+        emit(&request_json(&request));
         let env = &mut Env::new(self.now, &mut self.entropy);
         let answer = match (request, &self.accounts) {
             (request @ Request::Derive(_), _) => derive(&request),
@@ -451,75 +384,17 @@ impl Driver {
             (Request::Bind { account, request }, Some(_)) => {
                 Some(bind_resource(&request, &account, env))
             }
+            (request, Some(_)) => match self.registry.decide(env, &request) {
+                Some(Decision::Answer(answer)) => Some(answer),
+                // There is no other connection that could have it.
+                Some(Decision::Fetch(_)) => Some(Answer::NoSession { h: None }),
+                None => None,
+            },
             // Without an account the script decides.
             _ => None,
         };
         if let Some(answer) = answer {
             let _ = self.connection.answer(env, answer);
         }
-    }
-}
-
-/// Replaces what stands between `tag …>` and the next `<`.
-fn mask(text: &str, tag: &str) -> String {
-    let Some(start) = text.find(tag) else {
-        return text.to_owned();
-    };
-    let Some(open) = text
-        .get(start..)
-        .and_then(|rest| rest.find('>'))
-        .map(|end| start + end + 1)
-    else {
-        return text.to_owned();
-    };
-    let close = text
-        .get(open..)
-        .and_then(|rest| rest.find('<'))
-        .map_or(text.len(), |end| open + end);
-    if open == close {
-        text.to_owned()
-    } else {
-        format!("{}[hidden]{}", &text[..open], &text[close..])
-    }
-}
-
-fn event_json(event: &Event) -> Value {
-    match event {
-        Event::Secured => json!({"event": "secured"}),
-        Event::Authenticated {
-            mechanism,
-            identity,
-        } => {
-            json!({"event": "authenticated", "mechanism": mechanism.name(), "identity": identity.as_ref().map(ToString::to_string)})
-        }
-        Event::AuthenticationRefused(failure) => {
-            json!({"event": "authentication-refused", "condition": failure.refusal.name(), "text": failure.text})
-        }
-        Event::NoMechanism { offered } => json!({"event": "no-mechanism", "offered": offered}),
-        Event::BindRefused(refusal) => {
-            json!({"event": "bind-refused", "condition": refusal.condition})
-        }
-        Event::Online {
-            jid,
-            provisional,
-            resumed,
-        } => {
-            json!({"event": "online", "jid": jid.to_string(), "provisional": provisional, "resumed": resumed})
-        }
-        Event::Confirmed => json!({"event": "confirmed"}),
-        Event::Stanza(stanza) => stanza_json(stanza),
-        Event::PeerError(error) => {
-            json!({"event": "peer-error", "condition": error.condition.name(), "text": error.text})
-        }
-        Event::Closed(end) => json!({"event": "closed", "end": match end {
-            End::Clean => "clean",
-            End::Cut => "cut",
-            End::PeerError(_) => "peer-error",
-            End::Failed(_) => "failed",
-            End::Refused => "refused",
-            End::Abandoned(_) => "abandoned",
-            _ => "unknown",
-        }}),
-        _ => json!({"event": "unknown"}),
     }
 }

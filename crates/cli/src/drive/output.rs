@@ -1,0 +1,227 @@
+//! What `drive` prints: one JSON object per line.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use onetrip_core::negotiation::sasl;
+use onetrip_core::stream::{Content, Frame, Jid, Stanza};
+use onetrip_core::stream_management as sm;
+use onetrip_core::{End, EntityEvent, Event, Request};
+use serde_json::{Value, json};
+
+pub(super) fn emit(value: &Value) {
+    anstream::println!("{value}");
+}
+
+pub(super) fn emit_bytes(key: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => emit(&json!({key: text})),
+        Err(_) => emit(&json!({format!("{key}_b64"): STANDARD.encode(bytes)})),
+    }
+}
+
+fn stanza_json(stanza: &Stanza) -> Value {
+    let head = stanza.head();
+    json!({"stanza": {
+        "name": head.kind.name(),
+        "ns": head.content.namespace(),
+        "to": head.to,
+        "from": head.from,
+        "id": head.id,
+        "type": head.type_,
+        "bytes": String::from_utf8_lossy(stanza.bytes()),
+    }})
+}
+
+pub(super) fn frame_json(frame: &Frame) -> Value {
+    let address = |jid: &Option<Jid>| jid.as_ref().map(ToString::to_string);
+    match frame {
+        Frame::Header(header) => {
+            json!({"event": "header", "to": address(&header.to), "from": address(&header.from), "id": header.id,
+            "lang": header.lang, "version": format!("{}.{}", header.version.major, header.version.minor),
+            "content": header.content.map(Content::namespace), "dialback": header.dialback})
+        }
+        Frame::Element(element) => {
+            json!({"event": "element", "name": element.name(), "ns": element.ns()})
+        }
+        Frame::Stanza(stanza) => stanza_json(stanza),
+        _ => json!({"event": "footer"}),
+    }
+}
+
+/// A question for the script, or for the account that was given.
+pub(super) fn request_json(request: &Request) -> Value {
+    let name = match request {
+        Request::Derive(_) => "derive",
+        Request::Sasl {
+            request: sasl::Request::Password { .. },
+            ..
+        } => "sasl-password",
+        Request::Sasl {
+            request: sasl::Request::Keys { .. },
+            ..
+        } => "sasl-keys",
+        Request::Sasl {
+            request: sasl::Request::Certificate { .. },
+            ..
+        } => "sasl-certificate",
+        Request::Sasl { .. } => "sasl-anonymous",
+        Request::Bind { .. } => "bind",
+        Request::Enable {
+            owner, resume, max, ..
+        } => {
+            return json!({"request": "enable", "owner": owner.to_string(), "resume": resume, "max": max});
+        }
+        Request::Resume { account, previd } => {
+            return json!({"request": "resume", "account": account.to_string(), "previd": previd});
+        }
+        Request::InstantResume { account, swap, .. } => {
+            return json!({"request": "instant-resume", "account": account.as_ref().map(Jid::to_string), "h": swap.h});
+        }
+        _ => "unknown",
+    };
+    json!({"request": name})
+}
+
+/// What outlives the connection.
+pub(super) fn emit_lesson(event: &EntityEvent) {
+    if let Some(report) = event.report() {
+        let difference = report.difference.as_ref().map(ToString::to_string);
+        let outcome: String = format!("{:?}", report.outcome).chars().take(80).collect();
+        return emit(&json!({"event": "learned", "outcome": outcome, "difference": difference}));
+    }
+    if let Some(resumption) = event.resumption() {
+        let session = &resumption.session;
+        let unacked: Vec<_> = session
+            .unacked
+            .iter()
+            .map(|bytes| String::from_utf8_lossy(bytes))
+            .collect();
+        emit(&json!({
+            "event": "suspended",
+            "id": session.id,
+            "owner": session.owner.to_string(),
+            "acked": session.acked.value(),
+            "handled": session.handled.value(),
+            "unacked": unacked,
+            "token": resumption.ticket.is_some(),
+        }));
+    }
+}
+
+fn management_json(event: &sm::Event) -> Value {
+    match event {
+        sm::Event::Enabled(granted) => {
+            json!({"event": "management-enabled", "id": granted.id, "max": granted.max, "location": granted.location})
+        }
+        sm::Event::Refused { condition } => {
+            json!({"event": "management-refused", "condition": condition})
+        }
+        sm::Event::Acked(handles) => json!({"event": "acked", "stanzas": handles.len()}),
+        sm::Event::Failed(entry) => {
+            json!({"event": "not-kept", "bytes": String::from_utf8_lossy(&entry.bytes)})
+        }
+        sm::Event::HandedBack(entries) => {
+            let bytes: Vec<_> = entries
+                .iter()
+                .map(|entry| String::from_utf8_lossy(&entry.bytes))
+                .collect();
+            json!({"event": "handed-back", "stanzas": bytes})
+        }
+        _ => json!({"event": "unknown"}),
+    }
+}
+
+/// Hides passwords and tokens, unless they are to be shown.
+pub(super) fn masked(bytes: &[u8], show: bool) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    if show {
+        return text.into_bytes();
+    }
+    let text = ["<auth ", "<response "]
+        .iter()
+        .fold(text, |text, tag| mask(&text, tag));
+    mask_token(&text).into_bytes()
+}
+
+/// Replaces the value of a token.
+fn mask_token(text: &str) -> String {
+    let start = text.find("tok='").map(|at| at + "tok='".len());
+    let Some((open, rest)) = start.and_then(|open| Some((open, text.get(open..)?))) else {
+        return text.to_owned();
+    };
+    let end = rest.find('\'').map_or(text.len(), |end| open + end);
+    format!("{}[hidden]{}", &text[..open], &text[end..])
+}
+
+/// Replaces what stands between `tag …>` and the next `<`.
+fn mask(text: &str, tag: &str) -> String {
+    let Some(start) = text.find(tag) else {
+        return text.to_owned();
+    };
+    let Some(open) = text
+        .get(start..)
+        .and_then(|rest| rest.find('>'))
+        .map(|end| start + end + 1)
+    else {
+        return text.to_owned();
+    };
+    let close = text
+        .get(open..)
+        .and_then(|rest| rest.find('<'))
+        .map_or(text.len(), |end| open + end);
+    if open == close {
+        text.to_owned()
+    } else {
+        format!("{}[hidden]{}", &text[..open], &text[close..])
+    }
+}
+
+pub(super) fn event_json(event: &Event) -> Value {
+    match event {
+        Event::Secured => json!({"event": "secured"}),
+        Event::Authenticated {
+            mechanism,
+            identity,
+        } => {
+            json!({"event": "authenticated", "mechanism": mechanism.name(), "identity": identity.as_ref().map(ToString::to_string)})
+        }
+        Event::AuthenticationRefused(failure) => {
+            json!({"event": "authentication-refused", "condition": failure.refusal.name(), "text": failure.text})
+        }
+        Event::NoMechanism { offered } => json!({"event": "no-mechanism", "offered": offered}),
+        Event::BindRefused(refusal) => {
+            json!({"event": "bind-refused", "condition": refusal.condition})
+        }
+        Event::Online {
+            jid,
+            provisional,
+            resumed,
+        } => {
+            json!({"event": "online", "jid": jid.to_string(), "provisional": provisional, "resumed": resumed})
+        }
+        Event::Confirmed => json!({"event": "confirmed"}),
+        Event::Stanza(stanza) => stanza_json(stanza),
+        Event::PeerError(error) => {
+            json!({"event": "peer-error", "condition": error.condition.name(), "text": error.text})
+        }
+        Event::Closed(end) => json!({"event": "closed", "end": match end {
+            End::Clean => "clean",
+            End::Cut => "cut",
+            End::PeerError(_) => "peer-error",
+            End::Failed(_) => "failed",
+            End::Refused => "refused",
+            End::HandedOver => "handed-over",
+            End::Abandoned(_) => "abandoned",
+            _ => "unknown",
+        }}),
+        Event::Management(event) => management_json(event),
+        Event::InstantResumeRefused { condition } => {
+            json!({"event": "instant-resume-refused", "condition": condition})
+        }
+        Event::TokenExposed(_) => json!({"event": "token-exposed"}),
+        Event::TokenConfirmed { session } => {
+            json!({"event": "token-confirmed", "session": session})
+        }
+        _ => json!({"event": "unknown"}),
+    }
+}
