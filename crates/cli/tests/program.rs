@@ -81,7 +81,7 @@ fn compare_logs_in_over_real_sockets_and_draws_the_fastest() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     assert!(
-        text.contains("c2s-quickstart-starttls-plain    PLAIN")
+        text.contains("c2s-quickstart-starttls-plain        PLAIN")
             && text.contains("The fastest:")
             && text.contains("└ ClientHello"),
         "{text}"
@@ -153,6 +153,117 @@ fn drive_prints_what_a_receiver_does_in_order() {
         ));
     }
     assert_eq!(seen[0], seen[1], "no split changes what is done");
+    std::fs::remove_file(file).unwrap();
+}
+
+/// Cut in mid-exchange and back: by login in the tail of it, and by token.
+#[test]
+fn compare_comes_back_with_nothing_lost_and_nothing_twice() {
+    let mut arguments = vec!["compare", "--format", "json"];
+    let ways = [
+        ("c2s-resume-classic-direct-scram", 7),
+        ("c2s-resume-quickstart-starttls-scram", 4),
+        ("c2s-isr-starttls", 5),
+        ("c2s-isr-quickstart-starttls", 3),
+        ("c2s-isr-direct", 3),
+    ];
+    for (way, _) in ways {
+        arguments.extend(["--strategy", way]);
+    }
+    let output = onetrip(&arguments, "");
+    let rows = lines(&output);
+    for (way, trips) in ways {
+        let row = rows.iter().find(|row| row["strategy"] == way).unwrap();
+        assert_eq!(row["rtt_to_send"], trips, "{row}");
+        let fate = ["", "_lost", "_twice", "_handed_back"]
+            .map(|what| row[format!("stanzas{what}")].as_u64().unwrap());
+        assert_eq!(fate, [40, 0, 0, 0], "{row}");
+    }
+}
+
+/// Both ends of instant stream resumption by hand, with the token hidden.
+#[test]
+fn drive_goes_on_with_a_session() {
+    let file = std::env::temp_dir().join(format!("onetrip-resume-{}", std::process::id()));
+    std::fs::write(&file, "r0m30myr0m30").unwrap();
+    let session = [
+        "--tls-up",
+        "--password-file",
+        file.to_str().unwrap(),
+        "--config",
+        "transport=direct",
+        "--config",
+        "management=on",
+        "--config",
+        "previd=s1",
+        "--config",
+        "h=7",
+        "--config",
+        "acked=3",
+        "--config",
+        "tok=t0p",
+    ];
+    let mut arguments = vec![
+        "drive",
+        "c2s-receiver",
+        "--local",
+        "im.example.com",
+        "--user",
+        "juliet",
+        "--config",
+        "tokens=on",
+    ];
+    arguments.extend(session);
+    let header = HEADER.replace(" version", " from='juliet@im.example.com' version");
+    let request =
+        "<inst-resume xmlns='urn:xmpp:isr:0' tok='t0p' h='3'/><message/><r xmlns='urn:xmpp:sm:3'/>";
+    let output = onetrip(&arguments, &format!("{header}{request}"));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(
+        text.contains("<inst-resumed xmlns='urn:xmpp:isr:0' h='7' tok='[hidden]'/>"),
+        "{text}"
+    );
+    assert!(text.contains("<a xmlns='urn:xmpp:sm:3' h='8'/>"), "{text}");
+    assert!(
+        lines(&output)
+            .iter()
+            .any(|row| row["event"] == "online" && row["resumed"] == true),
+        "{text}"
+    );
+
+    // The other end: refused, and so on with the login and `<resume/>` on the same stream.
+    let mut arguments = vec![
+        "drive",
+        "c2s-initiator",
+        "--local",
+        "juliet@im.example.com/balcony",
+        "--config",
+        "mechanisms=PLAIN",
+    ];
+    arguments.extend(session);
+    let response = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='im.example.com' id='1' version='1.0'>";
+    let features = |inner: &str| format!("<stream:features>{inner}</stream:features>");
+    let secured = features(
+        "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>",
+    );
+    let authenticated =
+        features("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/>");
+    let input = format!(
+        "{response}{secured}<failed xmlns='urn:xmpp:isr:0'/><success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>\
+         {response}{authenticated}<resumed xmlns='urn:xmpp:sm:3' previd='s1' h='3'/>"
+    );
+    let output = onetrip(&arguments, &input);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(
+        text.contains("<inst-resume xmlns='urn:xmpp:isr:0' h='7' tok='[hidden]'/>"),
+        "{text}"
+    );
+    assert!(
+        text.contains("<resume xmlns='urn:xmpp:sm:3' h='7' previd='s1'/>"),
+        "{text}"
+    );
+    assert!(!text.contains("t0p"), "{text}");
+    assert_eq!(lines(&output).last().unwrap()["state"], "online", "{text}");
     std::fs::remove_file(file).unwrap();
 }
 

@@ -1,12 +1,15 @@
 //! What a client keeps of a connection that was cut: the session, and the token that brings it back.
 
 use bytes::Bytes;
-use onetrip_isr::Ticket;
+use onetrip_isr::{Begin, Candidate, Location, Ticket};
 use onetrip_stream::stored::{Load, Store, StoredError};
 use onetrip_stream_management::Session;
 
 const MAGIC: [u8; 4] = *b"OTRS";
 const VERSION: u8 = 1;
+
+/// The port of a place that names none (RFC 6120 §14.7).
+const CLIENT_PORT: u16 = 5222;
 
 /// How often a request to resume may go unanswered before what it was made with is no longer believed in.
 const MAX_LOST: u8 = 4;
@@ -54,6 +57,21 @@ impl Resumption {
         self
     }
 
+    /// Where to reconnect, in the order of ISR-07: the place that came with the token, the servers with TLS from the first
+    /// byte that a look-up has found (`direct`), the place that came with the session, and what else was found (`usual`).
+    ///
+    /// Whatever the place, the certificate has to be the XMPP domain's (ISR-08).
+    #[must_use]
+    pub fn candidates(&self, direct: &[Location], usual: &[(Location, Begin)]) -> Vec<Candidate> {
+        let isr = self
+            .ticket
+            .as_ref()
+            .and_then(|ticket| ticket.location.as_ref());
+        let named = self.session.location.as_deref();
+        let sm = named.and_then(|place| Location::parse(place, CLIENT_PORT));
+        onetrip_isr::candidates(isr, direct, sm.as_ref(), usual)
+    }
+
     /// The request to resume was not answered before the connection ended. `false` when that happened too often: a
     /// server that closes at such a request would be met again and again.
     pub(crate) fn outlives_silence(&mut self) -> bool {
@@ -99,5 +117,58 @@ impl Resumption {
             ticket,
             lost,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onetrip_isr::{Origin, Token};
+    use onetrip_stream_management::Count;
+
+    use super::*;
+
+    /// ISR-07, ISR-08: TLS from the first byte first.
+    #[test]
+    fn isr_07_places_come_in_order() {
+        let place = |text: &str| Location::parse(text, 5223).unwrap();
+        let owner = "juliet@capulet.lit/balcony".parse().unwrap();
+        let mut session = Session::new("s1", &owner, Count::new(0), Count::new(0), Vec::new());
+        session.location = Some("sm.capulet.lit".to_owned());
+        let token = Token::read("t").unwrap();
+        let ticket = Ticket::new(token, Some(place("isr.capulet.lit:443")));
+        let resumption = Resumption::new(session).with_ticket(ticket);
+        let usual = [(place("xmpp.capulet.lit:5222"), Begin::StartTls)];
+        let found: Vec<_> = resumption
+            .candidates(&[place("tls.capulet.lit")], &usual)
+            .into_iter()
+            .map(|candidate| {
+                let place = candidate.location.to_string();
+                (place, candidate.begin, candidate.origin)
+            })
+            .collect();
+        let expected = [
+            ("isr.capulet.lit:443", Begin::DirectTls, Origin::Isr),
+            ("tls.capulet.lit:5223", Begin::DirectTls, Origin::Direct),
+            (
+                "sm.capulet.lit:5222",
+                Begin::StartTls,
+                Origin::StreamManagement,
+            ),
+            ("xmpp.capulet.lit:5222", Begin::StartTls, Origin::Usual),
+        ]
+        .map(|(place, begin, origin)| (place.to_owned(), begin, origin));
+        assert_eq!(found, expected);
+    }
+
+    /// A server that closes at each request to resume is not met for ever.
+    #[test]
+    fn silence_is_outlived_a_few_times() {
+        let owner = "juliet@capulet.lit/balcony".parse().unwrap();
+        let session = Session::new("s1", &owner, Count::new(0), Count::new(0), Vec::new());
+        let mut resumption =
+            Resumption::new(session).with_ticket(Ticket::new(Token::read("t").unwrap(), None));
+        assert!(resumption.outlives_silence() && resumption.ticket.is_some());
+        assert!(resumption.outlives_silence() && resumption.ticket.is_none());
+        assert!(resumption.outlives_silence() && !resumption.outlives_silence());
     }
 }
