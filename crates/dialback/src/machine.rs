@@ -1,7 +1,6 @@
 //! What the four machines ask for, report and refuse.
 
 use minidom::Element;
-use onetrip_stream::Instant;
 
 use crate::{Key, Message, Pair, Reason, StreamId, Ticket, Verdict};
 
@@ -186,9 +185,4 @@ pub enum Dropped {
     Repeated,
     /// A request behind the end.
     Closed,
-}
-
-/// The earliest of some deadlines.
-pub(crate) fn earliest(deadlines: impl Iterator<Item = Instant>) -> Option<Instant> {
-    deadlines.min()
 }

@@ -13,7 +13,6 @@ use core::time::Duration;
 
 use onetrip_stream::{Domain, Env, Instant, Secret};
 
-use crate::machine::earliest;
 use crate::{Action, Answer, Ask, Dropped, Event, Key, Message, Outcome, Pair, StreamId, Support};
 
 /// How requests are made.
@@ -193,7 +192,7 @@ impl Originating {
     /// When to call [`Originating::handle_timeout`]: the first request has waited long enough.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.asked.values().copied())
+        self.asked.values().copied().min()
     }
 
     /// Gives up on the requests whose time is over; does nothing when called early.

@@ -19,7 +19,6 @@ use core::time::Duration;
 
 use onetrip_stream::{Domain, Env, Instant};
 
-use crate::machine::earliest;
 use crate::{
     Action, Answer, Ask, Checked, ConnectionId, Dropped, Event, Ground, Message, Pair, Reason,
     StreamId, Support, Ticket, Verdict, Verification,
@@ -333,7 +332,7 @@ impl Receiving {
     /// When to call [`Receiving::handle_timeout`]: a verification takes too long.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.pending.values().map(|pending| pending.deadline))
+        self.pending.values().map(|pending| pending.deadline).min()
     }
 
     /// Answers for the verifications whose time is over; does nothing when called early.

@@ -12,7 +12,6 @@ use core::time::Duration;
 
 use onetrip_stream::{Env, Instant};
 
-use crate::machine::earliest;
 use crate::{
     Action, Checked, ConnectionId, Dropped, Event, Message, Pair, StreamId, Ticket, Verification,
     Verified, Verify,
@@ -184,7 +183,7 @@ impl Verifying {
     /// When to call [`Verifying::handle_timeout`]: the first answer is overdue.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.pending.values().map(|(_, deadline)| *deadline))
+        self.pending.values().map(|(_, deadline)| *deadline).min()
     }
 
     /// Gives up on the answers that are overdue; does nothing when called early.
