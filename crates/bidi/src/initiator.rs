@@ -8,7 +8,7 @@
 //! | announced | authentication, TLS there or not required | `<bidi/>` is sent; requested |
 //! | announced, absent | authentication otherwise | passed: never sent late (BIDI-R4) |
 //! | requested | SASL's restart | requested (BIDI-08) |
-//! | waiting, announced, absent | SASL's restart | passed |
+//! | waiting, announced, absent | SASL's restart, a validated pair | passed |
 //! | any | the restart of TLS | waiting; all pairs forgotten (BIDI-03, BIDI-08) |
 
 use minidom::Element;
@@ -174,14 +174,13 @@ impl Initiator {
 
     /// The stream begins anew.
     pub fn restart(&mut self, restart: Restart) {
-        match (restart, self.state) {
-            (Restart::Tls, _) => {
+        match restart {
+            Restart::Tls => {
                 self.layer = Layer::Tls;
                 self.state = State::Waiting;
                 self.books.clear();
             }
-            (Restart::Sasl, State::Requested) => {}
-            (Restart::Sasl, _) => self.state = State::Passed,
+            Restart::Sasl => self.pass(),
         }
     }
 
@@ -215,7 +214,16 @@ impl Initiator {
         hosted: impl Fn(&Domain) -> bool,
     ) -> Result<(), PairError> {
         let trusted = trust == Trust::Certificate || !self.config.require_certificate;
-        self.books.validate(pair, trusted, hosted)
+        self.books.validate(pair, trusted, hosted)?;
+        self.pass();
+        Ok(())
+    }
+
+    /// Something was authenticated: if it has not been asked for by now, it never is (BIDI-R4).
+    fn pass(&mut self) {
+        if self.state != State::Requested {
+            self.state = State::Passed;
+        }
     }
 
     /// A validated pair is no longer.

@@ -137,6 +137,19 @@ fn bidi_r4_it_is_never_sent_late() {
 }
 
 #[test]
+fn bidi_r4_whoever_forgets_to_ask_in_time_does_not_ask() {
+    let mut restarted = initiator(Layer::Tls);
+    restarted.features(&features(&[feature()]));
+    restarted.restart(Restart::Sasl);
+    assert_eq!(authenticated(&mut restarted), (0, None));
+    let mut validated = initiator(Layer::Tls);
+    validated.features(&features(&[feature()]));
+    validated.validated(&pair(C, S), Trust::Dns, at_c).unwrap();
+    assert_eq!(authenticated(&mut validated), (0, None));
+    assert!(!validated.pairs().is_bidirectional());
+}
+
+#[test]
 fn bidi_17_a_peer_that_dns_alone_vouches_for_may_be_kept_from_sending() {
     let mut config = InitiatorConfig::default();
     config.require_certificate = true;

@@ -83,11 +83,7 @@ impl Authoritative {
         let pair = verify.pair.clone();
         // Made whatever the answer will be, so that its time says nothing about what we wait for.
         let ours = Key::generate(&self.secret, &pair, &verify.id) == verify.key;
-        let known = match awaited {
-            Awaited::Elsewhere => true,
-            Awaited::Here => false,
-            Awaited::Nowhere => self.config.vouch_for_unknown_streams,
-        };
+        let known = awaited == Awaited::Elsewhere || self.config.vouch_for_unknown_streams;
         let verdict = if !hosted(&pair.from) {
             Verdict::Error(Reason::ItemNotFound)
         } else if awaited == Awaited::Here {

@@ -214,6 +214,11 @@ fn thousands_of_results_on_one_stream_are_bounded_and_the_others_go_on() {
         }
     }
     assert_eq!((verifications, surplus), (16, 5_000 - 16));
+    // A certificate needs no verification, so it does not wait for one.
+    let proved = pair("mab.example", MONTAGUE);
+    let facts = at_montague(&proved).certified();
+    at(0, |env| machine.handle(env, &ask(&proved, "k"), facts));
+    assert_eq!(answered(&drain(|| machine.poll_action())), [Verdict::Valid]);
     assert!(machine.is_valid(&first));
     // Asked for once more, a valid pair is still answered.
     at(0, |env| {
