@@ -20,6 +20,14 @@ pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 /// Server dialback (XEP-0220 §2.1), bound to the prefix `db`.
 pub const DIALBACK: &str = "jabber:server:dialback";
+/// The feature that announces dialback, and its errors (XEP-0220 §2.4.2).
+pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
+/// The request for a bidirectional stream (XEP-0288 §2.2).
+pub const BIDI: &str = "urn:xmpp:bidi";
+/// The feature that announces bidirectional streams (XEP-0288 §2.1).
+pub const BIDI_FEATURE: &str = "urn:xmpp:features:bidi";
+/// What one end takes on a stream (XEP-0478 §3).
+pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// The pipelining feature (XEP-0305 §3, QS-10).
 pub const PIPELINING: &str = "urn:xmpp:features:pipelining";
 /// Entity capabilities (XEP-0115).

@@ -1,0 +1,84 @@
+//! **Bidirectional server-to-server streams** ([XEP-0288]) without IO: the switch, and who may send what.
+//!
+//! Between servers stanzas flow one way, from the end that opened the connection. `<bidi/>` lifts that: the other end
+//! may answer on the same connection, for exactly the pairs of domains that were validated on it.
+//!
+//! [`Initiator`] says when to ask and never asks late; [`Receiver`] says what to announce and takes the request;
+//! [`Pairs`], which both keep, answers for every stanza whether it may go out or come in here; [`ReverseClaim`] is what
+//! must be known before the other end may prove a further domain.
+//!
+//! ```text
+//!   C: header -->   <-- S: header, features with Receiver::announce()
+//!   Initiator::features, authenticating --> <bidi/> <auth/> --> Receiver::handle
+//!   C: SASL, or dialback; the caller tells both ends which pair is valid
+//!   Change::SendOpened, Change::ReceiveOpened at both ends --> the table of routes
+//! ```
+//!
+//! # What it promises
+//!
+//! - Nothing goes out or comes in for a pair that was not validated, whatever happened in what order.
+//! - One validated pair allows itself and, with bidi, its exact inverse; no subdomain, no other destination.
+//! - A domain that we host is never the peer's, whatever it proves.
+//! - `<bidi/>` is sent behind TLS and before authentication, or not at all.
+//! - What is open is told in changes ([`Change`]), and everything that was opened is closed once.
+//! - A table holds at most as many pairs as it was made for.
+//!
+//! # What it needs from others, as input
+//!
+//! | what | where | from |
+//! |---|---|---|
+//! | which domains are ours | the closures `hosted` | the server's configuration |
+//! | that a pair is valid, and no longer | `validated`, `withdrawn`, [`Receiver::authenticated`] | SASL, `onetrip-dialback` |
+//! | that TLS is there | [`Layer`], [`Restart::Tls`] | TLS |
+//! | what the certificate covers | [`Trust`], [`ReverseClaim::certified`] | TLS |
+//! | where a domain resolves to | [`ReverseClaim::resolves_here`] | the driver |
+//! | the ids of all live streams | [`ReverseClaim::with_fresh_id`] | `onetrip-core` |
+//!
+//! # Requirements
+//!
+//! | id | where |
+//! |---|---|
+//! | BIDI-01 | [`Receiver::announce`] |
+//! | BIDI-02, BIDI-R1 | [`Namespaces`], [`feature`], [`legacy_feature`] |
+//! | BIDI-03 | [`Initiator::restart`] |
+//! | BIDI-04 | [`Bidi`] |
+//! | BIDI-05, BIDI-06 | [`Initiator::authenticating`], [`Initiator::remembered`]; one write: `onetrip-core` |
+//! | BIDI-07 | no action asks for a restart |
+//! | BIDI-08 | [`Restart`] |
+//! | BIDI-09 | `onetrip-core`; here `<bidi/>` is the only element that is sent |
+//! | BIDI-10 | [`Receiver::authenticated`], [`Receiver::validated`]; stanzas that wait: `onetrip-core` |
+//! | BIDI-11, BIDI-22, BIDI-R6, BIDI-R7 | `onetrip-dialback` |
+//! | BIDI-12, BIDI-13, BIDI-16, BIDI-R2, BIDI-R3 | [`Pairs`] |
+//! | BIDI-14 | [`Receiver::may_ask`]; the wire: `onetrip-dialback` |
+//! | BIDI-15 | [`Initiator::judge`]; the wire: `onetrip-dialback` |
+//! | BIDI-17 | [`Pairs::check_incoming`], [`Trust`] |
+//! | BIDI-18 | [`Pairs`] is asked for stanzas only; the rest: `onetrip-core` |
+//! | BIDI-19 | [`Pairs`] allows it; the choice of connection: `onetrip-core` |
+//! | BIDI-20 | [`Initiator::end`], [`Receiver::end`], [`Pairs::receivable`]; idleness: `onetrip-core` |
+//! | BIDI-21, BIDI-R9 | [`Receiver::handle`], [`Initiator::handle`] |
+//! | BIDI-23, BIDI-R5 | [`ReceiverConfig::require_tls`], [`InitiatorConfig::require_tls`]; refused, not ignored: see below |
+//! | BIDI-24 | `onetrip-core`, with `onetrip-stream-management` |
+//! | BIDI-25 | superseded by digest §6.2: [`ReverseClaim`] |
+//! | BIDI-R4 | [`ReceiverConfig::accept_late_bidi`] |
+//! | BIDI-R8 | `onetrip-core` |
+//!
+//! BIDI-23 lets `<bidi/>` in clear be ignored where TLS is required. It is refused with `unsupported-stanza-type`: it was
+//! not announced (BIDI-R9), Prosody does the same, and a peer that is ignored waits for stanzas that never come.
+//!
+//! [XEP-0288]: https://xmpp.org/extensions/xep-0288.html
+
+mod element;
+mod initiator;
+mod machine;
+mod pair;
+mod pairs;
+mod receiver;
+mod reverse;
+
+pub use element::{Bidi, Namespaces, StreamLimits, feature, legacy_feature};
+pub use initiator::{FeaturesUnknown, Initiator, InitiatorConfig, Trust};
+pub use machine::{Action, Error, Event, Layer, Restart, Why};
+pub use pair::{Blocked, Change, Intrusion, Pair, PairError};
+pub use pairs::Pairs;
+pub use receiver::{Receiver, ReceiverConfig};
+pub use reverse::{ReverseClaim, ReverseRefusal, ReverseVerdict};

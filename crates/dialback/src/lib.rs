@@ -1,0 +1,83 @@
+//! **Server dialback** ([XEP-0220]) without IO: who may send stanzas from which domain to which, proved by asking
+//! back.
+//!
+//! A server says "I am capulet.example, here is a key" ([`Originating`]). The other ([`Receiving`]) asks the server
+//! that DNS names for capulet.example whether the key is its own ([`Verifying`]), which answers ([`Authoritative`]).
+//!
+//! ```text
+//!   Originating --- db:result key -----> Receiving
+//!                                        Receiving -- Action::Request(Verification) --> the caller
+//!                        Verifying --- db:verify id, key ---> Authoritative    on another connection
+//!                        Verifying <-- db:verify type ------- Authoritative
+//!                                        Receiving <-- verified(ticket, Checked) ------ the caller
+//!   Originating <-- db:result type ----- Receiving
+//! ```
+//!
+//! [`Message`] reads an element and says which of the four it is for. All four may live on one stream: several
+//! pairs do, and on a bidirectional stream both ends ask. A pair is always that of the request ([`Pair`]).
+//!
+//! # What it promises
+//!
+//! - An answer counts only if it was asked for on the same stream, and once (BIDI-22, XEP-0220 §3.1).
+//! - A key is never verified on the connection on which it arrived: [`Verifying`] refuses to ask (BIDI-11),
+//!   [`Authoritative`] to answer (BIDI-R7).
+//! - A certificate that covers the sender domain is enough, and is looked at first (XEP-0344, RFC 7712 §4).
+//! - An unknown target, a failed verification or one pair too many costs that pair, not the stream. Only a first
+//!   pair that is invalid costs the stream (XEP-0220 §2.2.1).
+//! - Keys are HMAC-SHA256 (XEP-0185), compared in constant time, and neither they nor the secret are printed.
+//! - What is held is bounded by [`ReceivingConfig`], however many pairs a peer presents.
+//!
+//! # What it needs from others, as input
+//!
+//! | what | where | from |
+//! |---|---|---|
+//! | which domains are ours | [`Facts::of`], [`Authoritative::handle`] | the server's configuration |
+//! | what the certificate covers | [`Facts::certified`] | TLS |
+//! | that keys wait for an answer, and where | [`Awaited`] | [`Originating::awaits`] of every connection |
+//! | whether a reverse request may be heard at all | [`Receiving::refuse`] | `onetrip-bidi` |
+//! | that a target resolves to this address | [`Originating::add_target`] | the driver |
+//!
+//! # Errors
+//!
+//! | what happened | what the peer that asked hears |
+//! |---|---|
+//! | the target is not ours | `item-not-found` |
+//! | the sender is a domain of ours | `not-acceptable` |
+//! | no TLS where it is required | `policy-violation` |
+//! | no certificate where it is required | `not-authorized` |
+//! | too many pairs, or too many at a time | `resource-constraint` |
+//! | [`Checked::ConnectFailed`] | `remote-connection-failed` |
+//! | [`Checked::HostUnknown`], or any error as an answer | `remote-server-not-found` |
+//! | [`Checked::Unanswered`], or the deadline | `remote-server-timeout` |
+//! | `invalid` for the first pair | `invalid`, then the stream is closed |
+//! | `invalid` for a later pair | `forbidden`; `invalid` where the peer announces dialback without errors |
+//!
+//! An initiating entity announces nothing, so errors are sent to it all the same (XEP-0220 §2.5).
+//!
+//! # Requirements
+//!
+//! | here | elsewhere |
+//! |---|---|
+//! | BIDI-11, BIDI-22, BIDI-R6, BIDI-R7, the wire of BIDI-14 and BIDI-15, digest §3.3, §7.2 | which pairs then carry stanzas: `onetrip-bidi`; which connection verifies, queued stanzas, the prefix `db` on the header: `onetrip-core`; DNS, certificates: the driver |
+//!
+//! [XEP-0220]: https://xmpp.org/extensions/xep-0220.html
+
+mod authoritative;
+mod element;
+mod key;
+mod machine;
+mod originating;
+mod pair;
+mod receiving;
+mod verdict;
+mod verifying;
+
+pub use authoritative::{Authoritative, AuthoritativeConfig, Awaited};
+pub use element::{Answer, Ask, ElementError, Message, Support, Verified, Verify, feature};
+pub use key::Key;
+pub use machine::{Action, Checked, Dropped, Event, Ground, Outcome, Verification};
+pub use originating::{AskError, Originating, OriginatingConfig, TargetGround};
+pub use pair::{ConnectionId, Pair, StreamId, Ticket};
+pub use receiving::{Facts, Receiving, ReceivingConfig};
+pub use verdict::{Reason, Verdict};
+pub use verifying::{Gone, VerifyError, Verifying, VerifyingConfig};
