@@ -1,37 +1,6 @@
-//! A pair of domains, and what the table of pairs says about it.
+//! What the table of pairs says about a pair of domains.
 
-use core::fmt;
-
-use onetrip_stream::{Condition, Domain, StreamError};
-
-/// Stanzas from one domain to another. The pair of the other direction is its inverse.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pair {
-    /// The sender's domain.
-    pub from: Domain,
-    /// The recipient's domain.
-    pub to: Domain,
-}
-
-impl Pair {
-    /// Stanzas from `from` to `to`.
-    #[must_use]
-    pub fn new(from: Domain, to: Domain) -> Self {
-        Self { from, to }
-    }
-
-    /// The pair of the opposite direction.
-    #[must_use]
-    pub fn inverse(&self) -> Self {
-        Self::new(self.to.clone(), self.from.clone())
-    }
-}
-
-impl fmt::Display for Pair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.from, self.to)
-    }
-}
+use onetrip_stream::{Condition, Pair, StreamError};
 
 /// What opened or closed, for the table of routes. A route is removed by the connection that made it and by no other
 /// (prosody 814817ebf).

@@ -1,41 +1,10 @@
-//! What dialback is about: a pair of domains, and the id of the stream it was asked for on.
+//! What a pair of domains is asked for on: the id of a stream, and which connection.
+//!
+//! Everywhere in this crate a pair is that of the request: `from` is the sender domain, which is proved, and `to` the
+//! target domain, which is asked. Answers swap the two on the wire, and so does `db:verify`; reading and writing take
+//! care of it, so that no machine can swap them twice.
 
 use core::fmt;
-
-use onetrip_stream::Domain;
-
-/// Stanzas from one domain to another (XEP-0220 §1.3).
-///
-/// Everywhere in this crate a pair is that of the request: `from` is the sender domain, which is proved, and `to`
-/// the target domain, which is asked. Answers swap the two on the wire, and so does `db:verify`; reading and
-/// writing take care of it, so that no machine can swap them twice.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pair {
-    /// The sender domain.
-    pub from: Domain,
-    /// The target domain.
-    pub to: Domain,
-}
-
-impl Pair {
-    /// Stanzas from `from` to `to`.
-    #[must_use]
-    pub fn new(from: Domain, to: Domain) -> Self {
-        Self { from, to }
-    }
-
-    /// The pair of the opposite direction.
-    #[must_use]
-    pub fn inverse(&self) -> Self {
-        Self::new(self.to.clone(), self.from.clone())
-    }
-}
-
-impl fmt::Display for Pair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.from, self.to)
-    }
-}
 
 /// The longest stream id that is taken, in bytes.
 const MAX_ID: usize = 1024;
