@@ -228,9 +228,7 @@ impl Connection {
         self.shell.event(Event::PeerError(error.clone()));
         self.shell.management.on_peer_error(error.condition);
         self.before_end(env);
-        self.shell.receiving.ended = true;
-        self.shell.close(env);
-        self.shell.finish(End::PeerError(error));
+        self.shell.peer_failed(error);
     }
 
     /// Lets the role draw its conclusions while the connection is ending.

@@ -307,6 +307,18 @@ impl Shell {
         self.finish(End::Clean);
     }
 
+    /// The peer ended the stream with an error, which is no clean close: whether the session is over has been decided
+    /// by what the error says.
+    pub(crate) fn peer_failed(&mut self, error: StreamError) {
+        self.receiving.ended = true;
+        self.drain_management();
+        let open = self.sending.layer != Layer::Switching && self.sending.unsent.is_none();
+        if open && !self.sending.ended {
+            self.write_footer();
+        }
+        self.finish(End::PeerError(error));
+    }
+
     /// The last acknowledgement goes before the footer; nothing can be resumed behind it (Openfire OF-3115).
     fn close_management(&mut self) {
         self.management.close();
