@@ -17,25 +17,9 @@ use onetrip_core::{
 use onetrip_simulator::Seeded;
 use onetrip_simulator::accounts::bind;
 
-/// The client, unless a test says otherwise.
-pub const ACCOUNT: &str = "juliet@capulet.test/balcony";
-/// The opening of a client's document.
-pub const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='juliet@capulet.test' to='capulet.test' version='1.0'>";
-/// The opening of a server's document.
-pub const RESPONSE: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='capulet.test' id='x' version='1.0'>";
-/// Features under TLS.
-pub const PLAIN: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms><isr xmlns='urn:xmpp:isr:0'/></stream:features>";
-/// Authenticated.
-pub const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
-/// Features behind authentication.
-pub const BIND: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/></stream:features>";
-/// juliet's credentials.
-pub const AUTH: &str =
-    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABzZWNyZXQ=</auth>";
-/// A request for a resource.
-pub const ASK: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>balcony</resource></bind></iq>";
-/// A request for a session that may be resumed.
-pub const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+use crate::words::{
+    ACCOUNT, ASK, AUTH, BIND, ENABLE, HEADER, PLAIN, RESPONSE, SUCCESS, stored, ticket,
+};
 
 /// One end of one connection.
 pub struct Side {
@@ -216,6 +200,14 @@ impl House {
         self.add(connection)
     }
 
+    /// The same by a given plan: a retry.
+    pub fn client_as(&mut self, plan: Plan) -> usize {
+        let config = self.client_config();
+        let env = &mut Env::new(self.now, &mut self.entropy);
+        let connection = self.entity.connect_as(config, plan, env);
+        self.add(connection)
+    }
+
     /// A client's connection that goes on with this session.
     pub fn client_with(&mut self, resumption: Resumption) -> usize {
         self.entity.keep(resumption);
@@ -351,6 +343,29 @@ impl House {
         self.give(server, text).expect("nothing is wrong with it");
         let granted = self.sides[server].granted().expect("a session");
         granted.id.clone().expect("one that may be resumed")
+    }
+
+    /// A client that goes on with [`stored`]: it has said `<resume/>`, and waits.
+    pub fn resuming(&mut self) -> usize {
+        let client = self.client_with(stored());
+        for text in [
+            format!("{RESPONSE}{PLAIN}"),
+            format!("{SUCCESS}{RESPONSE}{BIND}"),
+        ] {
+            self.give(client, text).expect("nothing is wrong with it");
+        }
+        assert!(self.sides[client].behind("<resume ").contains("h='9'"));
+        client
+    }
+
+    /// The same with its token: it has said `<inst-resume/>`, has seen the features, and waits.
+    pub fn instantly_resuming(&mut self) -> usize {
+        let client = self.client_with(stored().with_ticket(ticket()));
+        assert_eq!(self.sides[client].count("tok='t0ken'"), 1);
+        let text = format!("{RESPONSE}{PLAIN}");
+        self.give(client, text).expect("nothing is wrong with it");
+        assert_eq!(self.sides[client].count("<auth "), 0);
+        client
     }
 
     /// The answer to the oldest question of a connection, by the server's own rules.

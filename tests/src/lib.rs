@@ -17,6 +17,7 @@
 
 pub mod cuts;
 pub mod house;
+pub mod words;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
