@@ -310,6 +310,9 @@ impl Connection {
 
     /// Answers the pending request. What waited for it is processed now.
     ///
+    /// A session that was found for a connection which is over by then, after [`Action::Close`], has to go back to where
+    /// it came from: [`Registry::keep`](crate::Registry::keep).
+    ///
     /// # Errors
     /// [`UsageError::NotAsked`] when it fits no pending request; nothing changes.
     pub fn answer(&mut self, env: &mut Env<'_>, answer: Answer) -> Result<(), UsageError> {

@@ -147,6 +147,12 @@ impl Registry {
         }
     }
 
+    /// Keeps a session that has no connection: one that was on its way to a connection which is over by now, or one that
+    /// was stored, when a process begins.
+    pub fn keep(&mut self, session: Session, now: Instant) {
+        self.suspend(session, now);
+    }
+
     fn suspend(&mut self, session: Session, now: Instant) {
         self.connected.remove(&session.id);
         let max = session.max.map(|max| Duration::from_secs(max.into()));
