@@ -16,6 +16,8 @@
 //! is an event of the connection under test, in its order among what it writes.
 
 pub mod cuts;
+pub mod house;
+pub mod words;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

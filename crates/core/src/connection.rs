@@ -228,9 +228,7 @@ impl Connection {
         self.shell.event(Event::PeerError(error.clone()));
         self.shell.management.on_peer_error(error.condition);
         self.before_end(env);
-        self.shell.receiving.ended = true;
-        self.shell.close(env);
-        self.shell.finish(End::PeerError(error));
+        self.shell.peer_failed(error);
     }
 
     /// Lets the role draw its conclusions while the connection is ending.
@@ -312,14 +310,21 @@ impl Connection {
 
     /// Answers the pending request. What waited for it is processed now.
     ///
+    /// A session that was found for a connection which is over by then comes out again, behind [`Action::Close`], as an
+    /// [`Action::Entity`].
+    ///
     /// # Errors
     /// [`UsageError::NotAsked`] when it fits no pending request; nothing changes.
     pub fn answer(&mut self, env: &mut Env<'_>, answer: Answer) -> Result<(), UsageError> {
-        if self.shell.is_closed() {
-            return Err(UsageError::Closed);
-        }
-        if !self.shell.pending {
-            return Err(UsageError::NotAsked);
+        if self.shell.is_closed() || !self.shell.pending {
+            if let Answer::Session(session) = answer {
+                self.shell.give_back(*session);
+            }
+            return Err(if self.shell.is_closed() {
+                UsageError::Closed
+            } else {
+                UsageError::NotAsked
+            });
         }
         self.shell.now = env.now;
         match &mut self.role {

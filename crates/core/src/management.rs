@@ -287,6 +287,11 @@ impl Management {
         });
     }
 
+    /// The server reads on and says nothing to a token: it does not know what that is (ISR-31).
+    pub(crate) fn forget_ticket(&mut self) {
+        self.ticket = None;
+    }
+
     /// Instant stream resumption was refused: the token is spent, the session is asked for behind a login (ISR-R3).
     pub(crate) fn instant_refused(&mut self, h: Option<sm::Count>) {
         self.ticket = None;

@@ -147,7 +147,8 @@ impl Registry {
         }
     }
 
-    /// Keeps a session that was stored elsewhere, and what its token is found by.
+    /// Keeps a session that has no connection: one that was on its way to a connection which is over by now, or one that
+    /// was stored elsewhere, with what its token is found by.
     pub fn keep(&mut self, session: Session, token: Option<TokenHash>, now: Instant) {
         if let Some(token) = token {
             let account = session.owner.to_bare();

@@ -13,7 +13,9 @@ use crate::management::{Left, Management};
 use crate::order::Facts;
 use crate::timers::Timers;
 use crate::trace::{label, stanza_label};
-use crate::{Action, Bounds, Direction, End, EntityEvent, Error, ErrorKind, Event, Reason, Unit};
+use crate::{
+    Action, Bounds, Direction, End, EntityEvent, Error, ErrorKind, Event, Reason, Resumption, Unit,
+};
 
 /// The common part of a connection.
 #[derive(Debug)]
@@ -307,6 +309,18 @@ impl Shell {
         self.finish(End::Clean);
     }
 
+    /// The peer ended the stream with an error, which is no clean close: whether the session is over has been decided
+    /// by what the error says.
+    pub(crate) fn peer_failed(&mut self, error: StreamError) {
+        self.receiving.ended = true;
+        self.drain_management();
+        let open = self.sending.layer != Layer::Switching && self.sending.unsent.is_none();
+        if open && !self.sending.ended {
+            self.write_footer();
+        }
+        self.finish(End::PeerError(error));
+    }
+
     /// The last acknowledgement goes before the footer, and asks for the peer's if it still reads; nothing can be
     /// resumed behind it (Openfire OF-3115).
     fn close_management(&mut self, asks: bool) {
@@ -322,6 +336,12 @@ impl Shell {
         }
         self.leave(left);
         None
+    }
+
+    /// A session that cannot go on here returns to whoever keeps sessions.
+    pub(crate) fn give_back(&mut self, session: sm::Session) {
+        let resumption = Box::new(Resumption::new(session));
+        self.push(Action::Entity(EntityEvent::suspended(resumption)));
     }
 
     /// Nothing of the session stays here: it goes to whoever makes the next connection, or back to the application.

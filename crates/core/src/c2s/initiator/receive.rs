@@ -286,7 +286,10 @@ impl Initiator {
             Reason::TlsSilence => self.attempt.handle(quickstart::Input::TlsSilence),
             Reason::RestartSilence => self.attempt.handle(quickstart::Input::RestartSilence),
             Reason::LaterSilence => self.attempt.handle(quickstart::Input::LaterSilence),
-            Reason::ResumeSilence => self.attempt.handle(quickstart::Input::ResumeSilence),
+            Reason::ResumeSilence => {
+                shell.management.forget_ticket();
+                self.attempt.handle(quickstart::Input::ResumeSilence);
+            }
             Reason::Acknowledgement | Reason::Negotiation | Reason::Close => {}
         }
         self.conclude(env, shell);

@@ -10,7 +10,7 @@ use onetrip_stream_management as sm;
 use super::{Receiver, Resuming, unexpected};
 use crate::order::{self, Facts, Step};
 use crate::shell::{Notable, Shell};
-use crate::{Action, EntityEvent, Event, Request, Resumption, UsageError};
+use crate::{Action, Event, Request, UsageError};
 
 impl Receiver {
     /// ISR-05: tokens belong to sessions that may be resumed, so both are needed.
@@ -180,7 +180,10 @@ impl Receiver {
         let claimed = match what {
             Some(Resuming::Login) => &self.authenticated,
             Some(Resuming::Token { .. }) => &self.claimed,
-            Some(Resuming::Enabling) | None => return Err(UsageError::NotAsked),
+            Some(Resuming::Enabling) | None => {
+                shell.give_back(session);
+                return Err(UsageError::NotAsked);
+            }
         };
         // ISR-27, XEP-0198 §5: whatever the store says, nobody gets another's session.
         let owned = claimed
@@ -188,7 +191,7 @@ impl Receiver {
             .is_some_and(|claimed| claimed.same_bare(&session.owner))
             && self.domain.as_ref() == Some(session.owner.domain());
         if !owned {
-            give_back(shell, session);
+            shell.give_back(session);
             return self.on_no_session(env, shell, None);
         }
         self.resuming = None;
@@ -207,7 +210,7 @@ impl Receiver {
             }
             Err(error) => {
                 // MongooseIM 2dd3036ce: a wrong h costs the peer its stream, and nobody the session.
-                give_back(shell, session);
+                shell.give_back(session);
                 shell.fail(error.into());
             }
         }
@@ -264,10 +267,4 @@ impl Receiver {
             shell.event(Event::TokenConfirmed { session });
         }
     }
-}
-
-/// The session returns to whoever keeps sessions.
-fn give_back(shell: &mut Shell, session: sm::Session) {
-    let resumption = Box::new(Resumption::new(session));
-    shell.push(Action::Entity(EntityEvent::suspended(resumption)));
 }
