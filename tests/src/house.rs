@@ -390,6 +390,11 @@ impl House {
             .expect("it was asked");
     }
 
+    /// The same when the connection may be over: what is not taken comes out again.
+    pub fn give_late(&mut self, place: usize, answer: Answer) {
+        let _ = self.with(place, |connection, env| connection.answer(env, answer));
+    }
+
     fn decision(&mut self, request: Request) -> Answer {
         let env = &mut Env::new(self.now, &mut self.entropy);
         match request {
@@ -443,7 +448,8 @@ impl House {
     fn drain(&mut self, place: usize) {
         while let Some(action) = self.sides[place].connection.poll_action() {
             let side = &mut self.sides[place];
-            assert!(!side.closed, "something behind the close: {action:?}");
+            let late = side.closed && !matches!(action, Action::Entity(_));
+            assert!(!late, "something behind the close: {action:?}");
             match action {
                 Action::Transmit(bytes) => {
                     side.wire.extend_from_slice(&bytes);

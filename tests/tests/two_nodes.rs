@@ -296,11 +296,8 @@ impl Run {
         let at = usize::from(number) % self.answers.len();
         let (place, answer) = self.answers.remove(at);
         match answer {
-            // The connection did not live to see its answer: the session goes back to the store.
-            Answer::Session(session) if self.house.sides[place].closed => {
-                self.house.registry.keep(*session, None, self.house.now);
-            }
-            _ if self.house.sides[place].closed => {}
+            // The connection did not live to see its answer: the session comes out again, to the store.
+            answer if self.house.sides[place].closed => self.house.give_late(place, answer),
             answer => self.house.give_answer(place, answer),
         }
     }
