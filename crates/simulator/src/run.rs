@@ -232,7 +232,11 @@ impl Lab {
                 faults: Faults::default(),
                 ..*settings
             };
-            let (rehearsal, taught) = self.rehearse(&strategy.classic(), &mut entity, &quiet)?;
+            let mut world = self.world(&strategy.classic(), &mut entity, &quiet)?;
+            world.run(&self.domain);
+            // What is to be resumed has been cut off before.
+            world.cut();
+            let (rehearsal, taught) = world.finish();
             for event in taught {
                 let _ = entity.handle(event);
             }
@@ -257,19 +261,6 @@ impl Lab {
     ) -> Result<(Run, Vec<EntityEvent>), LabError> {
         let mut world = self.world(strategy, entity, settings)?;
         world.run(&self.domain);
-        Ok(world.finish())
-    }
-
-    /// The same, and then the connection is cut.
-    fn rehearse(
-        &self,
-        strategy: &Strategy,
-        entity: &mut Entity,
-        settings: &Settings,
-    ) -> Result<(Run, Vec<EntityEvent>), LabError> {
-        let mut world = self.world(strategy, entity, settings)?;
-        world.run(&self.domain);
-        world.cut();
         Ok(world.finish())
     }
 
