@@ -15,6 +15,8 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 DIR = pathlib.Path(sys.argv[1]).resolve()
 ONETRIP = str(pathlib.Path(sys.argv[2]).resolve())
 RUN = DIR / "run"
@@ -210,6 +212,14 @@ def our_server():
         check(f"slixmpp {mode}: resumes its session on onetrip serve after its socket was cut", done.returncode == 0, lines or done.stderr[-500:])
 
 
+def our_server_at_the_edges():
+    done = subprocess.run([sys.executable, str(HERE / "serve_sessions.py"), ONETRIP], capture_output=True, text=True, timeout=90)
+    lines = done.stdout.splitlines()
+    for line in lines:
+        check(line[5:], line.startswith("ok"))
+    check("every moment at which sessions of onetrip serve change hands was tried", done.returncode == 0 and len(lines) == 9, done.stderr[-500:])
+
+
 def main():
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
@@ -225,6 +235,7 @@ def main():
         our_client()
         our_sessions()
         our_server()
+        our_server_at_the_edges()
     finally:
         for process in PROCESSES:
             try:

@@ -39,6 +39,8 @@ pub struct Case {
     pub cuts: [Option<usize>; 3],
     /// Whether the server notices that a connection was cut, or learns it from the next one.
     pub noticed: bool,
+    /// Whether the end comes in the same read as the last bytes, before the application has seen what was in them.
+    pub abrupt: bool,
 }
 
 /// One end of one connection.
@@ -249,6 +251,10 @@ impl World {
             let env = &mut Env::new(self.now, &mut self.entropy);
             // An error shows in what is written and reported.
             let _ = to.connection.receive(env, &bytes);
+            let last = cut == Some(self.delivered[place]);
+            if last && self.case.abrupt && (!to_server || self.case.noticed) {
+                to.connection.receive_eof(env);
+            }
         }
         self.drain_all();
         taken
@@ -329,7 +335,8 @@ impl World {
                 Action::Request(request) => {
                     let answer = self.decide(request);
                     let env = &mut Env::new(self.now, &mut self.entropy);
-                    end.connection.answer(env, answer).expect("it was asked");
+                    // Too late when the end came along; a session comes out again then.
+                    let _ = end.connection.answer(env, answer);
                 }
                 Action::Event(event) => self.on_event(end, event, server),
                 Action::Entity(event) if server => self.registry.handle(event, self.now),
@@ -396,7 +403,7 @@ impl World {
             Request::Bind { account, request } => bind(&request, &account, env),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
-                Some(Decision::Fetch(_)) => self.fetch(),
+                Some(Decision::Fetch { .. }) => self.fetch(),
                 None => panic!("{request:?}"),
             },
         }

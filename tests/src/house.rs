@@ -413,7 +413,7 @@ impl House {
             Request::Bind { account, request } => bind(&request, &account, env),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
-                Some(Decision::Fetch(session)) => self.fetch(&session),
+                Some(Decision::Fetch { session, .. }) => self.fetch(&session),
                 None => panic!("{request:?}"),
             },
         }

@@ -14,6 +14,7 @@ fn uncut(way: Way, level: Level) -> World {
         stanzas: STANZAS,
         cuts: [None; 3],
         noticed: true,
+        abrupt: false,
     });
     world.check().unwrap();
     let back = world.fates.each_ref().map(|fate| fate.handed_back.len());
@@ -22,7 +23,8 @@ fn uncut(way: Way, level: Level) -> World {
 }
 
 /// Cuts the first connection at every byte, and the second somewhere in its resumption, so that each byte of that is
-/// met too. The server sees one half of the cuts, and learns of the other half from the next connection.
+/// met too. The server sees one half of the cuts, and learns of the other half from the next connection; half of them come
+/// in the same read as the last bytes.
 fn cut_everywhere(way: Way, level: Level) {
     let whole = uncut(way, level);
     let total = *whole.delivered.last().unwrap();
@@ -36,6 +38,7 @@ fn cut_everywhere(way: Way, level: Level) {
             stanzas: STANZAS,
             cuts: [Some(at), Some(at * 7 % resumption), None],
             noticed: at % 2 == 0,
+            abrupt: at / 2 % 2 == 0,
         };
         let world = World::run(case);
         if let Err(problem) = world.check() {

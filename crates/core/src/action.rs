@@ -14,7 +14,6 @@ use crate::{Error, Resumption, Unit};
 /// Writes that follow one another join into one, up to the next barrier ([`Action::UpgradeSend`],
 /// [`Action::Close`], a gap). Requests and events overtake a write that is still joining; answering a request at
 /// once, before the next `poll_action`, is what lets the answer ride in the same write.
-#[derive(Debug)]
 #[must_use = "an action that is not carried out leaves the peer waiting"]
 #[non_exhaustive]
 pub enum Action {
@@ -32,8 +31,25 @@ pub enum Action {
     Entity(EntityEvent),
     /// A unit was sent or received; only while tracing is on.
     Trace(Unit),
-    /// Write everything, then close the transport. The last action.
+    /// Write everything, then close the transport. The last action, but for a session that was found too late for this
+    /// connection and comes out again as an [`Action::Entity`].
     Close,
+}
+
+impl core::fmt::Debug for Action {
+    /// What is written may hold a password or a token: its length alone is shown.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Transmit(bytes) => write!(f, "Transmit({} bytes)", bytes.len()),
+            Self::UpgradeSend => f.write_str("UpgradeSend"),
+            Self::UpgradeReceive => f.write_str("UpgradeReceive"),
+            Self::Request(request) => f.debug_tuple("Request").field(request).finish(),
+            Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
+            Self::Entity(event) => f.debug_tuple("Entity").field(event).finish(),
+            Self::Trace(unit) => f.debug_tuple("Trace").field(unit).finish(),
+            Self::Close => f.write_str("Close"),
+        }
+    }
 }
 
 /// Something that needs the outside; answered by [`Connection::answer`](crate::Connection::answer).
@@ -197,7 +213,8 @@ pub struct EntityEvent(pub(crate) Lesson);
 #[derive(Debug)]
 pub(crate) enum Lesson {
     Report(Box<Report>),
-    Suspended(Box<Resumption>),
+    /// With how many stanzas that had arrived and were not said to be handled.
+    Suspended(Box<Resumption>, u32),
     /// A session that was granted here is over, for good.
     Over {
         id: String,
@@ -211,8 +228,18 @@ impl EntityEvent {
         Self(Lesson::Report(report))
     }
 
-    pub(crate) fn suspended(resumption: Box<Resumption>) -> Self {
-        Self(Lesson::Suspended(resumption))
+    pub(crate) fn suspended(resumption: Box<Resumption>, again: u32) -> Self {
+        Self(Lesson::Suspended(resumption, again))
+    }
+
+    /// How many of the last stanzas that were handed out come again when the session is resumed, because they were not
+    /// said to be handled: whoever still has them drops them.
+    #[must_use]
+    pub fn again(&self) -> u32 {
+        match &self.0 {
+            Lesson::Suspended(_, again) => *again,
+            Lesson::Report(_) | Lesson::Over { .. } => 0,
+        }
     }
 
     pub(crate) fn over(id: String, owner: Jid, h: sm::Count) -> Self {
@@ -224,7 +251,7 @@ impl EntityEvent {
     pub fn report(&self) -> Option<&Report> {
         match &self.0 {
             Lesson::Report(report) => Some(report),
-            Lesson::Suspended(_) | Lesson::Over { .. } => None,
+            Lesson::Suspended(..) | Lesson::Over { .. } => None,
         }
     }
 
@@ -232,7 +259,7 @@ impl EntityEvent {
     #[must_use]
     pub fn resumption(&self) -> Option<&Resumption> {
         match &self.0 {
-            Lesson::Suspended(resumption) => Some(resumption),
+            Lesson::Suspended(resumption, _) => Some(resumption),
             Lesson::Report(_) | Lesson::Over { .. } => None,
         }
     }
@@ -241,7 +268,7 @@ impl EntityEvent {
     #[must_use]
     pub fn into_resumption(self) -> Option<Resumption> {
         match self.0 {
-            Lesson::Suspended(resumption) => Some(*resumption),
+            Lesson::Suspended(resumption, _) => Some(*resumption),
             Lesson::Report(_) | Lesson::Over { .. } => None,
         }
     }

@@ -24,6 +24,8 @@ pub struct Bounds {
     /// The least time before silence behind something sent ahead counts as an answer; it is longer on slow
     /// links, eight round trips as measured. Default: 1 s.
     pub silence: Duration,
+    /// How long a server may take to find a session that is asked for by its token. Default: 10 s.
+    pub resume: Duration,
 }
 
 impl Default for Bounds {
@@ -34,6 +36,7 @@ impl Default for Bounds {
             negotiation: Duration::from_secs(30),
             close: Duration::from_secs(5),
             silence: Duration::from_secs(1),
+            resume: Duration::from_secs(10),
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::order::Facts;
 use crate::shell::{Notable, Shell};
 use crate::trace::{label, stanza_label};
 use crate::{
-    Action, Answer, ClientConfig, Deadline, End, Error, ErrorKind, Event, Reason, Resumption,
-    ServerConfig, TlsInfo, UsageError,
+    Action, Answer, ClientConfig, Deadline, End, EntityEvent, Error, ErrorKind, Event, Reason,
+    Resumption, ServerConfig, TlsInfo, UsageError,
 };
 
 /// One connection, from its first byte to its last, in either role.
@@ -116,6 +116,9 @@ impl Connection {
             return Err(error.clone());
         }
         self.shell.now = env.now;
+        if let Role::C2sReceiver(role) = &mut self.role {
+            role.on_fresh_input();
+        }
         let mut rest = input;
         self.process(env, &mut rest);
         match &self.shell.failed {
@@ -251,6 +254,9 @@ impl Connection {
             return;
         }
         self.shell.now = env.now;
+        if self.shell.owes_close() {
+            return self.shell.answer_close();
+        }
         self.before_end(env);
         // Our footer is out and the peer has gone without its own: the stream was closed all the same.
         let end = if self.shell.sending.ended {
@@ -317,9 +323,7 @@ impl Connection {
     /// [`UsageError::NotAsked`] when it fits no pending request; nothing changes.
     pub fn answer(&mut self, env: &mut Env<'_>, answer: Answer) -> Result<(), UsageError> {
         if self.shell.is_closed() || !self.shell.pending {
-            if let Answer::Session(session) = answer {
-                self.shell.give_back(*session);
-            }
+            self.take_back(answer);
             return Err(if self.shell.is_closed() {
                 UsageError::Closed
             } else {
@@ -337,6 +341,20 @@ impl Connection {
             self.process(env, &mut rest);
         }
         Ok(())
+    }
+
+    /// An answer that came too late: what it holds is not lost, and not kept for ever.
+    fn take_back(&mut self, answer: Answer) {
+        match (answer, &self.role) {
+            (Answer::Session(session), _) => self.shell.give_back(*session),
+            (Answer::Enable(Some(granted)), Role::C2sReceiver(role)) => {
+                if let (Some(id), Some(owner)) = (granted.id, role.address()) {
+                    let over = EntityEvent::over(id, owner.clone(), sm::Count::default());
+                    self.shell.push(Action::Entity(over));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Sends a stanza. Where stanzas are counted, the handle names it until an [`Event::Management`] has said what has
@@ -369,6 +387,9 @@ impl Connection {
     pub fn handled(&mut self, stanzas: u32) {
         self.shell.management.handled(stanzas);
         self.shell.drain_management();
+        if self.shell.owes_close() && self.shell.management.unhandled() == 0 {
+            self.shell.answer_close();
+        }
     }
 
     /// Where a stanza is that is not settled yet.
@@ -430,6 +451,7 @@ impl Connection {
         self.shell.now = env.now;
         while let Some(reason) = self.shell.timers.expired(env.now) {
             match (reason, &mut self.role) {
+                (Reason::Close, _) if self.shell.owes_close() => self.shell.answer_close(),
                 (Reason::Close, _) => self.shell.finish(End::Clean),
                 (Reason::Negotiation, _) => {
                     self.before_end(env);

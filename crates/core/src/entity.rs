@@ -16,8 +16,8 @@ use crate::{ClientConfig, Connection, EntityEvent, Resumption};
 pub struct Entity {
     cache: Cache,
     policy: Policy,
-    /// By the full address they belong to.
-    resumptions: BTreeMap<Jid, Resumption>,
+    /// By the name of the session.
+    resumptions: BTreeMap<String, Resumption>,
 }
 
 impl Entity {
@@ -56,23 +56,23 @@ impl Entity {
     /// Keeps a session for the next connection: one that was stored, when a process begins.
     pub fn keep(&mut self, resumption: Resumption) {
         self.resumptions
-            .insert(resumption.session.owner.clone(), resumption);
+            .insert(resumption.session.id.clone(), resumption);
     }
 
-    /// Takes out the session that the next connection of this account would resume: of this address, or else of any
-    /// resource of it, since a server may have bound another than was asked for.
+    /// Takes out the session that the next connection of this account would resume: of a connection that was configured
+    /// with the same account, or whose full address this is; for an account without a resource, of any of its resources.
     pub fn take(&mut self, account: &Jid) -> Option<Resumption> {
-        let owner = self
-            .resumptions
-            .keys()
-            .find(|owner| *owner == account)
+        let find = |wanted: &dyn Fn(&Resumption) -> bool| {
+            let found = self.resumptions.iter().find(|(_, found)| wanted(found));
+            found.map(|(id, _)| id.clone())
+        };
+        let id = find(&|found| found.account == *account)
+            .or_else(|| find(&|found| found.session.owner == *account))
             .or_else(|| {
-                self.resumptions
-                    .keys()
-                    .find(|owner| owner.same_bare(account))
-            })?
-            .clone();
-        self.resumptions.remove(&owner)
+                let any = account.resource().is_none();
+                find(&|found| any && found.session.owner.same_bare(account))
+            })?;
+        self.resumptions.remove(&id)
     }
 
     /// A client's connection, planned by what is remembered of the server. It resumes a session, if one waits.
@@ -105,7 +105,7 @@ impl Entity {
     pub fn handle(&mut self, event: EntityEvent) -> Option<Plan> {
         match event.0 {
             Lesson::Report(report) => self.cache.conclude(&report, &self.policy),
-            Lesson::Suspended(resumption) => {
+            Lesson::Suspended(resumption, _) => {
                 self.keep(*resumption);
                 None
             }

@@ -28,6 +28,11 @@ pub(crate) struct Management {
     ticket: Option<Ticket>,
     /// The token that goes out with `<enabled/>` (the receiver).
     grant: Option<(Token, Option<Location>)>,
+    /// How many stanzas went to the application before any were counted: the first that it says to have handled are
+    /// these.
+    uncounted: u32,
+    /// By what the next connection of this client will find the session.
+    account: Option<Jid>,
 }
 
 #[derive(Debug)]
@@ -55,15 +60,22 @@ impl Management {
         asked: None,
         ticket: None,
         grant: None,
+        uncounted: 0,
+        account: None,
     };
 
-    pub(crate) fn initiator(config: Option<sm::Config>, waiting: Option<Resumption>) -> Self {
+    pub(crate) fn initiator(
+        config: Option<sm::Config>,
+        waiting: Option<Resumption>,
+        account: &Jid,
+    ) -> Self {
         let config = config.or(waiting.as_ref().map(|_| sm::Config::default()));
         Self {
             machine: config.map_or(Machine::Off, |config| {
                 Machine::Initiator(Box::new(sm::Initiator::new(config)))
             }),
             waiting,
+            account: Some(account.clone()),
             ..Self::OFF
         }
     }
@@ -118,11 +130,24 @@ impl Management {
         }
     }
 
+    /// A stanza arrived for the application.
     pub(crate) fn arrived(&mut self) {
-        match &mut self.machine {
-            Machine::Off => {}
+        let counted = match &mut self.machine {
+            Machine::Off => false,
             Machine::Initiator(machine) => machine.arrived(),
             Machine::Receiver(machine) => machine.arrived(),
+        };
+        if !counted {
+            self.uncounted = self.uncounted.saturating_add(1);
+        }
+    }
+
+    /// How many of them it has not said to have handled, of those that are counted.
+    pub(crate) fn unhandled(&self) -> u32 {
+        match &self.machine {
+            Machine::Off => 0,
+            Machine::Initiator(machine) => machine.unhandled(),
+            Machine::Receiver(machine) => machine.unhandled(),
         }
     }
 
@@ -134,6 +159,9 @@ impl Management {
     }
 
     pub(crate) fn handled(&mut self, stanzas: u32) {
+        let before = stanzas.min(self.uncounted);
+        self.uncounted = self.uncounted.saturating_sub(before);
+        let stanzas = stanzas.saturating_sub(before);
         match &mut self.machine {
             Machine::Off => {}
             Machine::Initiator(machine) => machine.handled(stanzas),
@@ -203,6 +231,7 @@ impl Management {
             }
         }?;
         let mut resumption = Resumption {
+            account: self.account.clone().unwrap_or(owner),
             session,
             ticket: self.ticket.take(),
             lost: asked.as_ref().map_or(0, |asked| asked.lost),
@@ -241,9 +270,9 @@ impl Management {
     }
 
     /// `<enable/>`.
-    pub(crate) fn enable(&mut self, resume: bool, max: Option<u32>) {
+    pub(crate) fn enable(&mut self, now: Instant, resume: bool, max: Option<u32>) {
         if let Some(machine) = self.as_initiator() {
-            machine.enable(resume, max);
+            machine.enable(now, resume, max);
         }
     }
 
@@ -281,6 +310,7 @@ impl Management {
             .as_initiator()
             .and_then(|machine| machine.withdraw(&asked.owner, h));
         self.waiting = session.map(|session| Resumption {
+            account: self.account.clone().unwrap_or(asked.owner),
             session,
             ticket: self.ticket.take(),
             lost: asked.lost,
@@ -330,12 +360,12 @@ impl Management {
         Some(Left::HandedBack(waiting.session.into_entries()))
     }
 
-    /// The peer ended the stream with an error. Some say that trying again is pointless: a conflict, since whoever is
-    /// there now would be thrown out in turn (go-xmpp#45); and, with a request to resume unanswered, whatever blames
-    /// that request.
+    /// The peer ended the stream with an error. Most say that trying again is pointless: a conflict, since whoever is
+    /// there now would be thrown out in turn (go-xmpp#45); whatever blames a stanza, since that would be sent again; and,
+    /// with a request to resume unanswered, whatever blames that request.
     pub(crate) fn on_peer_error(&mut self, condition: Condition) {
         let passing = is_passing(condition);
-        if condition == Condition::Conflict {
+        if self.asked.is_none() && !passing {
             self.close(false);
         } else if self.asked.is_some() && !passing {
             // The login after this one tells whether the session itself is to blame.
@@ -345,9 +375,10 @@ impl Management {
         }
     }
 
-    /// This end ends the stream with an error: one that will not pass ends the session as well.
+    /// This end ends the stream with an error: one that will not pass ends the session as well, or the peer would send
+    /// what it blames again, and again. A session that was only asked for is not to blame yet.
     pub(crate) fn on_own_error(&mut self, condition: Condition) {
-        if !is_passing(condition) {
+        if !is_passing(condition) && self.asked.is_none() {
             self.close(false);
         }
     }
@@ -366,6 +397,7 @@ impl Management {
             .map(|asked| &asked.owner)
             .or(self.owner.as_ref())?;
         Some(Resumption {
+            account: self.account.as_ref().unwrap_or(owner).clone(),
             session: machine.snapshot(owner)?,
             ticket: self.ticket.clone(),
             lost: self.asked.as_ref().map_or(0, |asked| asked.lost),

@@ -20,9 +20,15 @@ const WHILE_CONNECTED: Instant = Instant::from_epoch(Duration::MAX);
 pub enum Decision {
     /// Give this to the connection that asked.
     Answer(Answer),
-    /// The session of this name is with another connection of this server, whose client has left it: take it by
-    /// [`Connection::hand_over`](crate::Connection::hand_over) there, and answer with [`Answer::Session`] here.
-    Fetch(String),
+    /// The session is with another connection of this server, whose client has left it: take it by
+    /// [`Connection::hand_over`](crate::Connection::hand_over) there, and answer with [`Answer::Session`] here; if it has
+    /// none by then, ask again by [`Registry::find`].
+    Fetch {
+        /// The name of the session.
+        session: String,
+        /// Whose it is.
+        owner: Jid,
+    },
 }
 
 /// Sessions and tokens, in memory: what [`Entity`](crate::Entity) is to a client.
@@ -110,11 +116,15 @@ impl Registry {
         granted
     }
 
-    /// The same answer for a session that does not exist and for one that is somebody else's (XEP-0198 §5).
-    fn find(&mut self, id: &str, account: &Jid) -> Decision {
+    /// Finds a session for a connection of its owner. The same answer for one that does not exist and for one that is
+    /// somebody else's (XEP-0198 §5).
+    pub fn find(&mut self, id: &str, account: &Jid) -> Decision {
         let owner = self.connected.get(id);
-        if owner.is_some_and(|owner| owner.same_bare(account)) {
-            return Decision::Fetch(id.to_owned());
+        if let Some(owner) = owner.filter(|owner| owner.same_bare(account)) {
+            return Decision::Fetch {
+                session: id.to_owned(),
+                owner: owner.clone(),
+            };
         }
         match self.sessions.take(id, account) {
             Ok(session) => {
@@ -141,7 +151,7 @@ impl Registry {
     /// Learns from a connection: a session that was cut off waits from here on, one that is over is forgotten.
     pub fn handle(&mut self, event: EntityEvent, now: Instant) {
         match event.0 {
-            Lesson::Suspended(resumption) => self.suspend(resumption.session, now),
+            Lesson::Suspended(resumption, _) => self.suspend(resumption.session, now),
             Lesson::Over { id, owner, h } => self.end(&id, &owner, h),
             Lesson::Report(_) => {}
         }
@@ -159,11 +169,10 @@ impl Registry {
     }
 
     fn suspend(&mut self, session: Session, now: Instant) {
-        self.connected.remove(&session.id);
-        let max = session.max.map(|max| Duration::from_secs(max.into()));
-        let until = now + max.unwrap_or(self.keep).min(self.keep);
-        self.tokens.prolong(&session.id, until);
-        self.sessions.suspend(session, now);
+        let id = session.id.clone();
+        self.connected.remove(&id);
+        let until = self.sessions.suspend(session, now);
+        self.tokens.prolong(&id, until);
     }
 
     fn end(&mut self, id: &str, owner: &Jid, h: Count) {
@@ -190,6 +199,17 @@ impl Registry {
     /// A stanza for an address whose session waits: it goes out on resumption. `false` when none waits or it is full.
     pub fn push(&mut self, owner: &Jid, stanza: Bytes) -> bool {
         self.sessions.push(owner, stanza)
+    }
+
+    /// An address is bound anew: the sessions that wait for it are over, and what they hold has to be sent elsewhere or
+    /// back.
+    #[must_use = "what the sessions hold is lost if it is not handed back"]
+    pub fn replace(&mut self, owner: &Jid) -> Vec<Session> {
+        let over = self.sessions.replace(owner);
+        for session in &over {
+            self.tokens.revoke_session(&session.id);
+        }
+        over
     }
 
     /// The addresses whose sessions wait.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use onetrip_isr::{Begin, Candidate, Location, Ticket};
+use onetrip_stream::Jid;
 use onetrip_stream::stored::{Load, Store, StoredError};
 use onetrip_stream_management::Session;
 
@@ -31,6 +32,8 @@ const MAX_LOST_TICKETS: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resumption {
+    /// The account that the connection was configured with: the next one of the same finds the session by it.
+    pub account: Jid,
     /// The session (XEP-0198).
     pub session: Session,
     /// The token that resumes it without a login, if the server gave one (ISR-06).
@@ -44,6 +47,7 @@ impl Resumption {
     #[must_use]
     pub fn new(session: Session) -> Self {
         Self {
+            account: session.owner.clone(),
             session,
             ticket: None,
             lost: 0,
@@ -86,6 +90,7 @@ impl Resumption {
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Store::new(MAGIC, VERSION);
+        out.text(&self.account.to_string());
         out.bytes(&self.session.to_bytes());
         out.flag(self.ticket.is_some());
         if let Some(ticket) = &self.ticket {
@@ -104,6 +109,7 @@ impl Resumption {
         if from.version() != VERSION {
             return Err(StoredError::Version(from.version()));
         }
+        let account = from.text()?.parse().map_err(|_| StoredError::Foreign)?;
         let session = Session::from_bytes(from.bytes()?)?;
         let ticket = if from.flag()? {
             Some(Ticket::from_bytes(from.bytes()?)?)
@@ -113,6 +119,7 @@ impl Resumption {
         let lost = u8::try_from(from.number()?).map_err(|_| StoredError::Foreign)?;
         from.finish()?;
         Ok(Self {
+            account,
             session,
             ticket,
             lost,

@@ -18,7 +18,6 @@ use crate::{
 };
 
 /// The common part of a connection.
-#[derive(Debug)]
 pub(crate) struct Shell {
     pub(crate) content: Content,
     pub(crate) sending: Sending,
@@ -40,6 +39,21 @@ pub(crate) struct Shell {
     /// The write that is still joining.
     joining: BytesMut,
     closed: bool,
+}
+
+impl core::fmt::Debug for Shell {
+    /// Without what is about to be written: it may hold a password or a token.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shell")
+            .field("content", &self.content)
+            .field("facts", &self.facts)
+            .field("timers", &self.timers)
+            .field("management", &self.management)
+            .field("pending", &self.pending)
+            .field("failed", &self.failed)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What stream management leaves to the role it works for.
@@ -257,6 +271,9 @@ impl Shell {
             offset: self.receiving.total(),
         };
         self.failed = Some(error.clone());
+        if let Some(condition) = error.condition() {
+            self.management.on_own_error(condition);
+        }
         match error.kind.stream_error() {
             Some(said) => self.end_with(&said.with_text(error.to_string()), End::Failed(error)),
             None => self.finish(End::Failed(error)),
@@ -298,9 +315,24 @@ impl Shell {
         self.timers.set(Reason::Close, env.now + self.bounds.close);
     }
 
-    /// The peer closed its half.
+    /// The peer closed its half. Ours stays open until the application has dealt with what came before that, so that it
+    /// can be acknowledged, but not for ever.
     pub(crate) fn peer_closed(&mut self) {
         self.receiving.ended = true;
+        if !self.sending.ended && self.management.unhandled() > 0 {
+            self.timers.set(Reason::Close, self.now + self.bounds.close);
+            return;
+        }
+        self.answer_close();
+    }
+
+    /// Whether the peer has closed its half and ours is still open.
+    pub(crate) fn owes_close(&self) -> bool {
+        self.receiving.ended && !self.sending.ended && !self.closed
+    }
+
+    /// Closes our half behind the peer's.
+    pub(crate) fn answer_close(&mut self) {
         self.close_management(false);
         if !self.sending.ended {
             self.open();
@@ -330,25 +362,44 @@ impl Shell {
 
     /// Hands the session over to another connection.
     pub(crate) fn surrender(&mut self) -> Option<Box<sm::Session>> {
+        let unhandled = self.management.unhandled();
         let left = self.management.end();
         if let Some(Left::Resumption(resumption)) = left {
+            self.drop_stanzas(unhandled);
             return Some(Box::new(resumption.session));
         }
-        self.leave(left);
+        self.leave(left, unhandled);
         None
+    }
+
+    /// Stanzas that nobody has taken yet will be sent again on resumption: they must not be handed out as well. Returns
+    /// how many of `unhandled` have been taken.
+    fn drop_stanzas(&mut self, unhandled: u32) -> u32 {
+        let mut left = unhandled;
+        let mut kept = VecDeque::with_capacity(self.actions.len());
+        while let Some(action) = self.actions.pop_back() {
+            if left > 0 && matches!(action, Action::Event(Event::Stanza(_))) {
+                left = left.saturating_sub(1);
+            } else {
+                kept.push_front(action);
+            }
+        }
+        self.actions = kept;
+        left
     }
 
     /// A session that cannot go on here returns to whoever keeps sessions.
     pub(crate) fn give_back(&mut self, session: sm::Session) {
         let resumption = Box::new(Resumption::new(session));
-        self.push(Action::Entity(EntityEvent::suspended(resumption)));
+        self.push(Action::Entity(EntityEvent::suspended(resumption, 0)));
     }
 
     /// Nothing of the session stays here: it goes to whoever makes the next connection, or back to the application.
-    fn leave(&mut self, left: Option<Left>) {
+    fn leave(&mut self, left: Option<Left>, unhandled: u32) {
         match left {
             Some(Left::Resumption(resumption)) => {
-                self.push(Action::Entity(EntityEvent::suspended(resumption)));
+                let again = self.drop_stanzas(unhandled);
+                self.push(Action::Entity(EntityEvent::suspended(resumption, again)));
             }
             Some(Left::HandedBack(entries)) => {
                 self.event(Event::Management(sm::Event::HandedBack(entries)));
@@ -367,8 +418,9 @@ impl Shell {
             return;
         }
         let end = self.verdict.take().unwrap_or(end);
+        let unhandled = self.management.unhandled();
         let left = self.management.end();
-        self.leave(left);
+        self.leave(left, unhandled);
         self.event(Event::Closed(end));
         self.barrier(Action::Close);
         self.closed = true;

@@ -218,7 +218,12 @@ impl Cache {
 
     /// Adjusts what is believed of the host's habits.
     fn learn(&mut self, report: &Report, missed: bool, policy: &Policy) {
-        if matches!(report.outcome, Outcome::Ended) || report.level == Level::Off {
+        // By a token no boundary was crossed that these levels are about.
+        let untried = matches!(
+            report.outcome,
+            Outcome::Ended | Outcome::Resumed | Outcome::Broken(Broken::ResumeLost)
+        );
+        if untried || report.level == Level::Off {
             return;
         }
         let fresh = Habits {

@@ -158,7 +158,7 @@ impl<'a> End<'a> {
             request => match lock(self.registry).decide(env, &request) {
                 Some(Decision::Answer(answer)) => Some(answer),
                 // There is one connection here, and it is the one that asks.
-                Some(Decision::Fetch(_)) => Some(Answer::NoSession { h: None }),
+                Some(Decision::Fetch { .. }) => Some(Answer::NoSession { h: None }),
                 None => None,
             },
         };

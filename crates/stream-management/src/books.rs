@@ -140,6 +140,7 @@ impl Books {
     /// The third step of every resumption: what the peer has not handled is sent again, in order, before anything new.
     pub(crate) fn replay(&mut self, now: Instant, h: Count) -> Result<(), Error> {
         self.acknowledged(now, h)?;
+        self.tell(Event::Resumed);
         let Some(ledger) = &mut self.ledger else {
             return Ok(());
         };
@@ -154,6 +155,10 @@ impl Books {
             self.say(Nonza::Request);
         }
         Ok(())
+    }
+
+    pub(crate) fn unhandled(&self) -> u32 {
+        self.ledger.as_ref().map_or(0, Ledger::unhandled)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

@@ -17,7 +17,9 @@ use crate::{Config, Count, Error, Event, Granted, Handle, Nonza, Session, Stage,
 #[derive(Debug)]
 enum State {
     Off,
-    Enabling,
+    Enabling {
+        since: Instant,
+    },
     /// Stanzas that are handed over meanwhile wait behind those of the session.
     Resuming(Granted),
     Active(Granted),
@@ -66,14 +68,20 @@ impl Initiator {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Active(_) => self.books.deadline(),
-            State::Off | State::Enabling | State::Resuming(_) => None,
+            State::Enabling { since } => Some(since + self.books.config.policy.answer_within),
+            State::Off | State::Resuming(_) => None,
         }
     }
 
     /// Asks for an acknowledgement, or gives the connection up; does nothing when called early.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if matches!(self.state, State::Active(_)) {
-            self.books.handle_timeout(now);
+        match self.state {
+            State::Active(_) => self.books.handle_timeout(now),
+            State::Enabling { .. } if self.poll_timeout().is_some_and(|at| at <= now) => {
+                self.state = State::Off;
+                self.books.tell(Event::Unanswered);
+            }
+            State::Enabling { .. } | State::Off | State::Resuming(_) => {}
         }
     }
 
@@ -95,10 +103,10 @@ impl Initiator {
     }
 
     /// Asks for management. Our stanzas count from here on, before the answer is seen (Smack 96bb37f92).
-    pub fn enable(&mut self, resume: bool, max: Option<u32>) {
+    pub fn enable(&mut self, now: Instant, resume: bool, max: Option<u32>) {
         if matches!(self.state, State::Off) {
             self.books.open();
-            self.state = State::Enabling;
+            self.state = State::Enabling { since: now };
             self.books.say(Nonza::Enable { resume, max });
         }
     }
@@ -130,7 +138,6 @@ impl Initiator {
         match core::mem::replace(&mut self.state, State::Off) {
             State::Resuming(granted) => {
                 self.state = State::Active(granted);
-                self.books.tell(Event::Resumed);
                 self.books.replay(now, h)
             }
             state => {
@@ -156,15 +163,26 @@ impl Initiator {
         match self.state {
             State::Resuming(_) => self.books.keep(now, bytes),
             State::Active(_) => self.books.send(now, bytes, true),
-            State::Off | State::Enabling => self.books.send(now, bytes, false),
+            State::Off | State::Enabling { .. } => self.books.send(now, bytes, false),
         }
     }
 
-    /// A stanza arrived. Counted from `<enabled/>` on.
-    pub fn arrived(&mut self) {
-        if let (State::Active(_), Some(ledger)) = (&self.state, &mut self.books.ledger) {
-            ledger.arrived();
+    /// A stanza arrived. Counted from `<enabled/>` on; whether this one is.
+    pub fn arrived(&mut self) -> bool {
+        let counted = matches!(self.state, State::Active(_));
+        match &mut self.books.ledger {
+            Some(ledger) if counted => {
+                ledger.arrived();
+                true
+            }
+            _ => false,
         }
+    }
+
+    /// How many stanzas have arrived that the application has not said to be handled.
+    #[must_use]
+    pub fn unhandled(&self) -> u32 {
+        self.books.unhandled()
     }
 
     /// A stanza arrived that the application will never see.
@@ -191,7 +209,7 @@ impl Initiator {
             return Ok(());
         }
         match (&self.state, nonza) {
-            (State::Enabling, Nonza::Enabled(granted)) => {
+            (State::Enabling { .. }, Nonza::Enabled(granted)) => {
                 self.state = State::Active(granted.clone());
                 self.books.tell(Event::Enabled(granted));
                 Ok(())
@@ -202,7 +220,7 @@ impl Initiator {
                 self.resumed(now, h)
             }
             // Sent on a stream that goes on, or on one that is gone: not lost, only not acknowledged.
-            (State::Enabling | State::Resuming(_), Nonza::Failed { h, condition }) => {
+            (State::Enabling { .. } | State::Resuming(_), Nonza::Failed { h, condition }) => {
                 self.state = State::Off;
                 self.books.settle(h);
                 self.books.hand_back();
@@ -247,7 +265,7 @@ impl Initiator {
     pub fn suspend(&mut self, owner: &Jid) -> Option<Session> {
         let granted = match core::mem::replace(&mut self.state, State::Off) {
             State::Active(granted) | State::Resuming(granted) => Some(granted),
-            State::Off | State::Enabling => None,
+            State::Off | State::Enabling { .. } => None,
         };
         self.books.suspend(owner, granted)
     }

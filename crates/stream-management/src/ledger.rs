@@ -173,6 +173,7 @@ impl Ledger {
 
     /// All that is in the queue goes out again.
     pub(crate) fn sent_again(&mut self, now: Instant) {
+        self.queue.sent_again();
         self.since_request = self.queue.unacked();
         self.uncovered = (self.since_request > 0).then_some(now);
         self.asked = None;

@@ -123,7 +123,7 @@ impl Nonza {
             "failed" => {
                 let condition = element
                     .children()
-                    .find(|child| child.has_ns(ns::STANZA_ERRORS))
+                    .find(|child| child.has_ns(ns::STANZA_ERRORS) && child.name() != "text")
                     .map(|child| child.name().to_owned());
                 Ok(Self::Failed { h: h(), condition })
             }

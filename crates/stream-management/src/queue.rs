@@ -202,6 +202,12 @@ impl Queue {
             .map(|first| Handles { first, count }))
     }
 
+    /// All that is here goes out again on a stream that goes on. What is no longer here never will, so the peer will
+    /// never count it.
+    pub(crate) fn sent_again(&mut self) {
+        self.dropped = 0;
+    }
+
     /// What is not acknowledged, in order, to be sent again after a resumption.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()

@@ -203,7 +203,6 @@ impl Receiver {
     /// # Errors
     /// As [`Receiver::resume`].
     pub fn replay(&mut self, now: Instant, h: Count) -> Result<(), Error> {
-        self.books.tell(Event::Resumed);
         self.books.replay(now, h)
     }
 
@@ -216,11 +215,18 @@ impl Receiver {
         None
     }
 
-    /// A stanza arrived. Counted from `<enable/>` on.
-    pub fn arrived(&mut self) {
-        if let Some(ledger) = &mut self.books.ledger {
+    /// A stanza arrived. Counted from `<enable/>` on; whether this one is.
+    pub fn arrived(&mut self) -> bool {
+        self.books.ledger.as_mut().is_some_and(|ledger| {
             ledger.arrived();
-        }
+            true
+        })
+    }
+
+    /// How many stanzas have arrived that the application has not said to be handled.
+    #[must_use]
+    pub fn unhandled(&self) -> u32 {
+        self.books.unhandled()
     }
 
     /// The application has handled the oldest so many.

@@ -1,7 +1,7 @@
 //! Sessions that wait for their owners: a store that a server may use, or replace by one its nodes share.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use onetrip_stream::{Instant, Jid};
@@ -50,6 +50,8 @@ pub struct Sessions {
     suspended: BTreeMap<String, Suspended>,
     /// By session: its owner and what it had handled.
     ended: BTreeMap<String, (Jid, Count)>,
+    /// Their names, the one that ended first in front.
+    order: VecDeque<String>,
 }
 
 impl Sessions {
@@ -61,6 +63,7 @@ impl Sessions {
             limits,
             suspended: BTreeMap::new(),
             ended: BTreeMap::new(),
+            order: VecDeque::new(),
         }
     }
 
@@ -76,13 +79,14 @@ impl Sessions {
         self.suspended.is_empty()
     }
 
-    /// A connection has ended, and its session waits.
-    pub fn suspend(&mut self, session: Session, now: Instant) {
+    /// A connection has ended, and its session waits; until when is returned.
+    pub fn suspend(&mut self, session: Session, now: Instant) -> Instant {
         let granted = session.max.map(|max| Duration::from_secs(max.into()));
         let until = now + granted.unwrap_or(self.keep).min(self.keep);
         self.ended.remove(&session.id);
         self.suspended
             .insert(session.id.clone(), Suspended { session, until });
+        until
     }
 
     /// Hands a session to the connection of its owner; a resource in `account` does not matter.
@@ -138,25 +142,26 @@ impl Sessions {
 
     /// A session is over; its count is remembered for its owner.
     pub fn end(&mut self, id: &str, owner: &Jid, h: Count) {
-        if self.ended.len() >= REMEMBERED {
-            self.ended.pop_first();
+        if self.order.len() >= REMEMBERED {
+            let oldest = self.order.pop_front().unwrap_or_default();
+            self.ended.remove(&oldest);
         }
+        self.order.push_back(id.to_owned());
         self.ended.insert(id.to_owned(), (owner.clone(), h));
     }
 
-    /// When the next session expires.
-    #[must_use]
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.suspended.values().map(|waiting| waiting.until).min()
+    /// An address is bound anew: the sessions that wait for it are over, and what they hold has to be sent elsewhere or
+    /// back.
+    #[must_use = "what the sessions hold is lost if it is not handed back"]
+    pub fn replace(&mut self, owner: &Jid) -> Vec<Session> {
+        self.take_out(|waiting| waiting.session.owner == *owner)
     }
 
-    /// Takes out the sessions whose time is over: what they hold has to be sent elsewhere or back.
-    #[must_use = "what the sessions hold is lost if it is not handed back"]
-    pub fn expire(&mut self, now: Instant) -> Vec<Session> {
+    fn take_out(&mut self, over: impl Fn(&Suspended) -> bool) -> Vec<Session> {
         let over: Vec<String> = self
             .suspended
             .iter()
-            .filter(|(_, waiting)| waiting.until <= now)
+            .filter(|(_, waiting)| over(waiting))
             .map(|(id, _)| id.clone())
             .collect();
         let sessions: Vec<Session> = over
@@ -168,6 +173,18 @@ impl Sessions {
             self.end(&session.id, &session.owner, session.handled);
         }
         sessions
+    }
+
+    /// When the next session expires.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.suspended.values().map(|waiting| waiting.until).min()
+    }
+
+    /// Takes out the sessions whose time is over: what they hold has to be sent elsewhere or back.
+    #[must_use = "what the sessions hold is lost if it is not handed back"]
+    pub fn expire(&mut self, now: Instant) -> Vec<Session> {
+        self.take_out(|waiting| waiting.until <= now)
     }
 }
 
@@ -208,6 +225,15 @@ mod tests {
         let other: Jid = "romeo@montague.lit".parse().unwrap();
         let h = sessions.take("s1", &other).map_err(|unknown| unknown.h);
         assert_eq!(h, Err(None));
+    }
+
+    #[test]
+    fn a_session_whose_address_is_bound_anew_is_over() {
+        let (mut sessions, owner) = store();
+        assert!(sessions.push(&owner, "<message/>".into()));
+        let over = sessions.replace(&owner);
+        assert_eq!(over.first().map(|session| session.unacked.len()), Some(1));
+        assert!(sessions.is_empty() && sessions.take("s1", &owner).is_err());
     }
 
     /// What the session was granted holds where it is less than what the store keeps.

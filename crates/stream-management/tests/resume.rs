@@ -62,7 +62,7 @@ impl World {
             store: None,
             handed_back: 0,
         };
-        this.client.enable(true, None);
+        this.client.enable(T0, true, None);
         this.drain();
         this
     }
@@ -118,9 +118,9 @@ impl World {
             Some(Item::Stanza(bytes)) => {
                 self.arrived[usize::from(at_server)].push_back(number(&bytes));
                 if at_server {
-                    self.server.arrived()
+                    self.server.arrived();
                 } else {
-                    self.client.arrived()
+                    self.client.arrived();
                 }
             }
             None => {}
@@ -169,7 +169,7 @@ impl World {
             Some(session) => self
                 .client
                 .resume(&Session::from_bytes(&session.to_bytes()).unwrap()),
-            None => self.client.enable(true, None),
+            None => self.client.enable(T0, true, None),
         }
         self.drain();
     }
@@ -286,7 +286,7 @@ fn a_refused_resumption_settles_what_it_can_and_hands_the_rest_back_once() {
                 .any(|action| matches!(action, Action::Write(_))),
             "nothing is sent again by itself"
         );
-        machine.enable(true, None);
+        machine.enable(T0, true, None);
         assert_eq!(machine.suspend(&owner()), None);
         assert_eq!(drained(&mut machine).len(), 1, "only <enable/>");
     }
@@ -372,7 +372,7 @@ fn a_resume_with_a_wrong_h_leaves_the_session_untouched() {
 #[test]
 fn a_clean_close_cannot_be_resumed() {
     let mut machine = Initiator::new(Config::default());
-    machine.enable(true, None);
+    machine.enable(T0, true, None);
     let mut granted = Granted::default();
     granted.id = Some("s1".into());
     machine
@@ -399,7 +399,7 @@ fn a_clean_close_cannot_be_resumed() {
 #[test]
 fn what_is_acknowledged_while_closing_is_settled() {
     let mut machine = Initiator::new(Config::default());
-    machine.enable(true, None);
+    machine.enable(T0, true, None);
     machine
         .handle(T0, &Nonza::Enabled(Granted::default()).to_element())
         .unwrap();
@@ -436,7 +436,7 @@ fn conv_010b34125_a_request_behind_a_refused_resumption_breaks_nothing() {
         .unwrap();
     let mut client = Initiator::new(Config::default());
     assert_eq!(client.send(T0, "<presence/>".into()), None);
-    client.enable(true, None);
+    client.enable(T0, true, None);
     client
         .handle(T0, &Nonza::Enabled(Granted::default()).to_element())
         .unwrap();
@@ -495,7 +495,8 @@ fn a_session_that_is_asked_for_by_other_means_has_the_same_replay() {
     assert_eq!(server.take_up(&session(), Count::new(5)), Ok(Count::new(9)));
     server.replay(T0, Count::new(5)).unwrap();
     let actions: Vec<Action> = std::iter::from_fn(|| server.poll_action()).collect();
-    assert!(matches!(&actions[0], Action::Event(Event::Resumed)));
+    assert!(matches!(&actions[0], Action::Event(Event::Acked(_))));
+    assert!(matches!(&actions[1], Action::Event(Event::Resumed)));
     assert_eq!(actions.last(), Some(&Action::Write("<b/>".into())));
 }
 
@@ -503,7 +504,7 @@ fn a_session_that_is_asked_for_by_other_means_has_the_same_replay() {
 #[test]
 fn the_stanza_behind_a_request_is_not_forgotten() {
     let mut machine = Initiator::new(Config::default());
-    machine.enable(true, None);
+    machine.enable(T0, true, None);
     machine
         .handle(T0, &Nonza::Enabled(Granted::default()).to_element())
         .unwrap();
@@ -521,5 +522,49 @@ fn the_stanza_behind_a_request_is_not_forgotten() {
     assert_eq!(
         machine.poll_timeout(),
         Some(T0 + core::time::Duration::from_secs(3))
+    );
+}
+
+/// What there is no room for on resumption is said once, and the counts of both ends go on as one.
+#[test]
+fn what_is_given_up_on_resumption_does_not_shift_the_counts() {
+    let mut config = Config::default();
+    config.limits.stanzas = 1;
+    let mut machine = Initiator::new(config);
+    machine.resume(&session());
+    let resumed = Nonza::Resumed {
+        previd: "s1".into(),
+        h: Count::new(4),
+    };
+    machine.handle(T0, &resumed.to_element()).unwrap();
+    let actions = drained(&mut machine);
+    let failed = |action: &Action| matches!(action, Action::Event(Event::Failed(_)));
+    assert_eq!(actions.iter().filter(|action| failed(action)).count(), 1);
+    assert_eq!(
+        actions.last(),
+        Some(&Action::Write("<b/>".into())),
+        "{actions:?}"
+    );
+    // The peer has seen four and this one.
+    let ack = Nonza::Ack(Count::new(5)).to_element();
+    machine.handle(T0, &ack).unwrap();
+    assert_eq!(machine.suspend(&owner()).unwrap().unacked.len(), 0);
+}
+
+/// A server that announces management and says nothing to `<enable/>` is as dead as one that acknowledges nothing.
+#[test]
+fn an_enable_that_is_not_answered_is_noticed() {
+    let mut machine = Initiator::new(Config::default());
+    machine.enable(T0, true, None);
+    machine.send(T0, "<message/>".into());
+    let at = machine.poll_timeout().unwrap();
+    machine.handle_timeout(T0);
+    let _ = drained(&mut machine);
+    machine.handle_timeout(at);
+    assert_eq!(drained(&mut machine), [Action::Event(Event::Unanswered)]);
+    assert_eq!(machine.poll_timeout(), None);
+    assert_eq!(machine.suspend(&owner()), None);
+    assert!(
+        matches!(&drained(&mut machine)[..], [Action::Event(Event::HandedBack(entries))] if entries.len() == 1)
     );
 }

@@ -279,13 +279,28 @@ impl<T: TlsSession> Secured<T> {
                 Action::UpgradeReceive => self.receiving = true,
                 Action::Request(request) => self.outputs.push_back(Output::Request(request)),
                 Action::Event(event) => self.outputs.push_back(Output::Event(event)),
-                Action::Entity(event) => self.outputs.push_back(Output::Entity(event)),
+                Action::Entity(event) => {
+                    self.drop_stanzas(event.again());
+                    self.outputs.push_back(Output::Entity(event));
+                }
                 Action::Trace(unit) => self.outputs.push_back(Output::Trace(unit)),
                 Action::Close => self.finish(),
                 _ => {}
             }
         }
         self.flush();
+    }
+
+    /// The last so many stanzas come again when the session is resumed: those that nobody has taken are not handed out.
+    fn drop_stanzas(&mut self, again: u32) {
+        for _ in 0..again {
+            let last = self
+                .outputs
+                .iter()
+                .rposition(|output| matches!(output, Output::Event(Event::Stanza(_))));
+            let Some(last) = last else { return };
+            self.outputs.remove(last);
+        }
     }
 
     /// Sends what TLS has to say on its own.

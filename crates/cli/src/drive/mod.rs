@@ -387,7 +387,7 @@ impl Driver {
             (request, Some(_)) => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => Some(answer),
                 // There is no other connection that could have it.
-                Some(Decision::Fetch(_)) => Some(Answer::NoSession { h: None }),
+                Some(Decision::Fetch { .. }) => Some(Answer::NoSession { h: None }),
                 None => None,
             },
             // Without an account the script decides.

@@ -21,8 +21,8 @@ use crate::environment::Clock;
 pub(super) enum Letter {
     /// A stanza to send.
     Stanza(Stanza),
-    /// Another connection goes on with the session of this one.
-    HandOver(oneshot::Sender<Option<Box<sm::Session>>>),
+    /// Another connection goes on with the session of this one, and takes its letters from here on.
+    HandOver(oneshot::Sender<Option<Box<sm::Session>>>, Mailbox),
     /// Another connection has bound the same address (RFC 6120 §7.7.2.2).
     Replaced,
 }
@@ -91,39 +91,42 @@ impl Hub {
     /// RFC 6121 §8.5: to the resource named, or to all of the account; to those whose connection was cut as well, for
     /// when they come back. Whether it reached anybody.
     pub(super) fn deliver(&self, stanza: &Stanza, to: &Jid) -> bool {
-        let mut state = self.state();
         let wanted = |jid: &Jid| match to.resource() {
             Some(_) => jid == to,
             None => jid.same_bare(to) && stanza.head().kind != StanzaKind::Iq,
         };
-        let mut reached = false;
-        for mailbox in state
-            .online
-            .iter()
-            .filter(|(jid, _)| wanted(jid))
-            .map(|(_, mailbox)| mailbox)
-        {
-            reached |= mailbox.try_send(Letter::Stanza(stanza.clone())).is_ok();
-        }
-        let waiting: Vec<Jid> = state
+        let mut reached = self.deliver_online(stanza, wanted);
+        let mut state = self.state();
+        let mut waiting: Vec<Jid> = state
             .registry
             .waiting()
             .filter(|jid| wanted(jid) && !state.online.contains_key(*jid))
             .cloned()
             .collect();
+        waiting.dedup();
         for owner in waiting {
             reached |= state.registry.push(&owner, stanza.bytes().clone());
         }
         reached
     }
 
-    /// A stanza that its addressee never had: to another resource of the account, or back as an error.
+    fn deliver_online(&self, stanza: &Stanza, wanted: impl Fn(&Jid) -> bool) -> bool {
+        let state = self.state();
+        let mut reached = false;
+        for (_, mailbox) in state.online.iter().filter(|(jid, _)| wanted(jid)) {
+            reached |= mailbox.try_send(Letter::Stanza(stanza.clone())).is_ok();
+        }
+        reached
+    }
+
+    /// A stanza that its addressee never had: a message goes to whoever of the account is here, and anything that can be
+    /// answered goes back as an error, once.
     pub(super) fn undelivered(&self, owner: &Jid, bytes: &Bytes) {
         let Ok(stanza) = Stanza::parse(bytes, Content::Client) else {
             return;
         };
         let message = stanza.head().kind == StanzaKind::Message;
-        if message && self.deliver(&stanza, &owner.to_bare()) {
+        if message && self.deliver_online(&stanza, |jid| jid.same_bare(owner)) {
             return;
         }
         let sender = stanza.head().from.as_deref().map(str::parse::<Jid>);
@@ -134,17 +137,22 @@ impl Hub {
         }
     }
 
+    /// What sessions hold that are over goes elsewhere or back.
+    pub(super) fn disperse(&self, sessions: Vec<sm::Session>) {
+        for session in sessions {
+            let owner = session.owner.clone();
+            for entry in session.into_entries() {
+                self.undelivered(&owner, &entry.bytes);
+            }
+        }
+    }
+
     /// Sees to sessions whose time is over.
     pub(super) async fn expire(&self) {
         loop {
             let now = self.clock.now();
             let expired = self.state().registry.expire(now);
-            for session in expired {
-                let owner = session.owner.clone();
-                for entry in session.into_entries() {
-                    self.undelivered(&owner, &entry.bytes);
-                }
-            }
+            self.disperse(expired);
             let next = self.state().registry.next_expiry();
             let wait = next.map_or(Duration::from_secs(5), |next| next.since(now));
             tokio::time::sleep(wait.clamp(Duration::from_millis(50), Duration::from_secs(5))).await;

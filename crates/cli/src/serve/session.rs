@@ -35,8 +35,15 @@ pub(super) struct Session {
     /// The name of its session, if that may be resumed.
     named: Option<String>,
     /// A session that another connection was asked for.
-    fetching: Option<oneshot::Receiver<Option<Box<sm::Session>>>>,
+    fetching: Option<Fetching>,
     closed: bool,
+}
+
+/// A session on its way from another connection.
+struct Fetching {
+    session: String,
+    owner: Jid,
+    answer: oneshot::Receiver<Option<Box<sm::Session>>>,
 }
 
 impl Session {
@@ -87,6 +94,9 @@ impl Session {
                 .poll_timeout()
                 .map_or(Duration::from_secs(3600), |deadline| deadline.at.since(now));
             tokio::select! {
+                biased;
+                // First, so that letters that follow the session find it here.
+                fetched = fetched(&mut self.fetching) => self.on_fetched(fetched),
                 read = socket.read(&mut chunk) => {
                     let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
                     match read {
@@ -94,8 +104,7 @@ impl Session {
                         _ => self.secured.receive_eof(env),
                     }
                 }
-                Some(letter) = letters.recv() => self.on_letter(letter),
-                fetched = fetched(&mut self.fetching) => self.on_fetched(fetched),
+                Some(letter) = letters.recv() => self.on_letter(letter, letters),
                 () = tokio::time::sleep(wait) => self.secured.handle_timeout(&mut Env::new(self.hub.clock.now(), &mut self.entropy)),
             }
         }
@@ -116,31 +125,45 @@ impl Session {
         while let Some(output) = self.secured.poll_output() {
             self.on_output(output);
         }
-        {
-            let mut state = self.hub.state();
-            // Only what is ours: another connection may have taken it over.
-            let mailbox = &self.mailbox;
-            state.online.retain(|_, other| !other.same_channel(mailbox));
-            state
-                .holders
-                .retain(|_, other| !other.same_channel(mailbox));
+        if let Some(session) = self.stop_fetching() {
+            self.keep(*session);
         }
+        self.sign_off();
         letters.close();
         while let Ok(letter) = letters.try_recv() {
-            if let (Letter::Stanza(stanza), Some(jid)) = (letter, &self.jid)
-                && !self.hub.deliver(&stanza, jid)
-            {
+            let (Letter::Stanza(stanza), Some(jid)) = (letter, &self.jid) else {
+                continue;
+            };
+            if !self.hub.deliver(&stanza, jid) {
                 self.hub.undelivered(jid, stanza.bytes());
             }
         }
     }
 
-    fn on_letter(&mut self, letter: Letter) {
+    /// Takes this connection off all lists. Only what is ours: another may have taken it over.
+    fn sign_off(&self) {
+        let mailbox = &self.mailbox;
+        let ours = |other: &Mailbox| other.same_channel(mailbox);
+        let mut state = self.hub.state();
+        state.online.retain(|_, other| !ours(other));
+        state.holders.retain(|_, other| !ours(other));
+    }
+
+    /// A session that nobody has taken waits again.
+    fn keep(&self, session: sm::Session) {
+        let now = self.hub.clock.now();
+        self.hub.state().registry.keep(session, None, now);
+    }
+
+    fn on_letter(&mut self, letter: Letter, letters: &mut mpsc::Receiver<Letter>) {
         match letter {
             Letter::Stanza(stanza) => self.send(&stanza),
-            Letter::HandOver(reply) => {
-                let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
-                let _ = reply.send(self.secured.hand_over(env));
+            Letter::HandOver(reply, successor) => {
+                // What is in the mailbox belongs to the session.
+                while let Ok(Letter::Stanza(stanza)) = letters.try_recv() {
+                    self.send(&stanza);
+                }
+                self.hand_over(reply, successor);
             }
             Letter::Replaced => {
                 let conflict = StreamError::new(Condition::Conflict)
@@ -150,12 +173,39 @@ impl Session {
         }
     }
 
+    fn hand_over(&mut self, reply: oneshot::Sender<Option<Box<sm::Session>>>, successor: Mailbox) {
+        let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
+        let session = self.secured.hand_over(env);
+        let Err(Some(session)) = reply.send(session) else {
+            if let Some(jid) = &self.jid {
+                self.hub.state().online.insert(jid.clone(), successor);
+            }
+            return;
+        };
+        // Whoever asked has gone meanwhile.
+        self.keep(*session);
+    }
+
     fn on_fetched(&mut self, session: Option<Box<sm::Session>>) {
-        self.fetching = None;
-        self.answer(match session {
+        let Some(fetching) = self.fetching.take() else {
+            return;
+        };
+        let answer = match session.or_else(|| late(fetching.answer)) {
             Some(session) => Answer::Session(session),
-            None => Answer::NoSession { h: None },
-        });
+            // The other connection may have ended by itself, and the session waits.
+            None => {
+                let (session, owner) = (&fetching.session, &fetching.owner);
+                match self.hub.state().registry.find(session, owner) {
+                    Decision::Answer(answer) => answer,
+                    Decision::Fetch { .. } => Answer::NoSession { h: None },
+                }
+            }
+        };
+        self.answer(answer);
+    }
+
+    fn stop_fetching(&mut self) -> Option<Box<sm::Session>> {
+        late(self.fetching.take()?.answer)
     }
 
     fn on_output(&mut self, output: Output) {
@@ -182,7 +232,7 @@ impl Session {
                 let decision = self.hub.state().registry.decide(env, &request);
                 match decision {
                     Some(Decision::Answer(answer)) => answer,
-                    Some(Decision::Fetch(session)) => return self.fetch(&session),
+                    Some(Decision::Fetch { session, owner }) => return self.fetch(session, owner),
                     None => return,
                 }
             }
@@ -212,22 +262,31 @@ impl Session {
     }
 
     /// Asks the connection that has the session for it.
-    fn fetch(&mut self, session: &str) {
+    fn fetch(&mut self, session: String, owner: Jid) {
         let (reply, answer) = oneshot::channel();
-        let holder = self.hub.state().holders.get(session).cloned();
+        let holder = self.hub.state().holders.get(&session).cloned();
         if let Some(holder) = holder {
-            let _ = holder.try_send(Letter::HandOver(reply));
+            let _ = holder.try_send(Letter::HandOver(reply, self.mailbox.clone()));
         }
-        self.fetching = Some(answer);
+        self.fetching = Some(Fetching {
+            session,
+            owner,
+            answer,
+        });
     }
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Online { jid, .. } => {
+            Event::Online { jid, resumed, .. } => {
                 let mailbox = self.mailbox.clone();
                 let replaced = self.hub.state().online.insert(jid.clone(), mailbox);
-                if let Some(replaced) = replaced {
+                if let Some(replaced) = replaced.filter(|other| !other.same_channel(&self.mailbox))
+                {
                     let _ = replaced.try_send(Letter::Replaced);
+                }
+                if !resumed {
+                    let over = self.hub.state().registry.replace(&jid);
+                    self.hub.disperse(over);
                 }
                 self.jid = Some(jid);
             }
@@ -305,15 +364,19 @@ impl Session {
 }
 
 /// What the other connection hands over, when it is asked at all.
-async fn fetched(
-    fetching: &mut Option<oneshot::Receiver<Option<Box<sm::Session>>>>,
-) -> Option<Box<sm::Session>> {
+async fn fetched(fetching: &mut Option<Fetching>) -> Option<Box<sm::Session>> {
     match fetching {
-        Some(fetching) => tokio::time::timeout(HAND_OVER, fetching)
+        Some(fetching) => tokio::time::timeout(HAND_OVER, &mut fetching.answer)
             .await
             .ok()
             .and_then(Result::ok)
             .flatten(),
         None => std::future::pending().await,
     }
+}
+
+/// Takes no answer any more, but one that is there already.
+fn late(mut answer: oneshot::Receiver<Option<Box<sm::Session>>>) -> Option<Box<sm::Session>> {
+    answer.close();
+    answer.try_recv().ok().flatten()
 }

@@ -114,7 +114,7 @@ impl Initiator {
         shell.tracing = config.trace;
         shell.now = env.now;
         let management = config.management.map(|management| management.config);
-        shell.management = Management::initiator(management, resumption);
+        shell.management = Management::initiator(management, resumption, &config.account);
         negotiation_deadline(&mut shell, env.now);
         let mut this = Self {
             attempt: quickstart::Initiator::new(plan),

@@ -215,7 +215,10 @@ impl Initiator {
             },
             Ok(Some(bind::Verdict::Refused(refusal))) => shell.event(Event::BindRefused(refusal)),
             // Not the answer: a server may push something first.
-            Ok(_) => shell.event(Event::Stanza(stanza.clone())),
+            Ok(_) => {
+                shell.management.arrived();
+                shell.event(Event::Stanza(stanza.clone()));
+            }
             Err(error) => {
                 self.on_end(env, shell);
                 shell.fail(ErrorKind::Bind(error));

@@ -34,7 +34,8 @@ impl Initiator {
     /// What is waited for behind the features that come before authentication.
     pub(super) fn expect_behind_secured_features(&mut self, env: &Env<'_>, shell: &mut Shell) {
         self.expect = if self.instant.is_some() {
-            let silence = self.silence(shell);
+            // The server may have to fetch the session from where it is.
+            let silence = self.silence(shell).max(shell.bounds.resume);
             shell.timers.set(Reason::ResumeSilence, env.now + silence);
             Expect::InstantResumed
         } else {
@@ -166,7 +167,9 @@ impl Initiator {
             return;
         };
         shell.management.bound(jid);
-        shell.management.enable(management.resume, management.max);
+        shell
+            .management
+            .enable(shell.now, management.resume, management.max);
         shell.drain_management();
     }
 }

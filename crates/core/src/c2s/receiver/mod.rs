@@ -49,8 +49,10 @@ pub(crate) struct Receiver {
     instant: isr::Receiver,
     /// What the answer to a request to resume is for.
     resuming: Option<Resuming>,
-    /// The session that was resumed by a token whose successor the client has not been seen to have.
+    /// The session that was resumed by a token whose successor the client has not been seen to have, and whether what
+    /// comes now was sent after that, as far as can be told.
     unconfirmed: Option<String>,
+    fresh: bool,
 }
 
 /// How a session was asked for.
@@ -90,10 +92,16 @@ impl Receiver {
             instant: isr::Receiver::new(),
             resuming: None,
             unconfirmed: None,
+            fresh: false,
             config,
         };
         this.prepare(env, &mut shell);
         (this, shell)
+    }
+
+    /// The full address of the client, once it has one.
+    pub(crate) fn address(&self) -> Option<&Jid> {
+        self.jid.as_ref()
     }
 
     /// Whether bytes behind `<starttls/>` may be the beginning of TLS (QS-R6).
@@ -117,10 +125,10 @@ impl Receiver {
         if let Err((what, condition)) = self.accept_header(shell, header) {
             return shell.fail(ErrorKind::Header { what, condition });
         }
+        self.claimed = header.from.clone();
         if core::mem::replace(&mut self.answered, true) {
             return; // QS-19: the proactive header was the answer to this one.
         }
-        self.claimed = header.from.clone();
         if let Some(response) = &mut shell.sending.unsent {
             response.from = self.domain.clone().map(Jid::from_domain);
             // RFC 6120 §4.7.2: only if the initiating entity said who it is.
@@ -287,7 +295,9 @@ impl Receiver {
     }
 
     pub(crate) fn on_secured(&mut self, shell: &mut Shell, info: TlsInfo) {
+        // What was said in clear is forgotten (RFC 6120 §5.4.3.3).
         self.domain = None;
+        self.claimed = None;
         let binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
         match &mut self.sasl {
             Some(sasl) => sasl.bind_channel(binding),

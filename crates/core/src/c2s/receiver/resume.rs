@@ -261,8 +261,17 @@ impl Receiver {
         Ok(())
     }
 
-    /// The client has read the answer that held its new token, since it goes on behind it.
+    /// Bytes come that were not waiting for a decision.
+    pub(crate) fn on_fresh_input(&mut self) {
+        self.fresh = self.unconfirmed.is_some();
+    }
+
+    /// The client has read the answer that held its new token, since it goes on behind it. What it sent ahead of that
+    /// answer proves nothing.
     pub(super) fn confirm(&mut self, shell: &mut Shell) {
+        if !core::mem::take(&mut self.fresh) {
+            return;
+        }
         if let Some(session) = self.unconfirmed.take() {
             shell.event(Event::TokenConfirmed { session });
         }
