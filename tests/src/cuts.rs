@@ -350,7 +350,10 @@ impl World {
             }
             Event::Stanza(stanza) => {
                 if stanza.head().kind == StanzaKind::Iq {
-                    self.pong(end, &stanza);
+                    // A ping that is sent again is answered again, on a connection that no longer waits for that.
+                    if server {
+                        self.pong(end, &stanza);
+                    }
                 } else {
                     let number = number(stanza.bytes()).expect("one of ours");
                     self.fates[theirs].handled.push(number);
