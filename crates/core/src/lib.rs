@@ -116,6 +116,7 @@ mod connection;
 mod entity;
 mod error;
 mod half;
+mod joining;
 mod management;
 mod order;
 mod registry;

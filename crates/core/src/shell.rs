@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use minidom::Element;
 use onetrip_quickstart::Holdback;
 use onetrip_stream::{Content, Env, Instant, Stanza, StreamError, StreamHeader};
 use onetrip_stream_management as sm;
 
 use crate::half::{Layer, Receiving, Sending};
+use crate::joining::Joining;
 use crate::management::{Left, Management};
 use crate::order::Facts;
 use crate::timers::Timers;
@@ -37,7 +38,7 @@ pub(crate) struct Shell {
     pub(crate) verdict: Option<End>,
     actions: VecDeque<Action>,
     /// The write that is still joining.
-    joining: BytesMut,
+    joining: Joining,
     closed: bool,
 }
 
@@ -85,15 +86,15 @@ impl Shell {
             failed: None,
             verdict: None,
             actions: VecDeque::new(),
-            joining: BytesMut::new(),
+            joining: Joining::default(),
             closed: false,
         }
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front().or_else(|| {
-            (!self.joining.is_empty()).then(|| Action::Transmit(self.joining.split().freeze()))
-        })
+        self.actions
+            .pop_front()
+            .or_else(|| self.joining.take().map(Action::Transmit))
     }
 
     /// Queues something that may overtake a write that is still joining.
@@ -107,8 +108,7 @@ impl Shell {
 
     /// Ends the write that is still joining.
     pub(crate) fn flush(&mut self) {
-        if !self.joining.is_empty() {
-            let bytes = self.joining.split().freeze();
+        if let Some(bytes) = self.joining.take() {
             self.push(Action::Transmit(bytes));
         }
     }
@@ -125,20 +125,25 @@ impl Shell {
     }
 
     fn write(&mut self, bytes: &Bytes, label: impl FnOnce() -> String) {
-        if self.closed || self.sending.ended {
-            return;
+        if self.may_write(bytes.len(), label) {
+            self.joining.push(bytes);
         }
-        if self.tracing {
+    }
+
+    /// Whether anything can still be written; traces what is.
+    fn may_write(&mut self, bytes: usize, label: impl FnOnce() -> String) -> bool {
+        let open = !self.closed && !self.sending.ended;
+        if open && self.tracing {
             let secured = self.sending.layer == Layer::Tls;
             let unit = Unit {
                 direction: Direction::Sent,
                 label: label(),
-                bytes: bytes.len(),
+                bytes,
                 secured,
             };
             self.push(Action::Trace(unit));
         }
-        self.joining.extend_from_slice(bytes);
+        open
     }
 
     pub(crate) fn read(&mut self, label: impl FnOnce() -> String) {
@@ -209,13 +214,7 @@ impl Shell {
     pub(crate) fn poll_management(&mut self) -> Option<Notable> {
         while let Some(action) = self.management.poll_action() {
             match action {
-                sm::Action::Send(nonza) => match nonza.short() {
-                    Some(bytes) => self.write(&bytes, || label(&nonza.to_element())),
-                    None => {
-                        let element = self.management.element(&nonza);
-                        self.element(&element);
-                    }
-                },
+                sm::Action::Send(nonza) => self.nonza(&nonza),
                 sm::Action::Write(bytes) => {
                     let content = self.content;
                     self.write(&bytes, || {
@@ -241,6 +240,17 @@ impl Shell {
             None => self.timers.stop(Reason::Acknowledgement),
         }
         None
+    }
+
+    fn nonza(&mut self, nonza: &sm::Nonza) {
+        let Some(short) = nonza.short() else {
+            let element = self.management.element(nonza);
+            return self.element(&element);
+        };
+        let short = short.as_ref();
+        if self.may_write(short.len(), || label(&nonza.to_element())) {
+            self.joining.extend(short);
+        }
     }
 
     /// The same where there is nothing for a role to deal with.

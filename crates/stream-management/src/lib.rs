@@ -58,7 +58,7 @@ pub use counter::Count;
 pub use initiator::Initiator;
 pub use ledger::{AckPolicy, Due, Ledger};
 pub use machine::{Action, Config, Error, Event, Request, Stage};
-pub use nonza::{Granted, Nonza, NonzaError, feature};
+pub use nonza::{Granted, Nonza, NonzaError, Short, feature};
 pub use queue::{Entry, Handle, Handles, Queue, QueueLimits, TooHigh};
 pub use receiver::Receiver;
 pub use session::Session;

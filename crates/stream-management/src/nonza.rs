@@ -1,6 +1,7 @@
 //! The elements of XEP-0198, read and written.
 
-use bytes::Bytes;
+use core::fmt::{self, Write};
+
 use minidom::Element;
 use onetrip_stream::{Build as _, Condition, StreamError, ns};
 
@@ -79,6 +80,44 @@ pub enum NonzaError {
     Attribute(&'static str),
 }
 
+/// A request or an acknowledgement as it goes out.
+///
+/// ```
+/// # use onetrip_stream_management::{Count, Nonza};
+/// let ack = Nonza::Ack(Count::new(u32::MAX)).short().unwrap();
+/// assert_eq!(ack.as_ref(), b"<a xmlns='urn:xmpp:sm:3' h='4294967295'/>");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Short {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self {
+            bytes: [0; 48],
+            length: 0,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Short {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length.saturating_add(text.len());
+        let room = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
 impl Nonza {
     /// Reads an element; `None` when it is of another namespace.
     ///
@@ -133,14 +172,16 @@ impl Nonza {
         }
     }
 
-    /// The two that go along with stanzas, as they go out: no tree is built for them.
+    /// The two that go along with stanzas, as they go out: no tree is built for them, and nothing allocated.
     #[must_use]
-    pub fn short(&self) -> Option<Bytes> {
-        match self {
-            Self::Request => Some(Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>")),
-            Self::Ack(h) => Some(format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>").into()),
-            _ => None,
-        }
+    pub fn short(&self) -> Option<Short> {
+        let mut short = Short::default();
+        let written = match self {
+            Self::Request => short.write_str("<r xmlns='urn:xmpp:sm:3'/>"),
+            Self::Ack(h) => write!(short, "<a xmlns='urn:xmpp:sm:3' h='{h}'/>"),
+            _ => return None,
+        };
+        written.ok().map(|()| short)
     }
 
     /// The element as it goes out.

@@ -1,0 +1,73 @@
+//! The write that is still joining: what follows one another goes out in one piece.
+
+use bytes::{Bytes, BytesMut};
+
+/// Room for several small units at once.
+const ROOM: usize = 256;
+
+/// One unit alone goes out as it is: a stanza is not copied, and nothing is allocated for it.
+#[derive(Debug, Default)]
+pub(crate) struct Joining {
+    alone: Option<Bytes>,
+    /// Everything, where there is nothing alone.
+    buffer: BytesMut,
+}
+
+impl Joining {
+    fn is_empty(&self) -> bool {
+        self.alone.is_none() && self.buffer.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, bytes: &Bytes) {
+        if self.is_empty() {
+            self.alone = Some(bytes.clone());
+        } else {
+            self.extend(bytes);
+        }
+    }
+
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        let first = self.alone.take().unwrap_or_default();
+        let more = first.len().saturating_add(bytes.len());
+        let room = self.buffer.capacity().saturating_sub(self.buffer.len());
+        if room < more {
+            self.buffer.reserve(more.max(ROOM));
+        }
+        self.buffer.extend_from_slice(&first);
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Ends the write.
+    pub(crate) fn take(&mut self) -> Option<Bytes> {
+        self.alone
+            .take()
+            .or_else(|| Some(self.buffer.split().freeze()))
+            .filter(|bytes| !bytes.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_unit_goes_out_as_it_is_and_more_in_order() {
+        let mut joining = Joining::default();
+        assert_eq!(joining.take(), None);
+        let stanza = Bytes::from(b"<message/>".to_vec());
+        joining.push(&stanza);
+        let alone = joining.take().unwrap_or_default();
+        assert_eq!(alone.as_ptr(), stanza.as_ptr(), "not a copy");
+        joining.push(&stanza);
+        joining.extend(b"<r/>");
+        joining.push(&stanza);
+        assert_eq!(
+            joining.take().as_deref(),
+            Some(&b"<message/><r/><message/>"[..])
+        );
+        joining.extend(b"<r/>");
+        joining.push(&stanza);
+        assert_eq!(joining.take().as_deref(), Some(&b"<r/><message/>"[..]));
+        assert_eq!(joining.take(), None);
+    }
+}

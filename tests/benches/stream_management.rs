@@ -1,0 +1,84 @@
+//! Instructions for the bookkeeping of stream management, counted by valgrind: see `README.md` here.
+//!
+//! Each function is run once; divide its instructions by [`STANZAS`].
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use gungraun::{library_benchmark, library_benchmark_group, main};
+use minidom::Element;
+use onetrip_core::stream::Instant;
+use onetrip_stream_management::{Config, Count, Granted, Initiator, Nonza};
+
+const STANZAS: u32 = 10_000;
+/// An acknowledgement, or a request for one, comes behind so many.
+const EVERY: u32 = 5;
+const NOW: Instant = Instant::EPOCH;
+
+/// A machine with management on, and what arrives from the peer at each fifth stanza, read already.
+type Setup = (Initiator, Vec<Element>);
+
+fn machine() -> Initiator {
+    let mut machine = Initiator::new(Config::default());
+    machine.enable(true, None);
+    let mut granted = Granted::default();
+    granted.id = Some("a-name-of-22-characters".into());
+    let enabled = Nonza::Enabled(granted).to_element();
+    let taken = machine.handle(NOW, &enabled);
+    assert!(taken.is_ok());
+    drain(&mut machine);
+    machine
+}
+
+fn acks() -> Setup {
+    let ack = |round: u32| Nonza::Ack(Count::new(round * EVERY)).to_element();
+    (machine(), (1..=STANZAS / EVERY).map(ack).collect())
+}
+
+fn requests() -> Setup {
+    let request = |_| Nonza::Request.to_element();
+    (machine(), (0..STANZAS / EVERY).map(request).collect())
+}
+
+fn drain(machine: &mut Initiator) {
+    while let Some(action) = machine.poll_action() {
+        let _ = black_box(action);
+    }
+}
+
+#[library_benchmark]
+#[bench::acknowledged_by_fives(setup = acks)]
+fn sent((mut machine, acks): Setup) -> Setup {
+    let stanza = Bytes::from_static(b"<message/>");
+    for ack in &acks {
+        for _ in 0..EVERY {
+            black_box(machine.send(NOW, stanza.clone()));
+            drain(&mut machine);
+        }
+        black_box(machine.handle(NOW, ack).is_ok());
+        drain(&mut machine);
+    }
+    (machine, acks)
+}
+
+#[library_benchmark]
+#[bench::asked_about_by_fives(setup = requests)]
+fn arrived((mut machine, requests): Setup) -> Setup {
+    for request in &requests {
+        for _ in 0..EVERY {
+            machine.arrived();
+            machine.handled(1);
+            drain(&mut machine);
+        }
+        black_box(machine.handle(NOW, request).is_ok());
+        drain(&mut machine);
+    }
+    (machine, requests)
+}
+
+library_benchmark_group!(
+    name = bookkeeping;
+    benchmarks = sent, arrived
+);
+
+main!(library_benchmark_groups = bookkeeping);
