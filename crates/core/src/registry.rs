@@ -217,6 +217,12 @@ impl Registry {
         self.sessions.owners()
     }
 
+    /// How many sessions are with a connection.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.connected.len()
+    }
+
     /// When to call [`Registry::expire`] next.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Instant> {
