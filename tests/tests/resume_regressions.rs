@@ -8,8 +8,12 @@
 //! Rows that do not apply: event loops that block (OF-2808/2811: nothing here waits), push services and capability
 //! stores forgotten on resumption (ejabberd 2cdda4cf4: the application's, which is told that nothing is new),
 //! applications that mutate what they have queued (nbxmpp 5d2bcd7: a stanza is its bytes), SOCKS5 addresses
-//! (Conversations#3715: no stream management), and what yaxim#179, pontarius#111, moxxy#4, dino#1882 and profanity#1954
-//! are about: user interface, storage and roster.
+//! (Conversations#3715: no stream management).
+//!
+//! Entries that the catalogue has by number alone, without what went wrong, have no test of their own: MongooseIM #3795
+//! #4128 #4316 #4280 #843, Openfire OF-1590 OF-1497 OF-1923 OF-2014 OF-2015 OF-2568 OF-2810, ejabberd #1258 #2159 #993
+//! #2092 #1151 #3228, Prosody #1757 #1758 #1759 #1761 #1800 #1884, SMACK-653/667/700, aioxmpp #253, stanza #494 #495,
+//! libstrophe #222, ChatSecure #819 #979, tokio-xmpp #172, and all of row 52 but go-xmpp#45.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::Duration;

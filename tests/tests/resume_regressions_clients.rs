@@ -302,9 +302,9 @@ fn go_xmpp_45_a_conflict_ends_the_session() {
     assert_eq!((house.waiting(), house.resumption()), (0, None));
 }
 
-/// Row 52: a session that the server no longer knows is not asked for a second time (dino#271, go-xmpp#77).
+/// Beside row 52: a session that the server no longer knows is not asked for a second time.
 #[test]
-fn dino_271_go_xmpp_77_a_refused_session_is_not_asked_for_again() {
+fn row_52_a_refused_session_is_not_asked_for_again() {
     let mut house = by_login();
     let client = house.resuming();
     house
@@ -369,9 +369,9 @@ fn tokio_xmpp_v_failed_with_an_h_of_zero_hands_everything_back() {
     assert!(side.acked().is_empty());
 }
 
-/// Row 53: a peer that never answers ends as a dead connection, and the session is kept (tokio-xmpp#172).
+/// Beside row 53: a peer that never answers ends as a dead connection, and the session is kept.
 #[test]
-fn tokio_xmpp_172_an_unanswered_request_ends_the_connection_and_keeps_the_session() {
+fn row_53_an_unanswered_request_ends_the_connection_and_keeps_the_session() {
     let mut house = by_login();
     let pair = house.pair();
     house.send(pair[0], "<message id='1'/>");
