@@ -20,7 +20,7 @@ type Setup = (Initiator, Vec<Element>);
 
 fn machine() -> Initiator {
     let mut machine = Initiator::new(Config::default());
-    machine.enable(true, None);
+    machine.enable(Instant::EPOCH, true, None);
     let mut granted = Granted::default();
     granted.id = Some("a-name-of-22-characters".into());
     let enabled = Nonza::Enabled(granted).to_element();

@@ -28,7 +28,7 @@ fn granted() -> Granted {
 
 fn initiator() -> Initiator {
     let mut machine = Initiator::new(Config::default());
-    machine.enable(true, None);
+    machine.enable(Instant::EPOCH, true, None);
     let enabled = Nonza::Enabled(granted()).to_element();
     machine.handle(NOW, &enabled).unwrap();
     while machine.poll_action().is_some() {}
