@@ -4,9 +4,10 @@ use onetrip_quickstart::Plan;
 use onetrip_stream::{Condition, Domain, Env, Frame, Instant, Stanza, StreamError};
 use onetrip_stream_management as sm;
 
-use crate::c2s::{Initiator, Receiver};
 use crate::half::Layer;
+use crate::initiator::Initiator;
 use crate::order::Facts;
+use crate::receiver::Receiver;
 use crate::shell::{Notable, Shell};
 use crate::trace::{label, stanza_label};
 use crate::{
@@ -27,8 +28,8 @@ pub struct Connection {
 /// Who negotiates.
 #[derive(Debug)]
 enum Role {
-    C2sInitiator(Box<Initiator>),
-    C2sReceiver(Box<Receiver>),
+    Initiator(Box<Initiator>),
+    Receiver(Box<Receiver>),
 }
 
 impl Connection {
@@ -48,10 +49,10 @@ impl Connection {
         resumption: Option<Resumption>,
         env: &mut Env<'_>,
     ) -> Self {
-        let (initiator, shell) = Initiator::start(config, plan, resumption, env);
+        let (initiator, shell) = Initiator::client(config, plan, resumption, env);
         Self {
             shell,
-            role: Role::C2sInitiator(Box::new(initiator)),
+            role: Role::Initiator(Box::new(initiator)),
         }
     }
 
@@ -61,22 +62,22 @@ impl Connection {
         let (receiver, shell) = Receiver::start(config, env);
         Self {
             shell,
-            role: Role::C2sReceiver(Box::new(receiver)),
+            role: Role::Receiver(Box::new(receiver)),
         }
     }
 
     /// Whether this end opened the connection.
     #[must_use]
     pub fn is_initiator(&self) -> bool {
-        matches!(self.role, Role::C2sInitiator(_))
+        matches!(self.role, Role::Initiator(_))
     }
 
     /// The domain of the server, as far as it is known: a client knows it from the start.
     #[must_use]
     pub fn peer_domain(&self) -> Option<&Domain> {
         match &self.role {
-            Role::C2sInitiator(role) => Some(role.domain()),
-            Role::C2sReceiver(_) => None,
+            Role::Initiator(role) => Some(role.domain()),
+            Role::Receiver(_) => None,
         }
     }
 
@@ -116,7 +117,7 @@ impl Connection {
             return Err(error.clone());
         }
         self.shell.now = env.now;
-        if let Role::C2sReceiver(role) = &mut self.role {
+        if let Role::Receiver(role) = &mut self.role {
             role.on_fresh_input();
         }
         let mut rest = input;
@@ -180,8 +181,8 @@ impl Connection {
             return;
         }
         let honest = match &self.role {
-            Role::C2sInitiator(initiator) => initiator.hello_may_be_answered(),
-            Role::C2sReceiver(receiver) => {
+            Role::Initiator(initiator) => initiator.hello_may_be_answered(),
+            Role::Receiver(receiver) => {
                 // No TLS record begins with white space, so this is unambiguous.
                 *rest = rest.trim_ascii_start();
                 receiver.takes_leftover()
@@ -197,8 +198,8 @@ impl Connection {
             Frame::Header(header) => {
                 self.shell.read(|| "stream header".to_owned());
                 match &mut self.role {
-                    Role::C2sInitiator(role) => role.on_header(env, &mut self.shell, &header),
-                    Role::C2sReceiver(role) => role.on_header(&mut self.shell, &header),
+                    Role::Initiator(role) => role.on_header(env, &mut self.shell, &header),
+                    Role::Receiver(role) => role.on_header(&mut self.shell, &header),
                 }
             }
             Frame::Element(element) => {
@@ -207,15 +208,15 @@ impl Connection {
                     return self.on_peer_error(env, error);
                 }
                 match &mut self.role {
-                    Role::C2sInitiator(role) => role.on_element(env, &mut self.shell, &element),
-                    Role::C2sReceiver(role) => role.on_element(env, &mut self.shell, &element),
+                    Role::Initiator(role) => role.on_element(env, &mut self.shell, &element),
+                    Role::Receiver(role) => role.on_element(env, &mut self.shell, &element),
                 }
             }
             Frame::Stanza(stanza) => {
                 self.shell.read(|| stanza_label(&stanza));
                 match &mut self.role {
-                    Role::C2sInitiator(role) => role.on_stanza(env, &mut self.shell, stanza),
-                    Role::C2sReceiver(role) => role.on_stanza(&mut self.shell, stanza),
+                    Role::Initiator(role) => role.on_stanza(env, &mut self.shell, stanza),
+                    Role::Receiver(role) => role.on_stanza(&mut self.shell, stanza),
                 }
             }
             Frame::Footer => {
@@ -236,15 +237,15 @@ impl Connection {
 
     /// Lets the role draw its conclusions while the connection is ending.
     fn before_end(&mut self, env: &mut Env<'_>) {
-        if let Role::C2sInitiator(role) = &mut self.role {
+        if let Role::Initiator(role) = &mut self.role {
             role.on_end(env, &mut self.shell);
         }
     }
 
     fn translate(&self, error: onetrip_stream::ReadError) -> ErrorKind {
         match &self.role {
-            Role::C2sReceiver(role) => role.translate(error),
-            Role::C2sInitiator(_) => error.into(),
+            Role::Receiver(role) => role.translate(error),
+            Role::Initiator(_) => error.into(),
         }
     }
 
@@ -292,12 +293,12 @@ impl Connection {
         self.shell.facts.reach(Facts::SECURED);
         self.shell.event(Event::Secured);
         match &mut self.role {
-            Role::C2sInitiator(role) => role.on_secured(&mut self.shell, info),
-            Role::C2sReceiver(role) => role.on_secured(&mut self.shell, info),
+            Role::Initiator(role) => role.on_secured(&mut self.shell, info),
+            Role::Receiver(role) => role.on_secured(&mut self.shell, info),
         }
         let mut rest = plain;
         self.process(env, &mut rest);
-        if let Role::C2sInitiator(role) = &mut self.role {
+        if let Role::Initiator(role) = &mut self.role {
             role.advance(env, &mut self.shell);
         }
         Ok(())
@@ -307,10 +308,10 @@ impl Connection {
     /// half-RTT data (QS-R2). Optional; only a proactive header makes use of it.
     pub fn tls_sendable(&mut self) {
         match &mut self.role {
-            Role::C2sReceiver(role) if self.shell.sending.layer == Layer::Switching => {
+            Role::Receiver(role) if self.shell.sending.layer == Layer::Switching => {
                 role.on_sendable(&mut self.shell);
             }
-            Role::C2sReceiver(_) | Role::C2sInitiator(_) => {}
+            Role::Receiver(_) | Role::Initiator(_) => {}
         }
     }
 
@@ -332,8 +333,8 @@ impl Connection {
         }
         self.shell.now = env.now;
         match &mut self.role {
-            Role::C2sInitiator(role) => role.on_answer(env, &mut self.shell, answer)?,
-            Role::C2sReceiver(role) => role.on_answer(env, &mut self.shell, answer)?,
+            Role::Initiator(role) => role.on_answer(env, &mut self.shell, answer)?,
+            Role::Receiver(role) => role.on_answer(env, &mut self.shell, answer)?,
         }
         if !self.shell.pending {
             let held = self.shell.held.take();
@@ -347,7 +348,7 @@ impl Connection {
     fn take_back(&mut self, answer: Answer) {
         match (answer, &self.role) {
             (Answer::Session(session), _) => self.shell.give_back(*session),
-            (Answer::Enable(Some(granted)), Role::C2sReceiver(role)) => {
+            (Answer::Enable(Some(granted)), Role::Receiver(role)) => {
                 if let (Some(id), Some(owner)) = (granted.id, role.address()) {
                     let over = EntityEvent::over(id, owner.clone(), sm::Count::default());
                     self.shell.push(Action::Entity(over));
@@ -425,8 +426,8 @@ impl Connection {
     /// [`UsageError::NotAsked`] when binding has not been refused; nothing changes.
     pub fn bind(&mut self, env: &mut Env<'_>, resource: Option<&str>) -> Result<(), UsageError> {
         match &mut self.role {
-            Role::C2sInitiator(role) => role.bind_again(env, &mut self.shell, resource),
-            Role::C2sReceiver(_) => Err(UsageError::NotAsked),
+            Role::Initiator(role) => role.bind_again(env, &mut self.shell, resource),
+            Role::Receiver(_) => Err(UsageError::NotAsked),
         }
     }
 
@@ -458,8 +459,8 @@ impl Connection {
                     self.shell.fail(ErrorKind::TimedOut(reason));
                 }
                 (Reason::Acknowledgement, _) => self.on_acknowledgement_due(env),
-                (_, Role::C2sInitiator(role)) => role.on_timeout(env, &mut self.shell, reason),
-                (_, Role::C2sReceiver(_)) => {}
+                (_, Role::Initiator(role)) => role.on_timeout(env, &mut self.shell, reason),
+                (_, Role::Receiver(_)) => {}
             }
         }
     }

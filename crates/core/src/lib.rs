@@ -110,15 +110,16 @@
 //! ISR-14, ISR-16 to ISR-20, ISR-22, ISR-26 to ISR-28, ISR-31, ISR-R3; digest §6.1.
 
 mod action;
-mod c2s;
 mod config;
 mod connection;
 mod entity;
 mod error;
 mod half;
+mod initiator;
 mod joining;
 mod management;
 mod order;
+mod receiver;
 mod registry;
 mod resumption;
 mod shell;

@@ -7,7 +7,7 @@ use onetrip_quickstart::Step;
 use onetrip_stream::{Env, Jid, ns};
 use onetrip_stream_management::{Count, Event as ManagementEvent};
 
-use super::{Expect, Initiator, Next};
+use super::{Expect, Goal, Initiator, Next};
 use crate::management::Left;
 use crate::order::Facts;
 use crate::shell::{Notable, Shell};
@@ -46,9 +46,10 @@ impl Initiator {
     /// What is waited for behind the features that come after it. A server that no longer offers management is not
     /// asked to resume (monal#39).
     pub(super) fn expect_behind_features(&mut self, shell: &mut Shell, features: &Element) {
-        self.offers_management = features.has_child("sm", ns::STREAM_MANAGEMENT);
+        let Goal::Resource(resource) = &mut self.goal;
+        resource.offers_management = features.has_child("sm", ns::STREAM_MANAGEMENT);
         let asked = shell.management.is_asked();
-        if asked || (shell.management.has_session() && self.offers_management) {
+        if asked || (shell.management.has_session() && resource.offers_management) {
             self.expect = Expect::Resumed;
         } else {
             self.give_up_session(shell);
@@ -163,7 +164,8 @@ impl Initiator {
 
     /// A resource is bound: from here on stanzas count, if the server has management.
     pub(super) fn enable_management(&mut self, shell: &mut Shell, jid: &Jid) {
-        let Some(management) = self.config.management.filter(|_| self.offers_management) else {
+        let Goal::Resource(resource) = &self.goal;
+        let Some(management) = resource.management.filter(|_| resource.offers_management) else {
             return;
         };
         shell.management.bound(jid);

@@ -1,7 +1,7 @@
-//! The receiving half of a client's negotiation: what arrives, and what it means for what was sent ahead.
+//! The receiving half of a negotiation: what arrives, and what it means for what was sent ahead.
 
 use minidom::Element;
-use onetrip_negotiation::{bind, sasl, starttls};
+use onetrip_negotiation::{sasl, starttls};
 use onetrip_quickstart as quickstart;
 use onetrip_quickstart::{Stage, Step};
 use onetrip_stream::{Build, Condition, Env, Jid, Stanza, StanzaKind, StreamHeader, Version, ns};
@@ -21,7 +21,7 @@ impl Initiator {
         let Expect::Header(stage) = self.expect else {
             return self.unexpected(env, shell, "stream header");
         };
-        let domain = self.config.account.domain();
+        let domain = &self.domain;
         let problem = if header.version < Version::V1_0 {
             Some(("a stream version below 1.0", Condition::UnsupportedVersion))
         } else if header
@@ -206,30 +206,6 @@ impl Initiator {
         }
     }
 
-    pub(super) fn on_bind_answer(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: &Stanza) {
-        self.measure(env);
-        match self.bind.handle(&stanza.element()) {
-            Ok(Some(bind::Verdict::Bound { jid })) => match jid.parse::<Jid>() {
-                Ok(jid) => self.online(env, shell, jid),
-                Err(_) => self.unexpected(env, shell, "jid"),
-            },
-            Ok(Some(bind::Verdict::Refused(refusal))) => shell.event(Event::BindRefused(refusal)),
-            // Not the answer: a server may push something first.
-            Ok(_) => {
-                shell.management.arrived();
-                shell.event(Event::Stanza(stanza.clone()));
-            }
-            Err(error) => {
-                self.on_end(env, shell);
-                shell.fail(ErrorKind::Bind(error));
-            }
-        }
-    }
-
-    fn online(&mut self, env: &mut Env<'_>, shell: &mut Shell, jid: Jid) {
-        self.go_online(env, shell, jid, false, quickstart::Input::Bound);
-    }
-
     pub(super) fn go_online(
         &mut self,
         env: &mut Env<'_>,
@@ -263,7 +239,7 @@ impl Initiator {
         let ping = Element::bare("iq", ns::CLIENT)
             .with_attr("type", "get")
             .with_attr("id", id.as_str())
-            .with_attr("to", self.config.account.domain().as_str())
+            .with_attr("to", self.domain.as_str())
             .with_child(Element::bare("ping", ns::PING));
         shell.flush();
         shell.iq(&ping);

@@ -1,4 +1,4 @@
-//! The client's negotiation: what is sent next, and what is waited for, each on its own half.
+//! The initiating entity's negotiation: what is sent next, and what is waited for, each on its own half.
 //!
 //! The sending half walks down one ladder, each rung gated by the plan:
 //!
@@ -19,23 +19,24 @@
 //! bind result in this order, whatever the sending half has done meanwhile; answers to requests to resume come where
 //! they were asked for.
 
+mod client;
 mod receive;
 mod resume;
 
 use core::time::Duration;
 
 use onetrip_isr as isr;
-use onetrip_negotiation::{bind, sasl, starttls};
+use onetrip_negotiation::{sasl, starttls};
 use onetrip_quickstart as quickstart;
 use onetrip_quickstart::{Join, Plan, Stage, Step, Transport};
-use onetrip_stream::{Content, Domain, Env, Instant, Jid, StreamHeader};
+use onetrip_stream::{Domain, Env, Instant, StreamHeader};
 
-use crate::connection::negotiation_deadline;
+use client::Resource;
+
 use crate::half::Layer;
-use crate::management::Management;
 use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, ClientConfig, End, ErrorKind, Event, Reason, Request, Resumption, UsageError};
+use crate::{Action, End, ErrorKind, Event, Reason, Request};
 
 /// What the sending half does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,16 +70,35 @@ enum Expect {
     Anything,
 }
 
+/// What a connection is for.
+#[derive(Debug)]
+enum Goal {
+    /// A client's: a resource, or a session to go on with.
+    Resource(Box<Resource>),
+}
+
+impl Goal {
+    /// The initial header of a stage.
+    fn header(&self, stage: Stage) -> StreamHeader {
+        match self {
+            Self::Resource(resource) => resource.header(stage),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Initiator {
-    config: ClientConfig,
+    /// Whom it is with.
+    domain: Domain,
+    /// What to authenticate with.
+    credentials: sasl::InitiatorConfig,
+    goal: Goal,
     attempt: quickstart::Initiator,
     next: Next,
     expect: Expect,
     starttls: starttls::Initiator,
     sasl: Option<(sasl::Mechanism, sasl::Initiator)>,
-    bind: bind::Initiator,
     binding: Option<sasl::ChannelBinding>,
     /// What the server showed under TLS before authentication.
     offered: Option<quickstart::Features>,
@@ -92,32 +112,26 @@ pub(crate) struct Initiator {
     probe: Option<String>,
     /// The one attempt to resume by token.
     instant: Option<isr::Initiator>,
-    /// Whether the server offers stream management.
-    offers_management: bool,
+}
+
+/// How a connection begins.
+struct Beginning {
+    domain: Domain,
+    credentials: sasl::InitiatorConfig,
+    transport: Transport,
+    plan: Plan,
+    instant: Option<isr::Initiator>,
 }
 
 impl Initiator {
     /// Sends the first thing there is to send.
-    pub(crate) fn start(
-        config: ClientConfig,
-        plan: Plan,
-        resumption: Option<Resumption>,
-        env: &mut Env<'_>,
-    ) -> (Self, Shell) {
-        let direct = config.transport == Transport::DirectTls;
-        let mut shell = Shell::new(
-            Content::Client,
-            header(&config, Stage::Clear),
-            config.bounds.clone(),
-            16 * 1024,
-        );
-        shell.tracing = config.trace;
-        shell.now = env.now;
-        let management = config.management.map(|management| management.config);
-        shell.management = Management::initiator(management, resumption, &config.account);
-        negotiation_deadline(&mut shell, env.now);
+    fn begin(beginning: Beginning, goal: Goal, env: &mut Env<'_>, shell: &mut Shell) -> Self {
+        let direct = beginning.transport == Transport::DirectTls;
         let mut this = Self {
-            attempt: quickstart::Initiator::new(plan),
+            domain: beginning.domain,
+            credentials: beginning.credentials,
+            goal,
+            attempt: quickstart::Initiator::new(beginning.plan),
             next: Next::Header(if direct { Stage::Secured } else { Stage::Clear }),
             expect: if direct {
                 Expect::Tls
@@ -126,7 +140,6 @@ impl Initiator {
             },
             starttls: starttls::Initiator::new(),
             sasl: None,
-            bind: bind::Initiator::new(),
             binding: None,
             offered: None,
             asked: env.now,
@@ -134,21 +147,19 @@ impl Initiator {
             gap_over: false,
             believed: false,
             probe: None,
-            instant: shell.management.ticket().cloned().map(isr::Initiator::new),
-            offers_management: false,
-            config,
+            instant: beginning.instant,
         };
         if direct {
             shell.upgrade_sending();
             shell.upgrade_receiving();
         }
-        this.advance(env, &mut shell);
-        (this, shell)
+        this.advance(env, shell);
+        this
     }
 
     /// The server's domain.
     pub(crate) fn domain(&self) -> &Domain {
-        self.config.account.domain()
+        &self.domain
     }
 
     /// Whether the peer can already have seen a ClientHello from us, so that bytes behind `<proceed/>` may be
@@ -225,7 +236,7 @@ impl Initiator {
                 true
             }
             Next::Header(_) if shell.sending.layer == Layer::Tls => {
-                shell.restart_sending(header(&self.config, Stage::Secured));
+                shell.restart_sending(self.goal.header(Stage::Secured));
                 shell.open();
                 self.next = if self.instant.is_some() {
                     Next::InstantResume
@@ -247,7 +258,7 @@ impl Initiator {
             }
             Next::Auth => self.authenticate(env, shell),
             Next::Restart => {
-                shell.restart_sending(header(&self.config, Stage::Authenticated));
+                shell.restart_sending(self.goal.header(Stage::Authenticated));
                 shell.open();
                 self.next = if shell.management.has_session() {
                     Next::Resume
@@ -286,7 +297,7 @@ impl Initiator {
         };
         let pin = self.attempt.plan().pin();
         let choice = sasl::choose(
-            &self.config.sasl,
+            &self.credentials,
             features.mechanisms(),
             features.channel_bindings(),
             self.binding.as_ref(),
@@ -307,7 +318,7 @@ impl Initiator {
             choice.mechanism().strength(),
         ));
         let mechanism = choice.mechanism();
-        let mut sasl = sasl::Initiator::new(&self.config.sasl, choice, self.binding.clone());
+        let mut sasl = sasl::Initiator::new(&self.credentials, choice, self.binding.clone());
         let started = sasl.handle(env, sasl::Input::Start);
         self.sasl = Some((mechanism, sasl));
         self.next = Next::Sasl;
@@ -383,26 +394,6 @@ impl Initiator {
         }
     }
 
-    fn request_bind(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
-        let request = self.bind.request(env, self.config.account.resource());
-        shell.iq(&request);
-    }
-
-    /// QS-28: the stream is in step, so the next request goes on it.
-    pub(crate) fn bind_again(
-        &mut self,
-        env: &mut Env<'_>,
-        shell: &mut Shell,
-        resource: Option<&str>,
-    ) -> Result<(), UsageError> {
-        if self.expect != Expect::Bound || self.next != Next::Nothing || !self.bind.may_request() {
-            return Err(UsageError::NotAsked);
-        }
-        let request = self.bind.request(env, resource);
-        shell.iq(&request);
-        Ok(())
-    }
-
     /// Learns how long a round trip takes, from the shortest answer to anything asked.
     fn measure(&mut self, env: &Env<'_>) {
         let took = env.now.since(self.asked);
@@ -415,14 +406,4 @@ impl Initiator {
     fn silence(&self, shell: &Shell) -> Duration {
         self.round_trip.saturating_mul(8).max(shell.bounds.silence)
     }
-}
-
-/// The initial header of each stage: `from` only under TLS, since it names the account (QS-41).
-fn header(config: &ClientConfig, stage: Stage) -> StreamHeader {
-    let mut header = StreamHeader::new(Content::Client);
-    header.to = Some(Jid::from_domain(config.account.domain().clone()));
-    header.from = (stage != Stage::Clear && config.account.local().is_some())
-        .then(|| config.account.to_bare());
-    header.lang = config.lang.clone();
-    header
 }
