@@ -3,6 +3,7 @@
 mod compare;
 mod drive;
 mod environment;
+mod exchange;
 mod options;
 mod relay;
 mod serve;

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::Failure;
 use crate::environment::{Clock, SystemEntropy};
+use crate::exchange::Exchange;
 
 /// How long a connection attempt or the answer to a stanza may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,61 +59,6 @@ pub(crate) struct Attempt {
 
 /// The id of the stanza whose answer is waited for.
 const QUESTION: &str = "onetrip";
-/// How the ids of an exchange begin.
-const NUMBERED: &str = "onetrip-";
-
-/// Stanzas that a client sends to itself, over as many connections as it takes.
-#[derive(Debug, Default)]
-pub(crate) struct Exchange {
-    /// How many were sent, and how many are to be.
-    sent: u32,
-    goal: u32,
-    /// How often each has come back.
-    came: std::collections::BTreeMap<u32, u32>,
-    /// The connection is dropped when so many have come back.
-    kill_at: Option<usize>,
-    pub(crate) handed_back: u32,
-}
-
-impl Exchange {
-    /// The first half: it is cut off while most of it is on its way.
-    pub(crate) fn to_be_cut(stanzas: u32) -> Self {
-        Self {
-            goal: stanzas,
-            kill_at: Some(3),
-            ..Self::default()
-        }
-    }
-
-    /// Goes on with as many again, to the end.
-    pub(crate) fn go_on(&mut self) {
-        self.goal = self.goal.saturating_mul(2);
-        self.kill_at = None;
-    }
-
-    /// How many were sent.
-    pub(crate) fn sent(&self) -> u32 {
-        self.sent
-    }
-
-    fn is_cut(&self) -> bool {
-        self.kill_at.is_some_and(|at| self.came.len() >= at)
-    }
-
-    fn is_over(&self) -> bool {
-        self.came.len() == self.goal as usize
-    }
-
-    /// How many never came, and how many came more than once.
-    pub(crate) fn lost_and_twice(&self) -> (u32, u32) {
-        let came = u32::try_from(self.came.len()).unwrap_or(u32::MAX);
-        let twice = self.came.values().filter(|times| **times > 1).count();
-        (
-            self.sent.saturating_sub(came),
-            u32::try_from(twice).unwrap_or(u32::MAX),
-        )
-    }
-}
 
 /// Logs in, asks the server something, and closes when it is answered and all stanzas have come back.
 pub(crate) async fn login(
@@ -383,7 +329,7 @@ impl Driver<'_> {
                 if self
                     .exchange
                     .as_ref()
-                    .is_some_and(|exchange| exchange.kill_at.is_some())
+                    .is_some_and(|exchange| exchange.will_be_cut())
                 {
                     self.send_some();
                 }
@@ -395,7 +341,7 @@ impl Driver<'_> {
             }
             Event::Management(sm::Event::HandedBack(entries)) => {
                 if let Some(exchange) = &mut self.exchange {
-                    exchange.handed_back += u32::try_from(entries.len()).unwrap_or(u32::MAX);
+                    exchange.hand_back(entries.len());
                 }
                 return;
             }
@@ -444,34 +390,19 @@ impl Driver<'_> {
             self.attempt.to_answer = Some(self.here());
             return self.send_some();
         }
-        let number = id.strip_prefix(NUMBERED).and_then(|id| id.parse().ok());
-        if let (Some(number), Some(exchange)) = (number, &mut self.exchange) {
-            *exchange.came.entry(number).or_insert(0) += 1;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.on_stanza(id);
         }
     }
 
     /// Sends what is left of the exchange, to ourselves.
     fn send_some(&mut self) {
-        let Some(jid) = self.jid.clone() else { return };
-        while let Some(exchange) = self
-            .exchange
-            .as_mut()
-            .filter(|exchange| exchange.sent < exchange.goal)
-        {
-            let number = exchange.sent;
-            exchange.sent += 1;
-            let body = Element::bare("body", ns::CLIENT).with_text(&format!("number {number}"));
-            let message = Element::bare("message", ns::CLIENT)
-                .with_attr("type", "chat")
-                .with_attr("id", format!("{NUMBERED}{number}"))
-                .with_attr("to", jid.to_string())
-                .with_child(body);
-            if let Ok(stanza) = Stanza::from_element(&message) {
-                let now = self.clock.now();
-                let _ = self
-                    .secured
-                    .send(&mut Env::new(now, &mut self.entropy), &stanza);
-            }
+        let (Some(jid), Some(exchange)) = (&self.jid, &mut self.exchange) else {
+            return;
+        };
+        while let Some(stanza) = exchange.next(jid) {
+            let env = &mut Env::new(self.clock.now(), &mut self.entropy);
+            let _ = self.secured.send(env, &stanza);
         }
     }
 

@@ -27,6 +27,7 @@ mod entropy;
 mod link;
 mod run;
 mod strategy;
+mod world;
 
 pub use entropy::Seeded;
 pub use link::{Faults, Link};

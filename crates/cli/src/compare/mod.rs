@@ -5,41 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_core::negotiation::sasl;
-use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy, Transport};
-use onetrip_core::stream::{Domain, Env, Jid, Secret};
+use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy};
+use onetrip_core::stream::Secret;
 use onetrip_core::{ClientConfig, Entity, Management};
-use onetrip_simulator::accounts::Accounts;
-use onetrip_simulator::certificates::Certificates;
 use onetrip_simulator::{Comeback, Login, Strategy};
-use onetrip_tls::rustls::rustls::pki_types::CertificateDer;
-use onetrip_tls::rustls::rustls::pki_types::pem::PemObject as _;
-use onetrip_tls::rustls::rustls::{ClientConfig as TlsConfig, RootCertStore};
-use onetrip_tls::rustls::{Versions, client_config};
 use onetrip_trace::{Style, ladder};
 
 mod row;
+mod target;
 
 use row::{Row, milliseconds, print};
+use target::{Target, embedded, impaired, remote};
 
 use crate::Failure;
-use crate::environment::{Clock, SystemEntropy, password};
+use crate::environment::Clock;
+use crate::exchange::Exchange;
 use crate::options::{Budget, Compare, Format, OutputOptions};
-use crate::relay::{self, Impairment};
-use crate::serve;
-use crate::socket::{self, Attempt, Exchange};
+use crate::socket::{self, Attempt};
 
 /// How many stanzas a client sends to itself before it is cut off, and again when it is back.
 const STANZAS: u32 = 20;
-
-/// Whom the strategies are tried on.
-struct Target {
-    account: Jid,
-    password: String,
-    /// By transport, and with a client certificate where there is one.
-    addresses: Vec<(Transport, SocketAddr)>,
-    tls: Arc<TlsConfig>,
-    certified: Option<Arc<TlsConfig>>,
-}
 
 /// Runs every strategy that the target offers.
 pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
@@ -87,131 +72,6 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
         }
     }
     finish(&rows, options, output)
-}
-
-/// The embedded server, with a fresh certificate and account.
-async fn embedded() -> Result<Target, Failure> {
-    let check = |error: &dyn std::fmt::Display| Failure::Check(error.to_string());
-    let account: Jid = "juliet@im.example.com"
-        .parse()
-        .map_err(|error| check(&error))?;
-    let domains: Vec<Domain> = vec![account.domain().clone()];
-    let mut entropy = SystemEntropy::new();
-    let env = &mut Env::new(Clock::new().now(), &mut entropy);
-    let password = env.random_id();
-    let mut accounts = Accounts::new();
-    accounts.add(&account, &password, env);
-    accounts.certify(account.local().unwrap_or_default());
-    let certificates = Certificates::new(&domains).map_err(|error| check(&error))?;
-    let tls = certificates
-        .server(Versions::Both, true, false)
-        .map_err(|error| check(&error))?;
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let settings = serve::Settings {
-        domains,
-        accounts,
-        tls,
-        pipelining: true,
-        tokens: true,
-        resume_for: Duration::from_secs(300),
-        listen: loopback,
-        listen_tls: loopback,
-    };
-    let addresses = serve::start(settings).await?;
-    Ok(Target {
-        account,
-        password,
-        addresses: vec![
-            (Transport::StartTls, addresses.starttls),
-            (Transport::DirectTls, addresses.direct_tls),
-        ],
-        tls: certificates
-            .client(Versions::Both, false)
-            .map_err(|error| check(&error))?,
-        certified: Some(
-            certificates
-                .client(Versions::Both, true)
-                .map_err(|error| check(&error))?,
-        ),
-    })
-}
-
-/// A real server: where the options say, or on the usual ports of its domain.
-async fn remote(options: &Compare, account: &Jid) -> Result<Target, Failure> {
-    if account.local().is_none() {
-        return Err(Failure::Usage(format!("'{account}' names no account")));
-    }
-    let password = password(options.password_file.as_deref())?;
-    let password = password.ok_or_else(|| {
-        Failure::Usage("no password: give --password-file or set ONETRIP_PASSWORD".to_owned())
-    })?;
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = &options.ca_file {
-        let certificates = CertificateDer::pem_file_iter(file)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-        roots.add_parsable_certificates(certificates.flatten());
-        if roots.is_empty() {
-            return Err(Failure::Usage(format!(
-                "{}: no certificate in it",
-                file.display()
-            )));
-        }
-    } else {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    let tls = client_config(roots, Versions::Both, None)
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    let mut addresses = Vec::new();
-    for (transport, port, wanted) in [
-        (Transport::StartTls, 5222, !options.direct_tls),
-        (Transport::DirectTls, 5223, !options.starttls),
-    ] {
-        let place = match &options.connect {
-            Some(place) => place.clone(),
-            None => format!("{}:{port}", account.domain()),
-        };
-        // One place cannot serve both: without --direct-tls it is taken for STARTTLS.
-        if !wanted
-            || (options.connect.is_some()
-                && transport == Transport::DirectTls
-                && !options.direct_tls)
-        {
-            continue;
-        }
-        let found = tokio::net::lookup_host(&place)
-            .await
-            .map(|mut found| found.next());
-        match found {
-            Ok(Some(address)) => addresses.push((transport, address)),
-            Ok(None) => return Err(Failure::Unreachable(format!("{place}: no address"))),
-            Err(error) => return Err(Failure::Unreachable(format!("{place}: {error}"))),
-        }
-    }
-    Ok(Target {
-        account: account.clone(),
-        password,
-        addresses,
-        tls,
-        certified: None,
-    })
-}
-
-/// Puts the relay in between, if one is asked for.
-async fn impaired(mut target: Target, options: &Compare) -> Result<Target, Failure> {
-    if options.rtt.is_none() && options.rate.is_none() && options.merge.is_none() {
-        return Ok(target);
-    }
-    let impairment = Impairment {
-        round_trip: options.rtt.unwrap_or_default(),
-        rate: options.rate,
-        merge: options.merge.unwrap_or_default(),
-    };
-    for (_, address) in &mut target.addresses {
-        *address = relay::start(*address, impairment)
-            .await
-            .map_err(|error| Failure::Check(error.to_string()))?;
-    }
-    Ok(target)
 }
 
 /// One strategy on one target.

@@ -8,8 +8,9 @@ use onetrip_simulator::Strategy;
 use onetrip_trace::Record;
 use serde_json::{Value, json};
 
+use crate::exchange::Exchange;
 use crate::options::Format;
-use crate::socket::{Attempt, Exchange};
+use crate::socket::Attempt;
 
 /// What a strategy came to, over its runs.
 #[derive(Debug, Default)]
@@ -56,10 +57,8 @@ impl Row {
     /// Adds an exchange that was cut and went on.
     pub(super) fn count(&mut self, exchange: Option<&Exchange>) {
         let Some(exchange) = exchange else { return };
-        let (lost, twice) = exchange.lost_and_twice();
-        let counts = [exchange.sent(), lost, twice, exchange.handed_back];
         let sums = self.exchanged.get_or_insert([0; 4]);
-        for (sum, count) in sums.iter_mut().zip(counts) {
+        for (sum, count) in sums.iter_mut().zip(exchange.counts()) {
             *sum = sum.saturating_add(count);
         }
     }
