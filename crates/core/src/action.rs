@@ -1,10 +1,11 @@
 //! What a connection asks of its caller, strictly in this order.
 
 use bytes::Bytes;
+use onetrip_bidi as bidi;
 use onetrip_isr::{Claim, Swap, TokenHash};
 use onetrip_negotiation::{bind, sasl};
 use onetrip_quickstart::{Broken, Report};
-use onetrip_stream::{Domain, Jid, Stanza, StreamError};
+use onetrip_stream::{Domain, Jid, Pair, Stanza, StreamError};
 use onetrip_stream_management as sm;
 
 use crate::{Error, Resumption, Unit};
@@ -158,6 +159,29 @@ pub enum Event {
         /// Whether an earlier session goes on: nothing is to be fetched or said anew (XEP-0198 §5, ISR-19).
         resumed: bool,
     },
+    /// The negotiation with another server is over: stanzas go where pairs are open ([`Event::Pair`]).
+    Established {
+        /// The domain of the other end that was negotiated with.
+        peer: Domain,
+        /// Whether a stanza must be answered before this can be relied on (QS-R10).
+        provisional: bool,
+    },
+    /// Stanzas of a pair may, or may no longer, go out or come in here. Every pair that was opened is closed once.
+    Pair(bidi::Change),
+    /// A pair of domains cannot be used here, whatever the peer says.
+    PairUnusable {
+        /// The pair.
+        pair: Pair,
+        /// Why.
+        error: bidi::PairError,
+    },
+    /// The stream is bidirectional from here on (XEP-0288).
+    Bidirectional {
+        /// What the initiating entity takes; known to the receiving one only (XEP-0478 §3.2).
+        limits: Option<bidi::StreamLimits>,
+    },
+    /// The stream stays unidirectional (the initiating entity).
+    Unidirectional(bidi::Why),
     /// What was provisional has proved true.
     Confirmed,
     /// A stanza from the peer. Where stanzas are counted, [`Connection::handled`](crate::Connection::handled) has to

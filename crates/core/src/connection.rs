@@ -7,12 +7,12 @@ use onetrip_stream_management as sm;
 use crate::half::Layer;
 use crate::initiator::Initiator;
 use crate::order::Facts;
-use crate::receiver::Receiver;
+use crate::receiver::{PeerReceiver, Receiver};
 use crate::shell::{Notable, Shell};
 use crate::trace::{label, stanza_label};
 use crate::{
-    Action, Answer, ClientConfig, Deadline, End, EntityEvent, Error, ErrorKind, Event, Reason,
-    Resumption, ServerConfig, TlsInfo, UsageError,
+    Action, Answer, ClientConfig, Deadline, End, EntityEvent, Error, ErrorKind, Event,
+    InboundConfig, OutboundConfig, Reason, Resumption, ServerConfig, TlsInfo, UsageError,
 };
 
 /// One connection, from its first byte to its last, in either role.
@@ -30,6 +30,7 @@ pub struct Connection {
 enum Role {
     Initiator(Box<Initiator>),
     Receiver(Box<Receiver>),
+    PeerReceiver(Box<PeerReceiver>),
 }
 
 impl Connection {
@@ -66,6 +67,27 @@ impl Connection {
         }
     }
 
+    /// A server's connection to another server, negotiated as `plan` says: SASL EXTERNAL (XEP-0178), and both directions if
+    /// the peer can (XEP-0288).
+    #[must_use]
+    pub fn outbound(config: OutboundConfig, plan: Plan, env: &mut Env<'_>) -> Self {
+        let (initiator, shell) = Initiator::outbound(config, plan, env);
+        Self {
+            shell,
+            role: Role::Initiator(Box::new(initiator)),
+        }
+    }
+
+    /// A server's side of a connection that another server has opened.
+    #[must_use]
+    pub fn inbound(config: InboundConfig, env: &mut Env<'_>) -> Self {
+        let (receiver, shell) = PeerReceiver::start(config, env);
+        Self {
+            shell,
+            role: Role::PeerReceiver(Box::new(receiver)),
+        }
+    }
+
     /// Whether this end opened the connection.
     #[must_use]
     pub fn is_initiator(&self) -> bool {
@@ -77,7 +99,7 @@ impl Connection {
     pub fn peer_domain(&self) -> Option<&Domain> {
         match &self.role {
             Role::Initiator(role) => Some(role.domain()),
-            Role::Receiver(_) => None,
+            Role::Receiver(_) | Role::PeerReceiver(_) => None,
         }
     }
 
@@ -187,6 +209,10 @@ impl Connection {
                 *rest = rest.trim_ascii_start();
                 receiver.takes_leftover()
             }
+            Role::PeerReceiver(receiver) => {
+                *rest = rest.trim_ascii_start();
+                receiver.takes_leftover()
+            }
         };
         if !honest && !rest.is_empty() {
             self.shell.fail(ErrorKind::Injected);
@@ -200,6 +226,7 @@ impl Connection {
                 match &mut self.role {
                     Role::Initiator(role) => role.on_header(env, &mut self.shell, &header),
                     Role::Receiver(role) => role.on_header(&mut self.shell, &header),
+                    Role::PeerReceiver(role) => role.on_header(&mut self.shell, &header),
                 }
             }
             Frame::Element(element) => {
@@ -210,6 +237,7 @@ impl Connection {
                 match &mut self.role {
                     Role::Initiator(role) => role.on_element(env, &mut self.shell, &element),
                     Role::Receiver(role) => role.on_element(env, &mut self.shell, &element),
+                    Role::PeerReceiver(role) => role.on_element(env, &mut self.shell, &element),
                 }
             }
             Frame::Stanza(stanza) => {
@@ -217,6 +245,7 @@ impl Connection {
                 match &mut self.role {
                     Role::Initiator(role) => role.on_stanza(env, &mut self.shell, stanza),
                     Role::Receiver(role) => role.on_stanza(&mut self.shell, stanza),
+                    Role::PeerReceiver(role) => role.on_stanza(&mut self.shell, stanza),
                 }
             }
             Frame::Footer => {
@@ -245,6 +274,7 @@ impl Connection {
     fn translate(&self, error: onetrip_stream::ReadError) -> ErrorKind {
         match &self.role {
             Role::Receiver(role) => role.translate(error),
+            Role::PeerReceiver(role) => role.translate(error),
             Role::Initiator(_) => error.into(),
         }
     }
@@ -295,6 +325,7 @@ impl Connection {
         match &mut self.role {
             Role::Initiator(role) => role.on_secured(&mut self.shell, info),
             Role::Receiver(role) => role.on_secured(&mut self.shell, info),
+            Role::PeerReceiver(role) => role.on_secured(&mut self.shell, info),
         }
         let mut rest = plain;
         self.process(env, &mut rest);
@@ -311,7 +342,7 @@ impl Connection {
             Role::Receiver(role) if self.shell.sending.layer == Layer::Switching => {
                 role.on_sendable(&mut self.shell);
             }
-            Role::Receiver(_) | Role::Initiator(_) => {}
+            _ => {}
         }
     }
 
@@ -335,6 +366,7 @@ impl Connection {
         match &mut self.role {
             Role::Initiator(role) => role.on_answer(env, &mut self.shell, answer)?,
             Role::Receiver(role) => role.on_answer(env, &mut self.shell, answer)?,
+            Role::PeerReceiver(_) => return Err(UsageError::NotAsked),
         }
         if !self.shell.pending {
             let held = self.shell.held.take();
@@ -362,7 +394,9 @@ impl Connection {
     /// become of it.
     ///
     /// # Errors
-    /// [`UsageError::NotOnline`] before a resource is bound, [`UsageError::Closed`] after the end; nothing changes.
+    /// [`UsageError::NotOnline`] before a resource is bound or the other server has been established,
+    /// [`UsageError::Closed`] after the end, [`UsageError::PairNotOpen`] between servers for a pair that may not be sent
+    /// here; nothing changes.
     pub fn send(
         &mut self,
         env: &mut Env<'_>,
@@ -376,6 +410,9 @@ impl Connection {
         }
         if stanza.head().content != self.shell.content {
             return Err(UsageError::OtherContent);
+        }
+        if let Some(peering) = &self.shell.peering {
+            peering.check_outgoing(stanza.head())?;
         }
         self.shell.now = env.now;
         Ok(self.shell.stanza(stanza))
@@ -427,7 +464,7 @@ impl Connection {
     pub fn bind(&mut self, env: &mut Env<'_>, resource: Option<&str>) -> Result<(), UsageError> {
         match &mut self.role {
             Role::Initiator(role) => role.bind_again(env, &mut self.shell, resource),
-            Role::Receiver(_) => Err(UsageError::NotAsked),
+            Role::Receiver(_) | Role::PeerReceiver(_) => Err(UsageError::NotAsked),
         }
     }
 
@@ -460,7 +497,7 @@ impl Connection {
                 }
                 (Reason::Acknowledgement, _) => self.on_acknowledgement_due(env),
                 (_, Role::Initiator(role)) => role.on_timeout(env, &mut self.shell, reason),
-                (_, Role::Receiver(_)) => {}
+                (_, Role::Receiver(_) | Role::PeerReceiver(_)) => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What the peer did wrong, and what the caller did wrong: two types.
 
+use onetrip_bidi as bidi;
 use onetrip_negotiation::{bind, sasl, starttls};
 use onetrip_quickstart::Overflow;
 use onetrip_stream::{Condition, Limit, ReadError, StreamError, WriteError};
@@ -55,6 +56,15 @@ pub enum ErrorKind {
     /// Instant stream resumption.
     #[error(transparent)]
     InstantResume(#[from] onetrip_isr::Error),
+    /// Bidirectional streams.
+    #[error(transparent)]
+    Bidi(bidi::Error),
+    /// A pair of domains that SASL has proved and that cannot be entered.
+    #[error(transparent)]
+    Pair(bidi::PairError),
+    /// A stanza between servers that must not come in here (BIDI-17).
+    #[error(transparent)]
+    Intrusion(bidi::Intrusion),
     /// A first-level element that does not belong here.
     #[error("<{got}/> while {during}")]
     Unexpected {
@@ -104,6 +114,8 @@ impl ErrorKind {
     pub(crate) fn stream_error(&self) -> Option<StreamError> {
         match self {
             Self::Management(error) => Some(error.stream_error()),
+            Self::Bidi(error) => Some(error.stream_error()),
+            Self::Intrusion(error) => Some(error.stream_error()),
             _ => self.condition().map(StreamError::new),
         }
     }
@@ -118,6 +130,10 @@ impl ErrorKind {
             Self::Bind(error) => error.condition(),
             Self::Management(error) => error.condition(),
             Self::InstantResume(error) => error.condition(),
+            Self::Bidi(error) => error.stream_error().condition,
+            Self::Intrusion(error) => error.stream_error().condition,
+            Self::Pair(bidi::PairError::TooMany(_)) => Condition::PolicyViolation,
+            Self::Pair(_) => Condition::InvalidFrom,
             Self::Unexpected { condition, .. } | Self::Header { condition, .. } => *condition,
             Self::From => Condition::InvalidFrom,
             Self::Injected => return None,
@@ -139,6 +155,9 @@ impl ErrorKind {
             Self::Bind(error) => error.source_section(),
             Self::Management(error) => error.source_section(),
             Self::InstantResume(error) => error.source_section(),
+            Self::Bidi(error) => error.source_section(),
+            Self::Intrusion(error) => error.source_section(),
+            Self::Pair(_) => "digest §6.2",
             Self::Unexpected { .. } => "RFC 6120 §4.3.5",
             Self::Header { .. } => "RFC 6120 §4.7",
             Self::From => "RFC 6120 §8.1.2.1",
@@ -168,6 +187,15 @@ pub enum UsageError {
     /// TLS is not being negotiated.
     #[error("TLS is not being negotiated")]
     NoTls,
+    /// A stanza between servers whose `from` or `to` is missing or is no address.
+    #[error("a stanza without the addresses that servers need")]
+    NoAddress,
+    /// A stanza between servers whose pair of domains may not be sent here (BIDI-10, BIDI-12, BIDI-13).
+    #[error("a stanza of a pair of domains that is not open here")]
+    PairNotOpen,
+    /// Not a connection between servers.
+    #[error("not a connection between servers")]
+    NotBetweenServers,
     /// A stanza of the other content namespace.
     #[error("a stanza of another content namespace")]
     OtherContent,

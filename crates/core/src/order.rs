@@ -13,8 +13,10 @@ impl Facts {
     pub(crate) const SECURED: Self = Self(1);
     /// SASL has succeeded.
     pub(crate) const AUTHENTICATED: Self = Self(2);
-    /// A resource is bound.
+    /// A resource is bound; between servers, the negotiation is over.
     pub(crate) const BOUND: Self = Self(4);
+    /// Dialback has begun on this stream.
+    pub(crate) const DIALED: Self = Self(8);
 
     const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -66,11 +68,12 @@ const TABLE: &[Rule] = &[
         forbids: Facts::SECURED.with(Facts::AUTHENTICATED),
         otherwise: Condition::UnsupportedStanzaType,
     },
-    // RFC 6120 §6.3.4: after TLS; §6.3.3: not twice.
+    // RFC 6120 §6.3.4: after TLS; §6.3.3: not twice. Behind dialback its restart would take the stream id from under the
+    // verifications that are on their way.
     Rule {
         step: Step::Sasl,
         needs: Facts::SECURED,
-        forbids: Facts::AUTHENTICATED,
+        forbids: Facts::AUTHENTICATED.with(Facts::DIALED),
         otherwise: Condition::NotAuthorized,
     },
     // RFC 6120 §7.2: after SASL; a second resource on a stream is not offered.

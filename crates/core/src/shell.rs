@@ -12,6 +12,7 @@ use crate::half::{Layer, Receiving, Sending};
 use crate::joining::Joining;
 use crate::management::{Left, Management};
 use crate::order::Facts;
+use crate::peering::Peering;
 use crate::timers::Timers;
 use crate::trace::{label, stanza_label};
 use crate::{
@@ -29,6 +30,8 @@ pub(crate) struct Shell {
     /// When the call happens that is being served.
     pub(crate) now: Instant,
     pub(crate) management: Management,
+    /// Between servers: who may send what.
+    pub(crate) peering: Option<Box<Peering>>,
     /// Input that waits for a decision, when one is pending.
     pub(crate) held: Holdback,
     pub(crate) pending: bool,
@@ -80,6 +83,7 @@ impl Shell {
             bounds,
             now: Instant::EPOCH,
             management: Management::OFF,
+            peering: None,
             held: Holdback::new(held),
             pending: false,
             tracing: false,
@@ -431,6 +435,7 @@ impl Shell {
         let unhandled = self.management.unhandled();
         let left = self.management.end();
         self.leave(left, unhandled);
+        self.end_peering();
         self.event(Event::Closed(end));
         self.barrier(Action::Close);
         self.closed = true;

@@ -1,7 +1,7 @@
 //! What a connection has to know about the TLS session below it.
 
 use bytes::Bytes;
-use onetrip_stream::Secret;
+use onetrip_stream::{Domain, Secret};
 
 /// The protocol version that the handshake settled on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,10 @@ pub struct TlsInfo {
     pub exporter: Option<Secret>,
     /// The peer's certificates as DER, end entity first; empty when it sent none.
     pub peer_certificates: Vec<Bytes>,
+    /// The names that the peer's certificate proves, as far as it is valid now, trusted, and meant for this: a domain, or
+    /// `*.domain` for every domain with one label more (RFC 6125 §6.4). Between servers they are what SASL EXTERNAL and
+    /// dialback without dialing back rest on. Default: none.
+    pub names: Vec<String>,
     /// The application protocol agreed by ALPN.
     pub alpn: Option<Bytes>,
 }
@@ -35,5 +39,57 @@ impl TlsInfo {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether the peer's certificate proves this domain.
+    #[must_use]
+    pub fn proves(&self, domain: &Domain) -> bool {
+        self.names.iter().any(|name| covers(name, domain))
+    }
+}
+
+/// Whether a name of a certificate covers a domain (RFC 6125 §6.4.3).
+fn covers(name: &str, domain: &Domain) -> bool {
+    match name.strip_prefix("*.") {
+        Some(parent) => {
+            let labels = domain.as_str().split_once('.');
+            let parent = Domain::new(parent);
+            labels.is_some_and(|(_, rest)| {
+                rest.contains('.') && parent.is_some_and(|parent| parent.as_str() == rest)
+            })
+        }
+        None => Domain::new(name).is_some_and(|name| name == *domain),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_one_label_and_not_for_a_top_level_domain() {
+        let info = TlsInfo {
+            names: vec![
+                "Capulet.lit".to_owned(),
+                "*.verona.lit".to_owned(),
+                "*.lit".to_owned(),
+            ],
+            ..TlsInfo::new()
+        };
+        for (domain, proved) in [
+            ("capulet.lit", true),
+            ("a.capulet.lit", false),
+            ("chat.verona.lit", true),
+            ("verona.lit", false),
+            ("a.b.verona.lit", false),
+            ("montague.lit", false),
+        ] {
+            assert_eq!(
+                info.proves(&Domain::new(domain).unwrap()),
+                proved,
+                "{domain}"
+            );
+        }
     }
 }

@@ -74,7 +74,9 @@ impl Initiator {
     }
 
     pub(super) fn request_bind(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
-        let Goal::Resource(resource) = &mut self.goal;
+        let Goal::Resource(resource) = &mut self.goal else {
+            return;
+        };
         let request = resource.bind.request(env, resource.account.resource());
         shell.iq(&request);
     }
@@ -86,7 +88,9 @@ impl Initiator {
         shell: &mut Shell,
         wanted: Option<&str>,
     ) -> Result<(), UsageError> {
-        let Goal::Resource(resource) = &mut self.goal;
+        let Goal::Resource(resource) = &mut self.goal else {
+            return Err(UsageError::NotAsked);
+        };
         let refused = self.expect == Expect::Bound && self.next == Next::Nothing;
         if !refused || !resource.bind.may_request() {
             return Err(UsageError::NotAsked);
@@ -98,7 +102,9 @@ impl Initiator {
 
     pub(super) fn on_bind_answer(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: &Stanza) {
         self.measure(env);
-        let Goal::Resource(resource) = &mut self.goal;
+        let Goal::Resource(resource) = &mut self.goal else {
+            return;
+        };
         match resource.bind.handle(&stanza.element()) {
             Ok(Some(bind::Verdict::Bound { jid })) => match jid.parse::<Jid>() {
                 Ok(jid) => self.go_online(env, shell, jid, false, quickstart::Input::Bound),

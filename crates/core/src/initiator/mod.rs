@@ -13,7 +13,7 @@
 //! | header (restart) | [`Step::Restart`]: `<success/>` seen, after a gap, or at once; never before the last SASL message |
 //! | `<resume/>` | with a session: as bind; then bind only if it is refused (QS-39) |
 //! | bind | [`Step::Bind`]: features seen, or at once |
-//! | stanzas | bound, or resumed |
+//! | stanzas | bound, or resumed; between servers, features behind the restart |
 //!
 //! The receiving half waits for header, features, `<proceed/>`, header, features, SASL, header, features and the
 //! bind result in this order, whatever the sending half has done meanwhile; answers to requests to resume come where
@@ -22,9 +22,11 @@
 mod client;
 mod receive;
 mod resume;
+mod server;
 
 use core::time::Duration;
 
+use onetrip_bidi::Restart;
 use onetrip_isr as isr;
 use onetrip_negotiation::{sasl, starttls};
 use onetrip_quickstart as quickstart;
@@ -32,6 +34,7 @@ use onetrip_quickstart::{Join, Plan, Stage, Step, Transport};
 use onetrip_stream::{Domain, Env, Instant, StreamHeader};
 
 use client::Resource;
+use server::Link;
 
 use crate::half::Layer;
 use crate::order::Facts;
@@ -75,6 +78,8 @@ enum Expect {
 enum Goal {
     /// A client's: a resource, or a session to go on with.
     Resource(Box<Resource>),
+    /// A server's: pairs of domains.
+    Pairs(Box<Link>),
 }
 
 impl Goal {
@@ -82,6 +87,7 @@ impl Goal {
     fn header(&self, stage: Stage) -> StreamHeader {
         match self {
             Self::Resource(resource) => resource.header(stage),
+            Self::Pairs(link) => link.header(),
         }
     }
 }
@@ -260,10 +266,10 @@ impl Initiator {
             Next::Restart => {
                 shell.restart_sending(self.goal.header(Stage::Authenticated));
                 shell.open();
-                self.next = if shell.management.has_session() {
-                    Next::Resume
-                } else {
-                    Next::Bind
+                self.next = match &self.goal {
+                    Goal::Pairs(_) => Next::Nothing,
+                    Goal::Resource(_) if shell.management.has_session() => Next::Resume,
+                    Goal::Resource(_) => Next::Bind,
                 };
                 true
             }
@@ -317,6 +323,9 @@ impl Initiator {
             choice.mechanism().name(),
             choice.mechanism().strength(),
         ));
+        if let Goal::Pairs(_) = self.goal {
+            self.request_bidi(shell);
+        }
         let mechanism = choice.mechanism();
         let mut sasl = sasl::Initiator::new(&self.credentials, choice, self.binding.clone());
         let started = sasl.handle(env, sasl::Input::Start);
@@ -368,6 +377,9 @@ impl Initiator {
     fn on_authenticated(&mut self, shell: &mut Shell) {
         shell.facts.reach(Facts::AUTHENTICATED);
         shell.restart_receiving();
+        if let Some(peering) = &mut shell.peering {
+            peering.restart(Restart::Sasl);
+        }
         self.attempt.handle(quickstart::Input::Answered(Step::Auth));
         self.attempt
             .handle(quickstart::Input::Answered(Step::Restart));

@@ -6,8 +6,9 @@ use onetrip_quickstart as quickstart;
 use onetrip_quickstart::{Stage, Step};
 use onetrip_stream::{Build, Condition, Env, Jid, Stanza, StanzaKind, StreamHeader, Version, ns};
 
-use super::{Expect, Initiator, Next};
+use super::{Expect, Goal, Initiator, Next};
 use crate::order::Facts;
+use crate::peering::is_bidi;
 use crate::shell::Shell;
 use crate::{Action, Answer, End, EntityEvent, ErrorKind, Event, Reason, TlsInfo, UsageError};
 
@@ -69,6 +70,10 @@ impl Initiator {
             Expect::Resumed | Expect::Anything if element.has_ns(ns::STREAM_MANAGEMENT) => {
                 self.on_management(env, shell, element)
             }
+            _ if is_bidi(element) && shell.peering.is_some() => {
+                self.on_end(env, shell);
+                shell.on_bidi(element);
+            }
             // Completed negotiation may be said again (RFC 6120 §4.3.5).
             Expect::Anything if element.is("features", ns::STREAMS) => {}
             _ => self.unexpected(env, shell, element.name()),
@@ -93,7 +98,13 @@ impl Initiator {
             }
             Stage::Secured => {
                 self.offered = Some(quickstart::Features::read(element));
+                if let Some(peering) = &mut shell.peering {
+                    peering.features(element);
+                }
                 self.expect_behind_secured_features(env, shell);
+            }
+            Stage::Authenticated if matches!(self.goal, Goal::Pairs(_)) => {
+                self.on_peer_accepted(env, shell);
             }
             Stage::Authenticated => {
                 self.expect_behind_features(shell, element);
@@ -138,6 +149,9 @@ impl Initiator {
         shell.timers.stop(Reason::TlsSilence);
         self.attempt
             .handle(quickstart::Input::Answered(Step::ClientHello));
+        if let Some(peering) = &mut shell.peering {
+            peering.secured(info.clone());
+        }
         self.binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
         self.expect = Expect::Header(Stage::Secured);
     }
@@ -189,6 +203,9 @@ impl Initiator {
     }
 
     pub(crate) fn on_stanza(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: Stanza) {
+        if !shell.admits(&stanza) {
+            return self.on_end(env, shell);
+        }
         match self.expect {
             Expect::Bound => self.on_bind_answer(env, shell, &stanza),
             Expect::Anything => {
@@ -236,11 +253,15 @@ impl Initiator {
     /// An early success hides a broken parser: only a stanza sent later tells (QS-R10).
     pub(super) fn send_probe(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
         let id = env.random_id();
-        let ping = Element::bare("iq", ns::CLIENT)
+        let ping = Element::bare("iq", shell.content.namespace())
             .with_attr("type", "get")
             .with_attr("id", id.as_str())
             .with_attr("to", self.domain.as_str())
             .with_child(Element::bare("ping", ns::PING));
+        let ping = match &self.goal {
+            Goal::Resource(_) => ping,
+            Goal::Pairs(link) => ping.with_attr("from", link.local().as_str()),
+        };
         shell.flush();
         shell.iq(&ping);
         self.probe = Some(id);

@@ -46,7 +46,9 @@ impl Initiator {
     /// What is waited for behind the features that come after it. A server that no longer offers management is not
     /// asked to resume (monal#39).
     pub(super) fn expect_behind_features(&mut self, shell: &mut Shell, features: &Element) {
-        let Goal::Resource(resource) = &mut self.goal;
+        let Goal::Resource(resource) = &mut self.goal else {
+            return;
+        };
         resource.offers_management = features.has_child("sm", ns::STREAM_MANAGEMENT);
         let asked = shell.management.is_asked();
         if asked || (shell.management.has_session() && resource.offers_management) {
@@ -164,7 +166,9 @@ impl Initiator {
 
     /// A resource is bound: from here on stanzas count, if the server has management.
     pub(super) fn enable_management(&mut self, shell: &mut Shell, jid: &Jid) {
-        let Goal::Resource(resource) = &self.goal;
+        let Goal::Resource(resource) = &self.goal else {
+            return;
+        };
         let Some(management) = resource.management.filter(|_| resource.offers_management) else {
             return;
         };

@@ -1,6 +1,7 @@
 //! SASL (RFC 6120 §6): the exchange, and the mechanisms behind one shape.
 
 mod choose;
+mod external;
 mod initiator;
 mod keys;
 mod mechanism;
@@ -14,6 +15,7 @@ use core::ops::RangeInclusive;
 use onetrip_stream::{Condition, Secret};
 
 pub use choose::{Choice, InitiatorConfig, choose};
+pub use external::between_servers;
 pub use initiator::{Action, Event, Initiator, Input};
 pub use keys::{Derivation, Hash, SaltedPassword, StoredKeys, constant_time_eq};
 pub use mechanism::Mechanism;

@@ -19,10 +19,10 @@ use onetrip_isr as isr;
 use onetrip_negotiation::{bind, sasl, starttls};
 use onetrip_quickstart::{Leftover, Stage, Transport, pipelining};
 use onetrip_stream::{
-    Build, Condition, Content, Domain, Env, Jid, ReadError, ReadErrorKind, Stanza, StreamHeader,
-    Version, ns,
+    Build, Condition, Content, Domain, Env, Jid, ReadError, Stanza, StreamHeader, ns,
 };
 
+use super::{OTHER_ADDRESS, Refused, served, stage_of, tail, unexpected};
 use crate::connection::negotiation_deadline;
 use crate::management::Management;
 use crate::order::{self, Facts, Step};
@@ -135,69 +135,16 @@ impl Receiver {
             response.to = header.from.as_ref().map(Jid::to_bare);
         }
         shell.open();
-        let stage = if shell.facts.have(Facts::AUTHENTICATED) {
-            Stage::Authenticated
-        } else if shell.facts.have(Facts::SECURED) {
-            Stage::Secured
-        } else {
-            Stage::Clear
-        };
-        let features = self.features(stage);
+        let features = self.features(stage_of(shell));
         shell.element(&features);
     }
 
     /// Checks a header of the client against what is served and what it has proved.
-    fn accept_header(
-        &mut self,
-        shell: &Shell,
-        header: &StreamHeader,
-    ) -> Result<(), (&'static str, Condition)> {
-        if header
-            .content
-            .is_some_and(|content| content != shell.content)
-        {
-            return Err((
-                "a stream of another content namespace",
-                Condition::InvalidNamespace,
-            ));
-        }
-        if header.version < Version::V1_0 {
-            return Err(("a stream version below 1.0", Condition::UnsupportedVersion));
-        }
-        let domain = match &header.to {
-            Some(to) if self.config.domains.contains(to.domain()) => to.domain().clone(),
-            Some(_) => {
-                return Err((
-                    "a stream to a domain that is not served here",
-                    Condition::HostUnknown,
-                ));
-            }
-            None => match (&self.domain, self.config.domains.as_slice()) {
-                (Some(domain), _) => domain.clone(),
-                (None, [only]) => only.clone(),
-                _ => {
-                    return Err((
-                        "a stream header without `to`",
-                        Condition::ImproperAddressing,
-                    ));
-                }
-            },
-        };
-        // What was said in clear does not bind (RFC 6120 §5.4.3.3); what was said under TLS does.
-        if shell.facts.have(Facts::SECURED)
-            && self.domain.as_ref().is_some_and(|known| *known != domain)
-        {
-            return Err((
-                "a stream to another domain than before",
-                Condition::HostUnknown,
-            ));
-        }
+    fn accept_header(&mut self, shell: &Shell, header: &StreamHeader) -> Result<(), Refused> {
+        let domain = served(shell, header, &self.config.domains, self.domain.as_ref())?;
         let proved = self.authenticated.as_ref().zip(header.from.as_ref());
         if proved.is_some_and(|(proved, from)| !proved.same_bare(from)) {
-            return Err((
-                "a stream from another address than the one that authenticated",
-                Condition::InvalidFrom,
-            ));
+            return Err(OTHER_ADDRESS);
         }
         self.domain = Some(domain);
         Ok(())
@@ -479,32 +426,7 @@ impl Receiver {
         }
     }
 
-    /// QS-R5: a header behind a SASL failure is the tail of a pipelined login, and is not acted on.
     pub(crate) fn translate(&self, error: ReadError) -> ErrorKind {
-        match error.kind {
-            ReadErrorKind::NestedHeader if self.refused => ErrorKind::Unexpected {
-                got: "stream".to_owned(),
-                during: "authenticating",
-                condition: Condition::NotAuthorized,
-            },
-            _ => error.into(),
-        }
+        tail(self.refused, error)
     }
-}
-
-fn unexpected(shell: &mut Shell, got: &str, condition: Condition) {
-    let during = if shell.facts.have(Facts::BOUND) {
-        "exchanging stanzas"
-    } else if shell.facts.have(Facts::AUTHENTICATED) {
-        "binding a resource"
-    } else if shell.facts.have(Facts::SECURED) {
-        "authenticating"
-    } else {
-        "negotiating TLS"
-    };
-    shell.fail(ErrorKind::Unexpected {
-        got: got.chars().take(64).collect(),
-        during,
-        condition,
-    });
 }

@@ -7,7 +7,8 @@ use onetrip_isr as isr;
 use onetrip_stream::Env;
 use onetrip_stream_management as sm;
 
-use super::{Receiver, Resuming, unexpected};
+use super::super::unexpected;
+use super::{Receiver, Resuming};
 use crate::order::{self, Facts, Step};
 use crate::shell::{Notable, Shell};
 use crate::{Action, Event, Request, UsageError};
