@@ -6,7 +6,7 @@ use onetrip_quickstart::{Cache, Key, Plan, Policy};
 use onetrip_stream::{Env, Jid};
 
 use crate::action::Lesson;
-use crate::{ClientConfig, Connection, EntityEvent, Resumption};
+use crate::{ClientConfig, Connection, EntityEvent, OutboundConfig, Resumption};
 
 /// The local entity: owns what is remembered between connections and makes the next one.
 ///
@@ -85,6 +85,15 @@ impl Entity {
         );
         let plan = self.cache.plan(&key, &self.policy);
         self.connect_as(config, plan, env)
+    }
+
+    /// A server's connection to another server, planned by what is remembered of it (QS-30).
+    #[must_use]
+    pub fn connect_to(&mut self, config: OutboundConfig, env: &mut Env<'_>) -> Connection {
+        let local = Jid::from_domain(config.local.clone());
+        let key = Key::new(config.remote.clone(), Some(&local), config.transport);
+        let plan = self.cache.plan(&key, &self.policy);
+        Connection::outbound(config, plan, env)
     }
 
     /// The same by a given plan: the retry that [`Entity::handle`] has asked for.

@@ -6,11 +6,16 @@ use onetrip_core::stream::Domain;
 use onetrip_tls::TlsError;
 use onetrip_tls::rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use onetrip_tls::rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use onetrip_tls::rustls::{Identity, Versions, client_config, server_config};
+use onetrip_tls::rustls::{
+    Identity, Versions, client_config, inbound_config, outbound_config, server_config,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519,
 };
+
+/// Whom the client's certificate names: between servers, the domain that connects.
+pub const PEER: &str = "server.example";
 
 /// What goes wrong when certificates are made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -74,7 +79,7 @@ impl Certificates {
             authority_pem: authority.pem(),
             authority: authority.der().clone(),
             server: make(names, 2)?,
-            client: make(vec!["client.invalid".to_owned()], 3)?,
+            client: make(vec![PEER.to_owned()], 3)?,
         })
     }
 
@@ -109,6 +114,19 @@ impl Certificates {
             roots,
             half_rtt,
         )?)
+    }
+
+    /// The configurations of a server that connects to another, and of the other.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when TLS cannot work with them.
+    pub fn servers(
+        &self,
+        versions: Versions,
+    ) -> Result<(Arc<ClientConfig>, Arc<ServerConfig>), CertificateError> {
+        let outbound = outbound_config(self.roots(), versions, Some(identity(&self.client)))?;
+        let inbound = inbound_config(identity(&self.server), versions, self.roots())?;
+        Ok((outbound, inbound))
     }
 
     /// A client's configuration, which shows a certificate if `certified`.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use minidom::Element;
-use onetrip_core::stream::{Build, Domain, Env, Instant, Stanza, StanzaKind, ns};
+use onetrip_core::stream::{Build, Content, Domain, Env, Instant, Stanza, StanzaKind, ns};
 use onetrip_core::{
     Answer, Decision, Direction, End as Ending, EntityEvent, Event, Registry, Request,
 };
@@ -13,6 +13,7 @@ use onetrip_tls::{Output, Secured};
 use onetrip_trace::Party;
 
 use crate::accounts::{Accounts, bind, derive};
+use crate::certificates::PEER;
 use crate::entropy::Seeded;
 
 /// What one call made an end write: at most one write, the units in it, and whether it closed.
@@ -37,6 +38,7 @@ pub(crate) struct Written1 {
 pub(crate) struct End<'a> {
     pub(crate) party: Party,
     secured: Secured<RustlsSession>,
+    content: Content,
     accounts: &'a Accounts,
     /// The server's sessions and tokens.
     registry: &'a Mutex<Registry>,
@@ -57,6 +59,7 @@ impl<'a> End<'a> {
     pub(crate) fn new(
         party: Party,
         secured: Secured<RustlsSession>,
+        content: Content,
         accounts: &'a Accounts,
         registry: &'a Mutex<Registry>,
         entropy: Seeded,
@@ -64,6 +67,7 @@ impl<'a> End<'a> {
         Self {
             party,
             secured,
+            content,
             accounts,
             registry,
             entropy,
@@ -102,11 +106,15 @@ impl<'a> End<'a> {
 
     /// Asks the server something, and expects an answer.
     pub(crate) fn ask(&mut self, now: Instant, domain: &Domain) -> Written {
-        let ping = Element::bare("iq", ns::CLIENT)
+        let content = self.content.namespace();
+        let mut ping = Element::bare("iq", content)
             .with_attr("type", "get")
             .with_attr("id", QUESTION)
             .with_attr("to", domain.as_str())
             .with_child(Element::bare("ping", ns::PING));
+        if self.content == Content::Server {
+            ping = ping.with_attr("from", PEER);
+        }
         if let Ok(stanza) = Stanza::from_element(&ping) {
             let _ = self
                 .secured
@@ -169,7 +177,7 @@ impl<'a> End<'a> {
 
     fn on_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Online { .. } => self.online = true,
+            Event::Online { .. } | Event::Established { .. } => self.online = true,
             Event::Stanza(stanza) => self.on_stanza(now, stanza),
             Event::Closed(ending) => self.ending = Some(ending),
             _ => {}
@@ -182,9 +190,14 @@ impl<'a> End<'a> {
         let request =
             head.kind == StanzaKind::Iq && matches!(head.type_.as_deref(), Some("get" | "set"));
         if request && self.party == Party::Receiver {
-            let result = Element::bare("iq", ns::CLIENT)
+            let mut result = Element::bare("iq", self.content.namespace())
                 .with_attr("type", "result")
                 .with_attr("id", head.id.clone().unwrap_or_default());
+            if let (Content::Server, Some(from), Some(to)) = (self.content, &head.from, &head.to) {
+                result = result
+                    .with_attr("from", to.as_str())
+                    .with_attr("to", from.as_str());
+            }
             if let Ok(result) = Stanza::from_element(&result) {
                 let _ = self
                     .secured

@@ -32,4 +32,4 @@ mod world;
 pub use entropy::Seeded;
 pub use link::{Faults, Link};
 pub use run::{ANSWERED, Lab, LabError, ONLINE, Run, Settings};
-pub use strategy::{Comeback, Historical, Login, Strategy};
+pub use strategy::{Answers, Comeback, Historical, Login, Strategy};

@@ -1,25 +1,27 @@
 //! One login, from the first packet of TCP to the answer to a stanza, in virtual time.
 
 use core::time::Duration;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use onetrip_core::dialback::ConnectionId;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, ReceiverConfig, Report, Transport};
-use onetrip_core::stream::{Domain, Env, Instant, Jid, Secret};
+use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Secret};
 use onetrip_core::{
-    ClientConfig, Connection, End as Ending, Entity, EntityEvent, InstantResume, Management,
-    Registry, ServerConfig,
+    ClientConfig, Connection, End as Ending, Entity, EntityEvent, InboundConfig, InstantResume,
+    Management, OutboundConfig, Registry, ServerConfig,
 };
 use onetrip_tls::Secured;
+use onetrip_tls::rustls::rustls::{ClientConfig as TlsClient, ServerConfig as TlsServer};
 use onetrip_tls::rustls::{RustlsSession, Versions};
 use onetrip_trace::{Party, Record};
 
 use crate::accounts::Accounts;
-use crate::certificates::{CertificateError, Certificates};
+use crate::certificates::{CertificateError, Certificates, PEER};
 use crate::end::End;
 use crate::entropy::Seeded;
 use crate::link::{Faults, Link};
-use crate::strategy::{Comeback, Historical, Login, Strategy};
+use crate::strategy::{Answers, Comeback, Historical, Login, Strategy};
 use crate::world::World;
 
 /// What is simulated.
@@ -56,6 +58,8 @@ pub struct Run {
     pub to_send: Option<(Duration, u32)>,
     /// When the answer to it arrived, and the one-way trips before that.
     pub to_answer: Option<(Duration, u32)>,
+    /// When the first stanza arrived at the other end, and the one-way trips before that.
+    pub arrived: Option<(Duration, u32)>,
     /// Bytes the client sent and received up to then.
     pub bytes_sent: usize,
     /// See `bytes_sent`.
@@ -239,13 +243,37 @@ impl Lab {
             for event in taught {
                 let _ = entity.handle(event);
             }
-            if !rehearsal.ok() {
+            if rehearsal.to_send.is_none() {
                 return Err(LabError::Rehearsal(format!("{:?}", rehearsal.endings)));
             }
         }
         policy.force = Some(strategy.level);
         entity.set_policy(policy);
-        Ok(self.attempt(strategy, &mut entity, settings)?.0)
+        let mut run = self.attempt(strategy, &mut entity, settings)?.0;
+        if strategy.answers == Some(Answers::Two) {
+            // The other server opens a connection of its own, in the same way, and its answer arrives over that.
+            let mirror = self.attempt(strategy, &mut entity, settings)?.0;
+            run.to_answer = run.arrived.zip(mirror.arrived).map(|(there, back)| {
+                let trips = there.1.saturating_add(back.1);
+                (there.0.saturating_add(back.0), trips)
+            });
+        }
+        Ok(run)
+    }
+
+    /// What two servers are configured with.
+    fn peers(&self, strategy: &Strategy) -> Option<(OutboundConfig, InboundConfig)> {
+        let answers = strategy.answers?;
+        let local = Domain::new(PEER)?;
+        let (ours, transport) = (self.domain.clone(), strategy.transport);
+        let mut outbound =
+            OutboundConfig::new(ConnectionId(1), local, self.domain.clone(), transport);
+        outbound.bidi.request = answers == Answers::Bidi;
+        outbound.trace = true;
+        let mut inbound = InboundConfig::new(ConnectionId(2), vec![ours], transport);
+        inbound.quickstart.advertise = self.pipelining;
+        inbound.trace = true;
+        Some((outbound, inbound))
     }
 
     /// Runs one connection with what `entity` remembers.
@@ -263,44 +291,69 @@ impl Lab {
         Ok(world.finish())
     }
 
+    /// TLS of both ends.
+    fn tls(
+        &self,
+        strategy: &Strategy,
+        settings: &Settings,
+    ) -> Result<(Arc<TlsClient>, Arc<TlsServer>), CertificateError> {
+        if strategy.answers.is_some() {
+            return self.certificates.servers(settings.tls);
+        }
+        let certified = strategy.login == Login::External;
+        let half_rtt = strategy.historical == Some(Historical::Xep0305);
+        Ok((
+            self.certificates.client(settings.tls, certified)?,
+            self.certificates
+                .server(settings.tls, certified, half_rtt)?,
+        ))
+    }
+
     fn world(
         &self,
         strategy: &Strategy,
         entity: &mut Entity,
         settings: &Settings,
     ) -> Result<World<'_>, LabError> {
-        let certified = strategy.login == Login::External;
-        let half_rtt = strategy.historical == Some(Historical::Xep0305);
-        let client_tls = self.certificates.client(settings.tls, certified)?;
-        let server_tls = self
-            .certificates
-            .server(settings.tls, certified, half_rtt)?;
         let mut seeds = Seeded::new(settings.seed);
         let (mut client_entropy, mut server_entropy) =
             (Seeded::new(seeds.number()), Seeded::new(seeds.number()));
         // TCP takes a round trip before the client may write (digest §4.2).
         let start = Instant::EPOCH + settings.link.round_trip;
-        let connection = entity.connect(
-            self.client_config(strategy),
-            &mut Env::new(start, &mut client_entropy),
-        );
+        let client_env = &mut Env::new(start, &mut client_entropy);
+        let server_env = &mut Env::new(start, &mut server_entropy);
+        let peers = self.peers(strategy);
+        let content = if peers.is_some() {
+            Content::Server
+        } else {
+            Content::Client
+        };
+        let (client_tls, server_tls) = self.tls(strategy, settings)?;
+        let (outbound, inbound) = match peers {
+            Some((outbound, inbound)) => (
+                entity.connect_to(outbound, client_env),
+                Connection::inbound(inbound, server_env),
+            ),
+            None => (
+                entity.connect(self.client_config(strategy), client_env),
+                Connection::server(self.server_config(strategy), server_env),
+            ),
+        };
         let session =
             RustlsSession::client(client_tls, &self.domain).map_err(CertificateError::from)?;
         let client = End::new(
             Party::Initiator,
-            Secured::new(connection, session),
+            Secured::new(outbound, session),
+            content,
             &self.accounts,
             &self.registry,
             client_entropy,
         );
-        let connection = Connection::server(
-            self.server_config(strategy),
-            &mut Env::new(start, &mut server_entropy),
-        );
         let session = RustlsSession::server(server_tls).map_err(CertificateError::from)?;
         let server = End::new(
             Party::Receiver,
-            Secured::new(connection, session),
+            Secured::new(inbound, session),
+            content,
             &self.accounts,
             &self.registry,
             server_entropy,

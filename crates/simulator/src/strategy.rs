@@ -60,13 +60,22 @@ pub enum Comeback {
     Token,
 }
 
-/// A way to log in, or to come back.
+/// How the answer to a stanza between servers comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answers {
+    /// Over a second connection, which the other server opens.
+    Two,
+    /// Over the same one (XEP-0288).
+    Bidi,
+}
+
+/// A way to log in, to come back, or to connect two servers.
 ///
 /// ```
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 33);
+/// assert_eq!(Strategy::all().len(), 41);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Strategy {
@@ -80,6 +89,8 @@ pub struct Strategy {
     pub historical: Option<Historical>,
     /// Whether it goes on with a session.
     pub comeback: Option<Comeback>,
+    /// Whether it is between servers.
+    pub answers: Option<Answers>,
 }
 
 const fn level_name(level: Level) -> &'static str {
@@ -99,7 +110,8 @@ const fn transport_name(transport: Transport) -> &'static str {
 }
 
 impl Strategy {
-    /// All strategies: logins by level, transport and mechanism, ways to come back, then the historical counts.
+    /// All strategies: logins by level, transport and mechanism, ways to come back, ways between servers, then the
+    /// historical counts.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
@@ -112,6 +124,7 @@ impl Strategy {
                         login,
                         historical: None,
                         comeback: None,
+                        answers: None,
                     });
                 }
             }
@@ -122,6 +135,7 @@ impl Strategy {
             login: Login::Scram,
             historical: None,
             comeback: Some(comeback),
+            answers: None,
         };
         for transport in [Transport::StartTls, Transport::DirectTls] {
             all.push(back(Level::Off, transport, Comeback::Resume));
@@ -129,12 +143,27 @@ impl Strategy {
             all.push(back(Level::Off, transport, Comeback::Token));
         }
         all.push(back(Level::Full, Transport::StartTls, Comeback::Token));
+        for transport in [Transport::StartTls, Transport::DirectTls] {
+            for level in [Level::Off, Level::Full] {
+                for answers in [Answers::Two, Answers::Bidi] {
+                    all.push(Self {
+                        level,
+                        transport,
+                        login: Login::External,
+                        historical: None,
+                        comeback: None,
+                        answers: Some(answers),
+                    });
+                }
+            }
+        }
         let historical = |level, historical| Self {
             level,
             transport: Transport::StartTls,
             login: Login::Scram,
             historical: Some(historical),
             comeback: None,
+            answers: None,
         };
         all.push(historical(Level::Off, Historical::Rfc6120));
         all.push(historical(Level::Full, Historical::Xep0305));
@@ -155,6 +184,11 @@ impl Strategy {
         let level = level_name(self.level);
         let transport = transport_name(self.transport);
         let login = self.login.name();
+        match self.answers {
+            Some(Answers::Two) => return format!("s2s-{level}-{transport}-{login}-two"),
+            Some(Answers::Bidi) => return format!("s2s-{level}-{transport}-{login}-bidi"),
+            None => {}
+        }
         match (self.historical, self.comeback) {
             (Some(Historical::Rfc6120), _) => "rfc6120-9.1".to_owned(),
             (Some(Historical::Xep0305), _) => "xep0305-steps".to_owned(),

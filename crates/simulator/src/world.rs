@@ -10,7 +10,7 @@ use onetrip_trace::{Mark, Party, Record, Write};
 
 use crate::end::{End, Written, Written1};
 use crate::run::{ANSWERED, ONLINE, Run, Settings};
-use crate::strategy::{Historical, Strategy};
+use crate::strategy::{Answers, Historical, Strategy};
 
 /// What is on its way.
 #[derive(Debug)]
@@ -38,6 +38,9 @@ pub(crate) struct World<'a> {
     asked: bool,
     to_send: Option<(Duration, u32)>,
     to_answer: Option<(Duration, u32)>,
+    /// When the question arrived, and whether that is all there is to see here.
+    arrived: Option<(Duration, u32)>,
+    one_way: bool,
     cut: bool,
 }
 
@@ -73,6 +76,8 @@ impl<'a> World<'a> {
             asked: false,
             to_send: None,
             to_answer: None,
+            arrived: None,
+            one_way: strategy.answers == Some(Answers::Two),
             cut: false,
         }
     }
@@ -87,7 +92,8 @@ impl<'a> World<'a> {
         self.send(Party::Receiver, first);
         for _ in 0..MAX_STEPS {
             self.observe(domain);
-            if self.to_answer.is_some() || !self.step() {
+            let seen = self.to_answer.is_some() || (self.one_way && self.arrived.is_some());
+            if seen || !self.step() {
                 return;
             }
         }
@@ -252,6 +258,9 @@ impl<'a> World<'a> {
             let written = self.client.ask(self.now, domain);
             self.send(Party::Initiator, written);
         }
+        if !self.server.received.is_empty() && self.arrived.is_none() {
+            self.arrived = Some((self.now.since_epoch(), self.server.half_trips));
+        }
         if self.client.answered && self.to_answer.is_none() {
             self.to_answer = Some(here);
             self.record.marks.push(mark(ANSWERED));
@@ -264,6 +273,7 @@ impl<'a> World<'a> {
             record: self.record,
             to_send: self.to_send,
             to_answer: self.to_answer,
+            arrived: self.arrived,
             bytes_sent: sent,
             bytes_received: received,
             reports: self

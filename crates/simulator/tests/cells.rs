@@ -58,6 +58,40 @@ const CELLS: &[(&str, [Cell; 2])] = &[
     ("c2s-isr-starttls", [(12, 14, 10), (10, 12, 8)]),
     ("c2s-isr-quickstart-starttls", [(8, 10, 6), (6, 8, 4)]),
     ("c2s-isr-direct", [(8, 10, 6), (6, 8, 4)]),
+    // Digest §4.5; two connections are twice the one with bidi, less the trip back on it. Direct TLS with quickstart as
+    // STARTTLS with it (§4.4).
+    (
+        "s2s-classic-starttls-external-two",
+        [(16, 34, 14), (14, 30, 12)],
+    ),
+    (
+        "s2s-classic-starttls-external-bidi",
+        [(16, 18, 14), (14, 16, 12)],
+    ),
+    (
+        "s2s-classic-direct-external-two",
+        [(12, 26, 10), (10, 22, 8)],
+    ),
+    (
+        "s2s-classic-direct-external-bidi",
+        [(12, 14, 10), (10, 12, 8)],
+    ),
+    (
+        "s2s-quickstart-starttls-external-two",
+        [(8, 18, 6), (6, 14, 4)],
+    ),
+    (
+        "s2s-quickstart-starttls-external-bidi",
+        [(8, 10, 6), (6, 8, 4)],
+    ),
+    (
+        "s2s-quickstart-direct-external-two",
+        [(8, 18, 6), (6, 14, 4)],
+    ),
+    (
+        "s2s-quickstart-direct-external-bidi",
+        [(8, 10, 6), (6, 8, 4)],
+    ),
     // Measured on real servers with TLS 1.3 (digest §1.1.5); one more round trip with TLS 1.2.
     ("c2s-safe-starttls-scram", [(14, 16, 12), (12, 14, 10)]),
     ("c2s-safe-starttls-plain", [(12, 14, 10), (10, 12, 8)]),

@@ -20,6 +20,8 @@ pub use rustls;
 
 /// The application protocol of client-to-server streams (XEP-0368 §4).
 const ALPN_CLIENT: &[u8] = b"xmpp-client";
+/// That of streams between servers.
+const ALPN_SERVER: &[u8] = b"xmpp-server";
 /// RFC 9266 §4.2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -69,6 +71,37 @@ pub fn client_config(
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN_CLIENT.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The same for a server that connects to another server.
+///
+/// # Errors
+/// As [`client_config`].
+pub fn outbound_config(
+    roots: RootCertStore,
+    versions: Versions,
+    identity: Option<Identity>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let config = client_config(roots, versions, identity)?;
+    let mut config = Arc::unwrap_or_clone(config);
+    config.alpn_protocols = vec![ALPN_SERVER.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The configuration of a server to which other servers connect: as [`server_config`], and asks them for certificates of
+/// `roots`.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn inbound_config(
+    identity: Identity,
+    versions: Versions,
+    roots: RootCertStore,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let config = server_config(identity, versions, Some(roots), false)?;
+    let mut config = Arc::unwrap_or_clone(config);
+    config.alpn_protocols = vec![ALPN_SERVER.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -245,6 +278,7 @@ impl TlsSession for RustlsSession {
             .iter()
             .map(|der| Bytes::copy_from_slice(der))
             .collect();
+        info.names = proved_names(certificates);
         info.alpn = self.inner.alpn_protocol().map(Bytes::copy_from_slice);
         info
     }
@@ -253,6 +287,16 @@ impl TlsSession for RustlsSession {
         self.inner.send_close_notify();
         let _ = self.drain(cipher);
     }
+}
+
+/// The names in a certificate that rustls has accepted. A verifier of one's own that accepts anything makes them
+/// worthless: whoever uses one has to clear them.
+fn proved_names(certificates: &[CertificateDer<'_>]) -> Vec<String> {
+    certificates
+        .first()
+        .and_then(|first| webpki::EndEntityCert::try_from(first).ok())
+        .map(|first| first.valid_dns_names().map(str::to_owned).collect())
+        .unwrap_or_default()
 }
 
 fn classified(error: rustls::Error) -> TlsError {

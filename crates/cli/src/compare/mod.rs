@@ -48,6 +48,7 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
                 let chosen = options.strategy.is_empty() || options.strategy.contains(strategy);
                 chosen
                     && strategy.historical.is_none()
+                    && strategy.answers.is_none()
                     && strategy.transport == *transport
                     && strategy.login == login
             };
