@@ -37,6 +37,8 @@ impl Initiator {
             let silence = self.silence(shell);
             shell.timers.set(Reason::ResumeSilence, env.now + silence);
             Expect::InstantResumed
+        } else if self.verifies() && self.next == Next::Nothing {
+            Expect::Validated
         } else {
             Expect::Sasl
         };
