@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use onetrip_core::bidi::Change;
-use onetrip_core::dialback::ConnectionId;
+use onetrip_core::dialback::{Awaited, Checked, ConnectionId, Event as Dialback, Ticket};
 use onetrip_core::quickstart::{Cache, Features, Key, Known, Level, Plan, Policy, Transport};
-use onetrip_core::stream::{Content, Domain, Env, Instant, Pair, Stanza};
+use onetrip_core::stream::{Content, Domain, Env, Instant, Pair, Secret, Stanza};
 use onetrip_core::{
-    Action, Connection, End, Error, Event, InboundConfig, OutboundConfig, Request, TlsInfo,
-    UsageError,
+    Action, Answer, Connection, DialbackConfig, End, Error, Event, InboundConfig, OutboundConfig,
+    Request, TlsInfo, UsageError,
 };
 use onetrip_simulator::Seeded;
 
@@ -83,6 +83,28 @@ impl Side {
         self.events.iter().any(what)
     }
 
+    /// What has become of dialback.
+    #[must_use]
+    pub fn dialback(&self) -> Vec<Dialback> {
+        let outcome = |event: &Event| match event {
+            Event::Dialback(outcome) => Some(outcome.clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(outcome).collect()
+    }
+
+    /// The one verification that ended here.
+    #[must_use]
+    pub fn checked(&self) -> Option<(Ticket, Checked)> {
+        let mut checked = self.dialback().into_iter().filter_map(|event| match event {
+            Dialback::Checked { ticket, checked } => Some((ticket, checked)),
+            _ => None,
+        });
+        let first = checked.next();
+        assert!(checked.next().is_none(), "once");
+        first
+    }
+
     /// How it ended.
     #[must_use]
     pub fn end(&self) -> Option<&End> {
@@ -129,6 +151,21 @@ pub fn outbound() -> OutboundConfig {
 pub fn inbound() -> InboundConfig {
     let domains = vec![domain("montague.lit"), domain("chat.montague.lit")];
     InboundConfig::new(ConnectionId(2), domains, Transport::DirectTls)
+}
+
+/// The other side of a connection back to capulet.lit.
+#[must_use]
+pub fn inbound_at_capulet() -> InboundConfig {
+    let domains = vec![domain("capulet.lit"), domain("chat.capulet.lit")];
+    let mut config = InboundConfig::new(ConnectionId(3), domains, Transport::DirectTls);
+    config.dialback = Some(dialback());
+    config
+}
+
+/// One secret for all, as the keys are bound to domains.
+#[must_use]
+pub fn dialback() -> DialbackConfig {
+    DialbackConfig::new(Secret::from("s3cr3tf0rd14lb4ck"))
 }
 
 /// A plan of this level, with these features remembered if there are any.
@@ -212,6 +249,52 @@ impl Servers {
         ends
     }
 
+    /// Answers what was asked about a key: whether it waits anywhere else.
+    fn vouch(&mut self, place: usize) {
+        while let Some(Request::Vouch { pair, id }) = self.sides[place].asked.front() {
+            let waits = |side: &Side| !side.closed && side.connection.awaits(pair, id);
+            let awaited = if self.sides.iter().any(waits) {
+                Awaited::Elsewhere
+            } else {
+                Awaited::Nowhere
+            };
+            self.sides[place].asked.pop_front();
+            let answer = Answer::Awaited(awaited);
+            self.with(place, |connection, env| connection.answer(env, answer))
+                .expect("it was asked");
+        }
+    }
+
+    /// A connection of its own to have the oldest key verified that a connection asks about.
+    pub fn verifier(&mut self, place: usize, transport: Transport, level: Level) -> usize {
+        let Some(Request::Verify(verification)) = self.sides[place].asked.pop_front() else {
+            panic!("no key to verify");
+        };
+        let number = 100 + self.sides.len() as u64;
+        let (local, remote) = (verification.pair.to.clone(), verification.pair.from.clone());
+        let mut out = OutboundConfig::new(ConnectionId(number), local, remote, transport);
+        out.dialback = Some(dialback());
+        let plan = plan(&out, level, None);
+        let env = &mut Env::new(self.now, &mut self.entropy);
+        let connection = Connection::verifier(out, plan, &verification, env).expect("another one");
+        self.add(connection, &[])
+    }
+
+    /// Has the oldest key that a connection asks about verified, over a connection of its own to a server like `into`;
+    /// returns its two ends.
+    pub fn dial_back(&mut self, place: usize, into: InboundConfig, level: Level) -> [usize; 2] {
+        let one = self.verifier(place, into.transport, level);
+        let leg = [one, self.accept(into, &[])];
+        self.talk(leg);
+        if let Some((ticket, checked)) = self.sides[leg[0]].checked() {
+            let result = |connection: &mut Connection, env: &mut Env<'_>| {
+                connection.verified(env, ticket, checked)
+            };
+            self.with(place, result).expect("it was asked");
+        }
+        leg
+    }
+
     /// Lets both talk until all is said.
     pub fn talk(&mut self, [one, other]: [usize; 2]) {
         for _ in 0..10_000 {
@@ -229,6 +312,7 @@ impl Servers {
             // An error shows in what is written and reported.
             let _ = self.give(to, piece);
         }
+        self.vouch(to);
         bytes.len()
     }
 

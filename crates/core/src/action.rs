@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use onetrip_bidi as bidi;
+use onetrip_dialback as dialback;
 use onetrip_isr::{Claim, Swap, TokenHash};
 use onetrip_negotiation::{bind, sasl};
 use onetrip_quickstart::{Broken, Report};
@@ -105,6 +106,36 @@ pub enum Request {
         /// What is shown, and what to put in its place.
         swap: Swap,
     },
+    /// Have a key verified over another connection ([`Connection::verifier`](crate::Connection::verifier), or
+    /// [`Connection::verify`](crate::Connection::verify) on one that there is): the outcome goes to
+    /// [`Connection::verified`](crate::Connection::verified). Meanwhile the stream goes on.
+    Verify(dialback::Verification),
+    /// Look up where a key of ours waits for its answer, by [`Connection::awaits`](crate::Connection::awaits) of every
+    /// connection: answer with [`Answer::Awaited`].
+    Vouch {
+        /// The pair that the key is for.
+        pair: Pair,
+        /// The stream on which it was presented.
+        id: dialback::StreamId,
+    },
+    /// The peer wants to prove another domain on a connection that we opened (BIDI-15): look up where that domain resolves
+    /// to, and whether the stream id is on another live stream; the outcome goes to
+    /// [`Connection::judged`](crate::Connection::judged). Meanwhile the stream goes on.
+    Reverse {
+        /// The pair.
+        pair: Pair,
+        /// The id of this stream.
+        id: dialback::StreamId,
+    },
+}
+
+/// What is known of a reverse request (digest §6.2). Nothing is taken for good unless it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReverseFacts {
+    /// The sender resolves to the address and port of this connection (the test of XEP-0220 §2.6.2).
+    pub resolves_here: bool,
+    /// The stream id is on no other live stream.
+    pub fresh_id: bool,
 }
 
 /// The answer to a [`Request`].
@@ -121,7 +152,9 @@ pub enum Answer {
     Enable(Option<sm::Granted>),
     /// To [`Request::Resume`] and [`Request::InstantResume`]: the session is the connection's from here on.
     Session(Box<sm::Session>),
-    /// To the same: there is none, or it is somebody else's, with what is remembered of its count.
+    /// To [`Request::Vouch`].
+    Awaited(dialback::Awaited),
+    /// To [`Request::Resume`] too: there is none, or it is somebody else's, with what is remembered of its count.
     NoSession {
         /// How many stanzas had been handled in it.
         h: Option<sm::Count>,
@@ -180,6 +213,8 @@ pub enum Event {
         /// What the initiating entity takes; known to the receiving one only (XEP-0478 §3.2).
         limits: Option<bidi::StreamLimits>,
     },
+    /// Dialback: a pair that was asked for was refused, a verification has ended, and the like.
+    Dialback(dialback::Event),
     /// The stream stays unidirectional (the initiating entity).
     Unidirectional(bidi::Why),
     /// What was provisional has proved true.

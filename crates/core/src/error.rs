@@ -59,6 +59,9 @@ pub enum ErrorKind {
     /// Bidirectional streams.
     #[error(transparent)]
     Bidi(bidi::Error),
+    /// Dialback.
+    #[error(transparent)]
+    Dialback(onetrip_dialback::ElementError),
     /// A pair of domains that SASL has proved and that cannot be entered.
     #[error(transparent)]
     Pair(bidi::PairError),
@@ -115,6 +118,7 @@ impl ErrorKind {
         match self {
             Self::Management(error) => Some(error.stream_error()),
             Self::Bidi(error) => Some(error.stream_error()),
+            Self::Dialback(error) => Some(error.stream_error()),
             Self::Intrusion(error) => Some(error.stream_error()),
             _ => self.condition().map(StreamError::new),
         }
@@ -131,6 +135,7 @@ impl ErrorKind {
             Self::Management(error) => error.condition(),
             Self::InstantResume(error) => error.condition(),
             Self::Bidi(error) => error.stream_error().condition,
+            Self::Dialback(error) => error.stream_error().condition,
             Self::Intrusion(error) => error.stream_error().condition,
             Self::Pair(bidi::PairError::TooMany(_)) => Condition::PolicyViolation,
             Self::Pair(_) => Condition::InvalidFrom,
@@ -156,6 +161,7 @@ impl ErrorKind {
             Self::Management(error) => error.source_section(),
             Self::InstantResume(error) => error.source_section(),
             Self::Bidi(error) => error.source_section(),
+            Self::Dialback(error) => error.source_section(),
             Self::Intrusion(error) => error.source_section(),
             Self::Pair(_) => "digest §6.2",
             Self::Unexpected { .. } => "RFC 6120 §4.3.5",
@@ -193,6 +199,15 @@ pub enum UsageError {
     /// A stanza between servers whose pair of domains may not be sent here (BIDI-10, BIDI-12, BIDI-13).
     #[error("a stanza of a pair of domains that is not open here")]
     PairNotOpen,
+    /// A pair that may not be asked for on a connection that the peer opened (BIDI-14).
+    #[error(transparent)]
+    MayNotAsk(bidi::ReverseRefusal),
+    /// A pair that cannot be asked for here.
+    #[error(transparent)]
+    CannotAsk(#[from] onetrip_dialback::AskError),
+    /// A key that cannot be verified here.
+    #[error(transparent)]
+    CannotVerify(#[from] onetrip_dialback::VerifyError),
     /// Not a connection between servers.
     #[error("not a connection between servers")]
     NotBetweenServers,

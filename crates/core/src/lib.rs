@@ -129,12 +129,12 @@ mod timers;
 mod tls_info;
 mod trace;
 
-pub use action::{Action, Answer, End, EntityEvent, Event, Request};
+pub use action::{Action, Answer, End, EntityEvent, Event, Request, ReverseFacts};
 pub use config::{Bounds, ClientConfig, InstantResume, Management, ServerConfig};
 pub use connection::Connection;
 pub use entity::Entity;
 pub use error::{Error, ErrorKind, UsageError};
-pub use peer_config::{InboundConfig, OutboundConfig};
+pub use peer_config::{DialbackConfig, InboundConfig, OutboundConfig};
 pub use registry::{Decision, Registry};
 pub use resumption::Resumption;
 pub use timers::{Deadline, Reason};

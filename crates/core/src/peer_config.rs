@@ -2,11 +2,42 @@
 
 use minidom::Element;
 use onetrip_bidi as bidi;
+use onetrip_dialback as dialback;
 use onetrip_dialback::ConnectionId;
 use onetrip_quickstart::{ReceiverConfig, Transport};
-use onetrip_stream::Domain;
+use onetrip_stream::{Domain, Secret};
 
 use crate::Bounds;
+
+/// How dialback is done (XEP-0220).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DialbackConfig {
+    /// What keys are made from, shared by all that answer for our domains (XEP-0185 §2).
+    pub secret: Secret,
+    /// What is accepted. TLS is required, whatever is said there.
+    pub receiving: dialback::ReceivingConfig,
+    /// How requests are made.
+    pub originating: dialback::OriginatingConfig,
+    /// How keys are verified.
+    pub verifying: dialback::VerifyingConfig,
+    /// What is vouched for.
+    pub authoritative: dialback::AuthoritativeConfig,
+}
+
+impl DialbackConfig {
+    /// With this secret.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        Self {
+            secret,
+            receiving: dialback::ReceivingConfig::default(),
+            originating: dialback::OriginatingConfig::default(),
+            verifying: dialback::VerifyingConfig::default(),
+            authoritative: dialback::AuthoritativeConfig::default(),
+        }
+    }
+}
 
 /// A server's connection to another server.
 #[derive(Debug, Clone)]
@@ -26,6 +57,8 @@ pub struct OutboundConfig {
     pub certificate: bool,
     /// Whether EXTERNAL says who we are, for servers that do not look at the stream header (XEP-0178 §3). Default: yes.
     pub authzid: bool,
+    /// Dialback, where EXTERNAL is not possible or refused. Default: none.
+    pub dialback: Option<DialbackConfig>,
     /// Bidirectional streams.
     pub bidi: bidi::InitiatorConfig,
     /// The default language of the stream (RFC 6120 §4.7.4).
@@ -53,6 +86,7 @@ impl OutboundConfig {
             transport,
             certificate: true,
             authzid: true,
+            dialback: None,
             bidi: bidi::InitiatorConfig::default(),
             lang: None,
             bounds: Bounds::default(),
@@ -73,6 +107,8 @@ pub struct InboundConfig {
     pub transport: Transport,
     /// Whether SASL EXTERNAL is offered to whoever's certificate proves its domain (XEP-0178). Default: yes.
     pub external: bool,
+    /// Dialback, for peers that bind its prefix. Default: none.
+    pub dialback: Option<DialbackConfig>,
     /// Bidirectional streams. TLS is required, whatever is said there.
     pub bidi: bidi::ReceiverConfig,
     /// Pipelining. There is no proactive header between servers: what is offered depends on who asks.
@@ -94,6 +130,7 @@ impl InboundConfig {
             domains,
             transport,
             external: true,
+            dialback: None,
             bidi: bidi::ReceiverConfig::default(),
             quickstart: ReceiverConfig::default(),
             features: Vec::new(),

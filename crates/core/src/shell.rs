@@ -431,11 +431,11 @@ impl Shell {
         if self.closed {
             return;
         }
-        let end = self.verdict.take().unwrap_or(end);
         let unhandled = self.management.unhandled();
         let left = self.management.end();
         self.leave(left, unhandled);
-        self.end_peering();
+        self.end_peering(&end);
+        let end = self.verdict.take().unwrap_or(end);
         self.event(Event::Closed(end));
         self.barrier(Action::Close);
         self.closed = true;

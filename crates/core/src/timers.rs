@@ -18,6 +18,8 @@ pub enum Reason {
     ResumeSilence,
     /// An acknowledgement is to be asked for, or has not come (XEP-0198 §4).
     Acknowledgement,
+    /// An answer of dialback has not come (XEP-0220).
+    Dialback,
     /// The negotiation has taken too long as a whole.
     Negotiation,
     /// The peer has not closed its half (RFC 6120 §4.4).

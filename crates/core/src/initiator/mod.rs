@@ -30,7 +30,7 @@ use onetrip_bidi::Restart;
 use onetrip_isr as isr;
 use onetrip_negotiation::{sasl, starttls};
 use onetrip_quickstart as quickstart;
-use onetrip_quickstart::{Join, Plan, Stage, Step, Transport};
+use onetrip_quickstart::{Join, Level, Plan, Stage, Step, Transport};
 use onetrip_stream::{Domain, Env, Instant, StreamHeader};
 
 use client::Resource;
@@ -70,6 +70,8 @@ enum Expect {
     Sasl,
     Resumed,
     Bound,
+    /// An answer of dialback.
+    Validated,
     Anything,
 }
 
@@ -214,6 +216,8 @@ impl Initiator {
             Next::StartTls => Some(Step::StartTls),
             Next::ClientHello => Some(Step::ClientHello),
             Next::InstantResume => Some(Step::InstantResume),
+            // A key is verified whatever the features are: it rides with the header (digest §4.5).
+            Next::Auth if self.verifies() && self.attempt.plan().level() != Level::Off => None,
             Next::Auth => Some(Step::Auth),
             Next::Restart => Some(Step::Restart),
             Next::Resume | Next::Bind => Some(Step::Bind),
@@ -297,6 +301,9 @@ impl Initiator {
 
     /// Chooses a mechanism, from what arrived or else from what is remembered, and begins (QS-R4).
     fn authenticate(&mut self, env: &mut Env<'_>, shell: &mut Shell) -> bool {
+        if self.verifies() {
+            return self.send_verification(env, shell);
+        }
         let assumed = self.attempt.plan().assumed().map(|known| &known.secured);
         let Some(features) = self.offered.as_ref().or(assumed) else {
             return false;
@@ -314,6 +321,9 @@ impl Initiator {
             if self.offered.is_none() {
                 // What is remembered does not do; wait for what the server offers now.
                 return false;
+            }
+            if self.dial(env, shell) {
+                return true;
             }
             shell.event(Event::NoMechanism { offered });
             self.give_up(env, shell, End::Refused);
@@ -402,7 +412,10 @@ impl Initiator {
         self.conclude(env, shell);
         if self.believed && !shell.is_closed() {
             shell.event(Event::AuthenticationRefused(failure));
-            self.give_up(env, shell, End::Refused);
+            // xeps#963, XEP-0178 §3: there may be another way.
+            if !self.dial(env, shell) {
+                self.give_up(env, shell, End::Refused);
+            }
         }
     }
 

@@ -51,6 +51,12 @@ impl Initiator {
         shell.timers.stop(Reason::RestartSilence);
         self.measure(env);
         self.expect = Expect::Features(stage);
+        let authenticated = shell.facts.have(Facts::AUTHENTICATED);
+        if let Some(peering) = &mut shell.peering
+            && stage != Stage::Clear
+        {
+            peering.begin_stream(header.id.as_deref(), header.dialback, authenticated);
+        }
     }
 
     pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
@@ -69,6 +75,12 @@ impl Initiator {
             Expect::Sasl if element.has_ns(ns::SASL) => self.on_sasl(env, shell, element),
             Expect::Resumed | Expect::Anything if element.has_ns(ns::STREAM_MANAGEMENT) => {
                 self.on_management(env, shell, element)
+            }
+            Expect::Validated | Expect::Anything
+                if element.has_ns(ns::DIALBACK) && shell.peering.is_some() =>
+            {
+                shell.on_dialback(env, element);
+                self.on_dialed(env, shell);
             }
             _ if is_bidi(element) && shell.peering.is_some() => {
                 self.on_end(env, shell);
@@ -104,6 +116,9 @@ impl Initiator {
                 self.expect_behind_secured_features(env, shell);
             }
             Stage::Authenticated if matches!(self.goal, Goal::Pairs(_)) => {
+                if let Some(peering) = &mut shell.peering {
+                    peering.features(element);
+                }
                 self.on_peer_accepted(env, shell);
             }
             Stage::Authenticated => {
@@ -290,6 +305,7 @@ impl Initiator {
                 shell.management.forget_ticket();
                 self.attempt.handle(quickstart::Input::ResumeSilence);
             }
+            Reason::Dialback => self.on_dialed(env, shell),
             Reason::Acknowledgement | Reason::Negotiation | Reason::Close => {}
         }
         self.conclude(env, shell);
@@ -344,6 +360,7 @@ impl Initiator {
             Expect::InstantResumed | Expect::Resumed => "resuming a session",
             Expect::Sasl => "authenticating",
             Expect::Bound => "binding a resource",
+            Expect::Validated => "waiting for dialback",
             Expect::Anything => "exchanging stanzas",
         };
         let got = got.chars().take(64).collect();

@@ -38,6 +38,8 @@ impl Initiator {
             let silence = self.silence(shell).max(shell.bounds.resume);
             shell.timers.set(Reason::ResumeSilence, env.now + silence);
             Expect::InstantResumed
+        } else if self.verifies() && self.next == Next::Nothing {
+            Expect::Validated
         } else {
             Expect::Sasl
         };

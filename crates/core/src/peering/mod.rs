@@ -1,12 +1,16 @@
 //! Who may send what on a connection between servers: one owner of the table of pairs, one way out of it.
 
+mod dialback;
+
 use minidom::Element;
 use onetrip_bidi as bidi;
 use onetrip_bidi::{Layer, Pairs, Restart, Trust};
-use onetrip_stream::{Content, Domain, Head, Pair, Stanza, ns};
+use onetrip_dialback::Gone;
+use onetrip_stream::{Condition, Content, Domain, Head, Pair, Stanza, ns};
 
 use crate::shell::Shell;
 use crate::{ErrorKind, Event, InboundConfig, OutboundConfig, TlsInfo, UsageError};
+use dialback::Dialback;
 
 /// The machine of this end.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub(crate) struct Peering {
     hosted: Vec<Domain>,
     tls: TlsInfo,
     end: End,
+    dialback: Option<Dialback>,
 }
 
 impl Peering {
@@ -34,6 +39,10 @@ impl Peering {
             hosted,
             tls: TlsInfo::new(),
             end: End::Initiator(machine),
+            dialback: config
+                .dialback
+                .as_ref()
+                .map(|dialback| Dialback::new(dialback, config.connection)),
         }
     }
 
@@ -45,12 +54,19 @@ impl Peering {
             hosted: config.domains.clone(),
             tls: TlsInfo::new(),
             end: End::Receiver(machine),
+            dialback: config
+                .dialback
+                .as_ref()
+                .map(|dialback| Dialback::new(dialback, config.connection)),
         }
     }
 
     /// TLS is up: nothing learnt in clear survives (BIDI-03, BIDI-08).
     pub(crate) fn secured(&mut self, tls: TlsInfo) {
         self.tls = tls;
+        if let Some(dialback) = &mut self.dialback {
+            dialback.forget();
+        }
         self.restart(Restart::Tls);
     }
 
@@ -107,6 +123,9 @@ impl Peering {
     pub(crate) fn features(&mut self, features: &Element) {
         if let End::Initiator(machine) = &mut self.end {
             machine.features(features);
+        }
+        if let Some(dialback) = &mut self.dialback {
+            dialback.features(features);
         }
     }
 
@@ -230,7 +249,14 @@ impl Shell {
     }
 
     /// The connection is over: whatever was opened here is closed, and nothing else (prosody 72b4209cf).
-    pub(crate) fn end_peering(&mut self) {
+    pub(crate) fn end_peering(&mut self, end: &crate::End) {
+        let gone = match end {
+            crate::End::PeerError(error) if error.condition == Condition::HostUnknown => {
+                Gone::HostUnknown
+            }
+            _ => Gone::Closed,
+        };
+        self.end_dialback(gone);
         match self.peering.as_mut().map(|peering| &mut peering.end) {
             Some(End::Initiator(machine)) => machine.end(),
             Some(End::Receiver(machine)) => machine.end(),

@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | clear | header, `<starttls/>` | TLS |
 //! | secured | header, `<bidi/>`, SASL EXTERNAL | restart, or the attempts run out |
+//! | secured | dialback, if the peer has bound its prefix | a pair is open, when the certificate or the authoritative server proves it (XEP-0344, XEP-0220) |
 //! | authenticated | header | the pair that SASL has proved is open (BIDI-10, BIDI-12) |
 //! | open | stanzas of open pairs (BIDI-17) | |
 //!
-//! Who the other server is follows from its certificate alone, so nothing has to be asked: EXTERNAL is offered only where
+//! For EXTERNAL, who the other server is follows from its certificate alone, so nothing has to be asked: it is offered only where
 //! the certificate proves the `from` of the header (XEP-0178 §3).
 
 use minidom::Element;
@@ -93,6 +94,11 @@ impl Receiver {
             response.from = self.domain.clone().map(Jid::from_domain);
             // RFC 6120 §4.7.2: between servers it must be there, if the peer has said who it is.
             response.to = self.from.clone().map(Jid::from_domain);
+            response.dialback = self.config.dialback.is_some();
+            let authenticated = self.authenticated.is_some();
+            if let Some(peering) = &mut shell.peering {
+                peering.begin_stream(response.id.as_deref(), header.dialback, authenticated);
+            }
         }
         shell.open();
         let stage = stage_of(shell);
@@ -154,6 +160,9 @@ impl Receiver {
             Stage::Secured | Stage::Authenticated => {}
         }
         if let Some(peering) = &mut shell.peering {
+            if stage != Stage::Clear && peering.has_dialback() {
+                children.push(onetrip_dialback::feature());
+            }
             children.extend(peering.announce());
         }
         if self.config.quickstart.advertise {
@@ -183,6 +192,8 @@ impl Receiver {
             Step::Sasl
         } else if is_bidi(element) {
             return shell.on_bidi(element);
+        } else if element.has_ns(ns::DIALBACK) {
+            return shell.on_dialback(env, element);
         } else {
             return unexpected(shell, element.name(), Condition::UnsupportedStanzaType);
         };

@@ -351,7 +351,7 @@ impl Receiver {
             Answer::Enable(granted) => self.on_enable_answer(env, shell, granted),
             Answer::Session(session) => self.on_session(env, shell, *session),
             Answer::NoSession { h } => self.on_no_session(env, shell, h),
-            Answer::Derived(_) => Err(UsageError::NotAsked),
+            Answer::Derived(_) | Answer::Awaited(_) => Err(UsageError::NotAsked),
         }
         .inspect_err(|_| shell.pending = true)
     }

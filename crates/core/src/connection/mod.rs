@@ -1,5 +1,7 @@
 //! A connection: bytes in, actions out. What dies with its socket.
 
+mod servers;
+
 use onetrip_quickstart::Plan;
 use onetrip_stream::{Condition, Domain, Env, Frame, Instant, Stanza, StreamError};
 use onetrip_stream_management as sm;
@@ -11,8 +13,8 @@ use crate::receiver::{PeerReceiver, Receiver};
 use crate::shell::{Notable, Shell};
 use crate::trace::{label, stanza_label};
 use crate::{
-    Action, Answer, ClientConfig, Deadline, End, EntityEvent, Error, ErrorKind, Event,
-    InboundConfig, OutboundConfig, Reason, Resumption, ServerConfig, TlsInfo, UsageError,
+    Action, Answer, ClientConfig, Deadline, End, EntityEvent, Error, ErrorKind, Event, Reason,
+    Resumption, ServerConfig, TlsInfo, UsageError,
 };
 
 /// One connection, from its first byte to its last, in either role.
@@ -64,27 +66,6 @@ impl Connection {
         Self {
             shell,
             role: Role::Receiver(Box::new(receiver)),
-        }
-    }
-
-    /// A server's connection to another server, negotiated as `plan` says: SASL EXTERNAL (XEP-0178), and both directions if
-    /// the peer can (XEP-0288).
-    #[must_use]
-    pub fn outbound(config: OutboundConfig, plan: Plan, env: &mut Env<'_>) -> Self {
-        let (initiator, shell) = Initiator::outbound(config, plan, env);
-        Self {
-            shell,
-            role: Role::Initiator(Box::new(initiator)),
-        }
-    }
-
-    /// A server's side of a connection that another server has opened.
-    #[must_use]
-    pub fn inbound(config: InboundConfig, env: &mut Env<'_>) -> Self {
-        let (receiver, shell) = PeerReceiver::start(config, env);
-        Self {
-            shell,
-            role: Role::PeerReceiver(Box::new(receiver)),
         }
     }
 
@@ -364,6 +345,12 @@ impl Connection {
         }
         self.shell.now = env.now;
         match &mut self.role {
+            _ if self.shell.peering.is_some() => {
+                let Answer::Awaited(awaited) = answer else {
+                    return Err(UsageError::NotAsked);
+                };
+                self.shell.vouch(env, awaited)?;
+            }
             Role::Initiator(role) => role.on_answer(env, &mut self.shell, answer)?,
             Role::Receiver(role) => role.on_answer(env, &mut self.shell, answer)?,
             Role::PeerReceiver(_) => return Err(UsageError::NotAsked),
@@ -496,6 +483,12 @@ impl Connection {
                     self.shell.fail(ErrorKind::TimedOut(reason));
                 }
                 (Reason::Acknowledgement, _) => self.on_acknowledgement_due(env),
+                (Reason::Dialback, role) => {
+                    self.shell.on_dialback_due(env);
+                    if let Role::Initiator(role) = role {
+                        role.on_timeout(env, &mut self.shell, reason);
+                    }
+                }
                 (_, Role::Initiator(role)) => role.on_timeout(env, &mut self.shell, reason),
                 (_, Role::Receiver(_) | Role::PeerReceiver(_)) => {}
             }
