@@ -29,12 +29,14 @@
 
 mod bytestream;
 mod incoming;
+mod machine;
 mod outgoing;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub use bytestream::{Action, Bytestream, Event, Why, unknown};
+pub use bytestream::Bytestream;
+pub use machine::{Action, Event, Why, unknown};
 pub use wire::{MAX_OFFER, Packet};
 
 use core::time::Duration;
