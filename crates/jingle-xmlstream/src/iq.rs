@@ -216,9 +216,11 @@ pub(crate) mod testing {
 
     /// Runs with an environment at so many milliseconds, whose random bytes count up from `seed`.
     pub(crate) fn at<T>(millis: u64, seed: u8, run: impl FnOnce(&mut Env<'_>) -> T) -> T {
+        let mut next = seed;
         let mut entropy = |out: &mut [u8]| {
-            for (place, byte) in (0_u8..).zip(out.iter_mut()) {
-                *byte = seed.wrapping_add(place);
+            for byte in out {
+                *byte = next;
+                next = next.wrapping_add(1);
             }
         };
         run(&mut Env::new(Instant::from_millis(millis), &mut entropy))
