@@ -23,9 +23,9 @@ pub enum Action {
 pub enum Event {
     /// Bytes may flow.
     Opened,
-    /// [`Bytestream::read`] has something.
+    /// [`Bytestream::read`](super::Bytestream::read) has something.
     Readable,
-    /// [`Bytestream::write`] has room again.
+    /// [`Bytestream::write`](super::Bytestream::write) has room again.
     Writable,
     /// Nothing flows any more. What was received can still be read.
     Closed(Why),

@@ -6,6 +6,7 @@ mod machine;
 mod opening;
 mod reason;
 mod requests;
+mod saying;
 #[expect(
     clippy::module_inception,
     reason = "the machine of this name is its heart"

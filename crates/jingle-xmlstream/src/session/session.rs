@@ -6,7 +6,7 @@
 //! | incoming | [`Session::accept`] | a transport's state |
 //! | choosing | what [`crate::s5b`] takes; transport-replace | ready; replacing; in-band |
 //! | replacing | transport-accept, transport-reject | in-band; ended |
-//! | in-band | [`Session::ibb_opened`], [`Session::ibb_closed`] | ready; ended |
+//! | in-band | [`Session::ibb_opened`], [`Session::transport_closed`] | ready; ended |
 //! | ready | security-info and its answer, the handshake | open; ended |
 //! | open | | |
 //! | any | session-terminate, [`Session::terminate`], silence | ended |
@@ -14,11 +14,12 @@
 use std::collections::VecDeque;
 
 use minidom::Element;
-use onetrip_stream::{Build as _, Instant, Jid, ns};
+use onetrip_stream::{Instant, Jid};
 
-use super::wire::{Content, Jingle, TransportElement, Verb};
+use super::saying::activation;
+use super::wire::{Jingle, TransportElement, Verb};
 use super::{Action, Config, End, Event, Reason, Start, Terms};
-use crate::iq::{self, Ids, Iq, IqError, Kind, Refusal};
+use crate::iq::{Ids, Iq, IqError, Kind};
 use crate::s5b::{self, Negotiation};
 use crate::xtls::{Gate, Opened, XtlsError};
 use crate::{Dialect, Role};
@@ -73,6 +74,27 @@ pub(super) struct Received {
 
 /// One session at one end. Begun with [`Session::initiate`] or [`Session::incoming`], it is the same machine at both:
 /// from session-accept on the ends differ in little.
+///
+/// ```
+/// # use onetrip_jingle_xmlstream::session::*;
+/// # use onetrip_stream::{Build as _, Env, Instant, Jid};
+/// # let mut zero = |out: &mut [u8]| out.fill(0);
+/// # let mut env = Env::new(Instant::EPOCH, &mut zero);
+/// # let romeo: Jid = "romeo@montague.lit/orchard".parse().unwrap();
+/// # let juliet: Jid = "juliet@capulet.lit/balcony".parse().unwrap();
+/// let certificate = |name: &[u8]| Config::new(Some(name.to_vec()));
+/// let to = juliet.clone();
+/// let mut ours =
+///     Session::initiate(certificate(b"romeo"), &mut env, romeo.clone(), to, None, vec![]).unwrap();
+/// let Some(Action::Send(initiate)) = ours.poll_action() else { panic!() };
+///
+/// let initiate = initiate.with_attr("from", romeo.to_string()); // The servers do this.
+/// let mut theirs =
+///     Session::incoming(certificate(b"juliet"), &mut env, juliet, &initiate, true).unwrap();
+/// assert!(matches!(theirs.poll_action(), Some(Action::Send(result)) if result.attr("type") == Some("result")));
+/// assert_eq!(theirs.poll_action(), Some(Action::Event(Event::Incoming { secure: true })));
+/// theirs.accept(env.now, vec![]); // The user agrees.
+/// ```
 #[derive(Debug)]
 pub struct Session {
     pub(super) config: Config,
@@ -102,6 +124,12 @@ impl Session {
     #[must_use]
     pub fn sid(&self) -> &str {
         &self.sid
+    }
+
+    /// This end.
+    #[must_use]
+    pub fn us(&self) -> &Jid {
+        &self.us
     }
 
     /// The other end.
@@ -214,8 +242,8 @@ impl Session {
         }
     }
 
-    /// The in-band bytestream was closed, or could not be opened, before the session was over.
-    pub fn ibb_closed(&mut self) {
+    /// The transport was closed before the session was over, or the in-band bytestream could not be opened.
+    pub fn transport_closed(&mut self) {
         match self.state {
             State::InBand | State::Ready => self.end_here(Reason::ConnectivityError),
             State::Open => self.end_here(Reason::FailedTransport),
@@ -401,85 +429,6 @@ impl Session {
         self.tell(Event::Ended(end));
     }
 
-    /// A `<jingle/>` of this session, with the attributes that the dialect wants.
-    pub(super) fn jingle(&self, verb: Verb) -> Jingle {
-        let mut jingle = Jingle::new(verb, &self.sid);
-        let initiator = match self.role {
-            Role::Initiator => &self.us,
-            Role::Responder => &self.peer,
-        };
-        // Required everywhere in jingle:0, discouraged behind session-initiate in jingle:1 (digest §2.5).
-        if self.dialect != Dialect::Modern || verb == Verb::SessionInitiate {
-            jingle.initiator = Some(initiator.clone());
-        }
-        if self.dialect == Dialect::Modern && verb == Verb::SessionAccept {
-            jingle.responder = Some(self.us.clone());
-        }
-        jingle
-    }
-
-    /// The one content of this session.
-    pub(super) fn content(&self) -> Content {
-        Content {
-            creator: Role::Initiator,
-            name: self.content.clone(),
-            described: None,
-            transport: None,
-            security: None,
-        }
-    }
-
-    pub(super) fn say(&mut self, now: Instant, asked: Asked, jingle: &Jingle) {
-        let peer = self.peer.clone();
-        let element = jingle.to_element(self.dialect, self.role);
-        self.ask(now, &peer, asked, element);
-    }
-
-    fn ask(&mut self, now: Instant, to: &Jid, asked: Asked, payload: Element) {
-        let id = self.ids.next();
-        self.actions
-            .push_back(Action::Send(iq::set(to, &id, payload)));
-        self.pending.push(Pending {
-            id,
-            to: to.clone(),
-            asked,
-            deadline: now + self.config.ack,
-        });
-    }
-
-    pub(super) fn say_transport(
-        &mut self,
-        now: Instant,
-        verb: Verb,
-        asked: Asked,
-        transport: TransportElement,
-    ) {
-        let mut content = self.content();
-        content.transport = Some(transport);
-        let mut jingle = self.jingle(verb);
-        jingle.contents.push(content);
-        self.say(now, asked, &jingle);
-    }
-
-    fn say_terminate(&mut self, reason: Reason) {
-        let mut jingle = self.jingle(Verb::SessionTerminate);
-        jingle.reason = Some(reason);
-        let element = jingle.to_element(self.dialect, self.role);
-        let id = self.ids.next();
-        self.actions
-            .push_back(Action::Send(iq::set(&self.peer, &id, element)));
-    }
-
-    pub(super) fn answer(&mut self, id: &str) {
-        let answer = iq::result(&self.peer, id);
-        self.actions.push_back(Action::Send(answer));
-    }
-
-    pub(super) fn refuse(&mut self, id: &str, refusal: Refusal) {
-        let refusal = iq::refuse(&self.peer, id, refusal, self.dialect.errors());
-        self.actions.push_back(Action::Send(refusal));
-    }
-
     /// The answer to a request of ours; `false` when that was none.
     fn answered(&mut self, now: Instant, from: &Jid, id: &str, error: Option<IqError>) -> bool {
         let place = self
@@ -518,12 +467,4 @@ impl Session {
         }
         true
     }
-}
-
-/// What a proxy is asked, with the sid of the transport (digest §3.10).
-fn activation(sid: &str, target: &Jid) -> Element {
-    let activate = Element::bare("activate", ns::BYTESTREAMS).with_text(&target.to_string());
-    Element::bare("query", ns::BYTESTREAMS)
-        .with_attr("sid", sid)
-        .with_child(activate)
 }
