@@ -173,11 +173,15 @@ fn jxs_12_r12_destinations_in_both_forms_and_roles() {
         Role::Initiator,
         vec![candidate("p", Proxy, 0)],
     );
-    assert_eq!(machine.offer().dstaddr, Some(ir));
+    assert_eq!(machine.offer().dstaddr.as_ref(), Some(&ir));
     let mut offered = theirs(Form::Candidates, vec![candidate("p", Proxy, 0)]);
     offered.dstaddr = Destination::read(&"ab".repeat(20));
     machine.start(NOW, &offered);
     assert_eq!(connects(&mut machine)[0].2.as_str(), "ab".repeat(20));
+    let mut machine = self::machine(Form::Candidates, Role::Initiator, vec![]);
+    offered.candidates = vec![candidate("a", Direct, 0)];
+    machine.start(NOW, &offered);
+    assert_eq!(connects(&mut machine)[0].2, ri, "dstaddr is for proxies");
 }
 
 #[test]
