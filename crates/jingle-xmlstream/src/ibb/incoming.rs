@@ -51,7 +51,7 @@ impl Incoming {
             })?;
         let full = self.held >= config.receive_buffer;
         // A peer that runs far ahead of its acknowledgements fills the buffer twice, and no more.
-        if full && self.held >= config.receive_buffer.saturating_mul(2) {
+        if self.held >= config.receive_buffer.saturating_mul(2) {
             return Err(Error::TooMuch);
         }
         self.expected = self.expected.wrapping_add(1);

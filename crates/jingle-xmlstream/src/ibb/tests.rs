@@ -407,6 +407,45 @@ fn a_peer_that_does_not_answer_is_given_up_at_the_deadline_and_not_before() {
     assert_eq!(stream.poll_timeout(), None);
 }
 
+#[test]
+fn the_deadline_moves_with_every_answer() {
+    let mut stream = receiver(Config {
+        block_size: 1,
+        ..config()
+    });
+    stream.write(NOW, b"xy");
+    let id = sent(&mut stream).remove(0).attr("id").unwrap().to_owned();
+    let later = Instant::from_millis(20_000);
+    stream
+        .handle(
+            later,
+            &stamped(&crate::iq::result(&juliet(), &id), &romeo()),
+        )
+        .unwrap();
+    assert_eq!(stream.poll_timeout(), Some(Instant::from_millis(50_000)));
+}
+
+#[test]
+fn close_is_said_once() {
+    let mut stream = receiver(config());
+    stream.close(NOW);
+    stream.handle_timeout(NOW + Duration::from_secs(30));
+    assert_eq!(said(&mut stream), ["close"]);
+    assert!(stream.is_closed());
+}
+
+#[test]
+fn a_close_that_comes_twice_is_answered_twice() {
+    let mut stream = receiver(config());
+    stream.write(NOW, b"x");
+    sent(&mut stream);
+    stream.handle(NOW, &close()).unwrap();
+    assert!(said(&mut stream).is_empty());
+    stream.handle(NOW, &close()).unwrap();
+    assert_eq!(said(&mut stream), ["result"]);
+    assert!(!stream.is_closed(), "what waits has not arrived");
+}
+
 proptest! {
     #[test]
     fn whatever_is_written_arrives_in_order_over_any_chunking_window_and_wrap(

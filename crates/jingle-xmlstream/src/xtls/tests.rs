@@ -69,6 +69,12 @@ fn what_the_handshake_proves() {
         another.established(Some(CERTIFICATE)),
         Err(XtlsError::Mismatch)
     );
+    let silent = Security::settled();
+    let mut silent = gate(pins(CERTIFICATE), &silent).unwrap();
+    assert_eq!(
+        silent.established(Some(CERTIFICATE)),
+        Ok(Verification::Pinned)
+    );
     // The signalling was tampered with: a pin alone does not make up for it.
     let mut tampered = gate(pins(b"other"), &offer(Hash::Sha256)).unwrap();
     assert_eq!(
