@@ -464,7 +464,7 @@ fn a_request_that_is_refused_ends_the_session() {
 
 #[test]
 fn a_proxy_is_asked_by_iq_and_its_answer_counts() {
-    for works in [true, false] {
+    for works in [Some(true), Some(false), None] {
         let mut config = insecure();
         config.dialect = Dialect::Modern;
         let mut pair = Pair::new([config.clone(), config]);
@@ -499,7 +499,7 @@ fn a_proxy_is_asked_by_iq_and_its_answer_counts() {
                                 romeo().to_string()
                             );
                             let id = stanza.attr("id").unwrap();
-                            let answer = if works {
+                            let answer = if works == Some(true) {
                                 iq::result(&juliet(), id)
                             } else {
                                 iq::refuse(
@@ -509,7 +509,9 @@ fn a_proxy_is_asked_by_iq_and_its_answer_counts() {
                                     ns::JINGLE_ERRORS_1,
                                 )
                             };
-                            pair.wire[end].push_back(stamped(&answer, &proxy));
+                            if works.is_some() {
+                                pair.wire[end].push_back(stamped(&answer, &proxy));
+                            }
                             answered = true;
                         }
                         Action::Send(stanza) => {
@@ -527,7 +529,13 @@ fn a_proxy_is_asked_by_iq_and_its_answer_counts() {
             }
         }
         assert!(answered);
-        if works {
+        if works.is_none() {
+            // It never answers: that ends the attempt, not the session.
+            let session = &mut pair.ends[1];
+            session.handle_timeout(NOW + Duration::from_secs(30));
+            assert_eq!(said(&actions(session)), ["transport-info"]);
+            assert!(!session.is_ended());
+        } else if works == Some(true) {
             assert!(pair.ends.iter().all(Session::is_open));
         } else {
             assert!(
