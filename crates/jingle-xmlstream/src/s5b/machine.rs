@@ -136,6 +136,8 @@ pub enum Input<'a> {
     Failed(Attempt),
     /// This end's streamhost has taken the peer's connection.
     Accepted,
+    /// That connection is gone again.
+    Lost,
     /// The peer reports.
     Info(&'a Info),
     /// The proxy passes bytes on.

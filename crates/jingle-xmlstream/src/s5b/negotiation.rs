@@ -248,6 +248,7 @@ impl Negotiation {
             (Input::Failed(attempt), _) => self.attempt_failed(now, attempt),
             (Input::Accepted, Phase::NotHereYet) => self.ready(Link::Taken),
             (Input::Accepted, _) => self.accepted = true,
+            (Input::Lost, _) => self.accepted = false,
             (Input::Activated, &Phase::Activating { attempt, place }) => {
                 self.say_activated(place);
                 self.ready(Link::Made(attempt));

@@ -426,6 +426,23 @@ fn a_proxy_that_cannot_be_used_is_a_proxy_error() {
 }
 
 #[test]
+fn a_connection_that_was_lost_again_is_not_the_one() {
+    let mut machine = machine(
+        Form::Candidates,
+        Role::Initiator,
+        vec![candidate("o", Direct, 1)],
+    );
+    machine.start(NOW, &theirs(Form::Candidates, vec![]));
+    machine.handle(NOW, Input::Accepted).unwrap();
+    machine.handle(NOW, Input::Lost).unwrap();
+    actions(&mut machine);
+    machine.handle(NOW, Input::Info(&used("o"))).unwrap();
+    assert_eq!(actions(&mut machine), []);
+    machine.handle(NOW, Input::Accepted).unwrap();
+    assert_eq!(actions(&mut machine), [ready(Link::Taken)]);
+}
+
+#[test]
 fn streamhosts_do_not_wait_for_peers_that_never_report() {
     let found = |role| {
         let mut machine = machine(Form::Streamhosts, role, vec![]);
