@@ -42,6 +42,36 @@ pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
 pub const ISR: &str = "urn:xmpp:isr:0";
 /// Pings (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
+/// Jingle up to XEP-0166 0.34, and its errors.
+pub const JINGLE_0: &str = "urn:xmpp:jingle:0";
+/// Jingle errors that go with [`JINGLE_0`].
+pub const JINGLE_ERRORS_0: &str = "urn:xmpp:jingle:errors:0";
+/// Jingle from XEP-0166 0.35 on.
+pub const JINGLE_1: &str = "urn:xmpp:jingle:1";
+/// Jingle errors that go with [`JINGLE_1`].
+pub const JINGLE_ERRORS_1: &str = "urn:xmpp:jingle:errors:1";
+/// XML streams over Jingle in the interim text (XEP-0247 0.2-interim).
+pub const XMLSTREAM_INTERIM: &str = "urn:xmpp:tmp:jingle:apps:xmlstream:0";
+/// XML streams over Jingle (XEP-0247).
+pub const XMLSTREAM: &str = "urn:xmpp:jingle:apps:xmlstream:0";
+/// SOCKS5 bytestreams in Jingle, with streamhosts (XEP-0260 0.1).
+pub const JINGLE_S5B_0: &str = "urn:xmpp:jingle:transports:s5b:0";
+/// SOCKS5 bytestreams in Jingle, with candidates (XEP-0260).
+pub const JINGLE_S5B_1: &str = "urn:xmpp:jingle:transports:s5b:1";
+/// In-band bytestreams in Jingle, without `<open/>` (XEP-0261 0.1).
+pub const JINGLE_IBB_0: &str = "urn:xmpp:jingle:transports:ibb:0";
+/// In-band bytestreams in Jingle (XEP-0261).
+pub const JINGLE_IBB_1: &str = "urn:xmpp:jingle:transports:ibb:1";
+/// In-band bytestreams (XEP-0047).
+pub const IBB: &str = "http://jabber.org/protocol/ibb";
+/// SOCKS5 bytestreams (XEP-0065).
+pub const BYTESTREAMS: &str = "http://jabber.org/protocol/bytestreams";
+/// TLS on a Jingle transport (Jingle XTLS).
+pub const XTLS: &str = "urn:xmpp:jingle:security:xtls:0";
+/// The offers inside it in the interim text (XEP-0250).
+pub const C2C_TLS: &str = "urn:xmpp:tmp:c2ctls";
+/// Public keys in the interim text (XEP-0189 0.8).
+pub const PUBKEY: &str = "urn:xmpp:tmp:pubkey";
 /// The reserved prefix `xml` (Namespaces in XML §3).
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// The reserved prefix `xmlns` (Namespaces in XML §3).

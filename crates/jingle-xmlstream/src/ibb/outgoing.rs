@@ -1,0 +1,81 @@
+//! The sending direction of a bytestream: a bounded buffer, and a window of chunks that are not acknowledged.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf as _, BytesMut};
+
+use super::{Config, wire};
+
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// The number of the next chunk.
+    pub(crate) next: u16,
+    buffer: BytesMut,
+    /// The ids of chunks that are not acknowledged.
+    unacknowledged: VecDeque<String>,
+    /// Whether the caller was told that there is no room.
+    refused: bool,
+}
+
+impl Outgoing {
+    /// Takes as much as there is room for.
+    pub(crate) fn write(&mut self, config: &Config, bytes: &[u8]) -> usize {
+        let room = config.send_buffer.saturating_sub(self.buffer.len());
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.buffer.extend_from_slice(taken);
+        self.refused = taken.len() < bytes.len();
+        taken.len()
+    }
+
+    /// The next chunk, as number and base64, when the window has room for it.
+    pub(crate) fn chunk(&mut self, config: &Config, id: impl FnOnce() -> String) -> Option<Chunk> {
+        if self.buffer.is_empty() || self.unacknowledged.len() >= usize::from(config.window.max(1))
+        {
+            return None;
+        }
+        let size = self.buffer.len().min(config.block_size.into());
+        let text = wire::encode(self.buffer.get(..size)?);
+        self.buffer.advance(size);
+        let id = id();
+        self.unacknowledged.push_back(id.clone());
+        let seq = self.next;
+        self.next = seq.wrapping_add(1);
+        Some(Chunk { id, seq, text })
+    }
+
+    /// A chunk was acknowledged; `false` when that was none of ours.
+    pub(crate) fn acknowledged(&mut self, id: &str) -> bool {
+        // In practice the first one: acknowledgements come in order.
+        let place = self.unacknowledged.iter().position(|known| known == id);
+        place.is_some_and(|place| self.unacknowledged.remove(place).is_some())
+    }
+
+    /// Whether there is room again for a caller that was refused; says so once.
+    pub(crate) fn writable_again(&mut self, config: &Config) -> bool {
+        let again = self.refused && self.buffer.len() < config.send_buffer;
+        self.refused = self.refused && !again;
+        again
+    }
+
+    /// Whether everything was sent and acknowledged.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.buffer.is_empty() && self.unacknowledged.is_empty()
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.unacknowledged.is_empty()
+    }
+
+    /// Gives up what was not sent.
+    pub(crate) fn discard(&mut self) {
+        self.buffer.clear();
+        self.unacknowledged.clear();
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) id: String,
+    pub(crate) seq: u16,
+    pub(crate) text: String,
+}

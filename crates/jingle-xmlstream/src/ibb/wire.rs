@@ -1,0 +1,227 @@
+//! `<open/>`, `<data/>` and `<close/>` (XEP-0047 §2), and the base64 between them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use minidom::Element;
+use onetrip_stream::{Build as _, ns};
+
+use crate::iq::number;
+
+/// The largest block that is ever offered: XEP-0261's schema counts in a signed 16-bit integer.
+pub const MAX_OFFER: u16 = 32767;
+
+/// What one element of the namespace says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Packet {
+    /// A bytestream is opened.
+    Open {
+        /// Its name.
+        sid: String,
+        /// The most bytes of one chunk, before they are encoded.
+        block_size: u16,
+        /// Whether the chunks come in messages instead of iqs.
+        by_message: bool,
+    },
+    /// One chunk.
+    Data {
+        /// Of which bytestream.
+        sid: String,
+        /// Which one: from 0 on, and 0 again behind 65535.
+        seq: u16,
+        /// In base64, as it stood there.
+        text: String,
+    },
+    /// A bytestream is closed.
+    Close {
+        /// Which one.
+        sid: String,
+    },
+}
+
+impl Packet {
+    /// Reads an element of the namespace; `None` when it lacks an attribute or has one that cannot be.
+    #[must_use]
+    pub fn read(element: &Element) -> Option<Self> {
+        if !element.has_ns(ns::IBB) {
+            return None;
+        }
+        let sid = element.attr("sid")?.to_owned();
+        match element.name() {
+            "open" => Some(Self::Open {
+                sid,
+                block_size: number(element.attr("block-size")?).filter(|&size| size > 0)?,
+                by_message: match element.attr("stanza") {
+                    None | Some("iq") => false,
+                    Some("message") => true,
+                    Some(_) => return None,
+                },
+            }),
+            "data" => Some(Self::Data {
+                sid,
+                seq: number(element.attr("seq")?)?,
+                text: element.text(),
+            }),
+            "close" => Some(Self::Close { sid }),
+            _ => None,
+        }
+    }
+
+    /// The element as it goes out.
+    #[must_use]
+    pub fn to_element(&self) -> Element {
+        let bare = |name: &str, sid: &str| Element::bare(name, ns::IBB).with_attr("sid", sid);
+        match self {
+            Self::Open {
+                sid,
+                block_size,
+                by_message,
+            } => bare("open", sid)
+                .with_attr("block-size", block_size.to_string())
+                .with_attr("stanza", if *by_message { "message" } else { "iq" }),
+            Self::Data { sid, seq, text } => bare("data", sid)
+                .with_attr("seq", seq.to_string())
+                .with_text(text),
+            Self::Close { sid } => bare("close", sid),
+        }
+    }
+
+    /// Of which bytestream it speaks.
+    #[must_use]
+    pub fn sid(&self) -> &str {
+        match self {
+            Self::Open { sid, .. } | Self::Data { sid, .. } | Self::Close { sid } => sid,
+        }
+    }
+}
+
+/// Why a chunk cannot be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    NotBase64,
+    TooLong,
+}
+
+/// Decodes a chunk of at most `block_size` bytes.
+///
+/// White space is removed first, unless `strict`: the XEP's own samples are folded. Everything else outside the
+/// alphabet is refused, and so is a `=` that is not at the end (XEP-0047 §5).
+pub(crate) fn decode(text: &str, block_size: u16, strict: bool) -> Result<Bytes, Unreadable> {
+    let decode = |text: &[u8]| {
+        if text.len() > usize::from(block_size).div_ceil(3).saturating_mul(4) {
+            return Err(Unreadable::TooLong);
+        }
+        let decoded = STANDARD.decode(text).map_err(|_| Unreadable::NotBase64)?;
+        if decoded.len() > usize::from(block_size) {
+            return Err(Unreadable::TooLong);
+        }
+        Ok(Bytes::from(decoded))
+    };
+    if strict || !text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        return decode(text.as_bytes());
+    }
+    let unfolded: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    decode(&unfolded)
+}
+
+/// Encodes a chunk, without line breaks.
+pub(crate) fn encode(chunk: &[u8]) -> String {
+    STANDARD.encode(chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Digest §7.4: the first chunk of XEP-0247's sample, folded and indented as it stands there.
+    const SAMPLE: &str = "
+    PHN0cmVhbTpzdHJlYW0geG1sbnM9J2phYmJlcjpjbGllbnQnIHhtbG5zOnN0cmVh
+    bT0naHR0cDovL2V0aGVyeC5qYWJiZXIub3JnL3N0cmVhbXMnIGZyb209J3JvbWVv
+    QG1vbnRhZ3VlLmxpdC9vcmNoYXJkJyB0bz0nanVsaWV0QGNhcHVsZXQubGl0L2Jh
+    bGNvbnknIHZlcnNpb249JzEuMCc+
+  ";
+
+    #[test]
+    fn the_published_sample_decodes_though_it_is_folded() {
+        let decoded = decode(SAMPLE, 4096, false).unwrap();
+        assert_eq!(
+            decoded,
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+             from='romeo@montague.lit/orchard' to='juliet@capulet.lit/balcony' version='1.0'>"
+        );
+        assert_eq!(decode(SAMPLE, 4096, true), Err(Unreadable::NotBase64));
+        assert_eq!(encode(b"</stream:stream>"), "PC9zdHJlYW06c3RyZWFtPg==");
+    }
+
+    #[test]
+    fn whatever_is_no_base64_is_refused() {
+        for bad in [
+            "=AAA", "BBBB=CCC", "AA=A", "A", "AAA", "AAAA!", "AA==AA==", "AB==",
+        ] {
+            assert_eq!(
+                decode(bad, 4096, false),
+                Err(Unreadable::NotBase64),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn block_size_counts_decoded_bytes() {
+        assert_eq!(decode(&encode(&[0; 10]), 10, false).unwrap().len(), 10);
+        assert_eq!(
+            decode(&encode(&[0; 11]), 10, false),
+            Err(Unreadable::TooLong)
+        );
+        assert_eq!(
+            decode(&encode(&[0; 99]), 10, false),
+            Err(Unreadable::TooLong)
+        );
+    }
+
+    #[test]
+    fn packets_survive_the_wire() {
+        let sid = || "s".to_owned();
+        for packet in [
+            Packet::Open {
+                sid: sid(),
+                block_size: 4096,
+                by_message: false,
+            },
+            Packet::Open {
+                sid: sid(),
+                block_size: 65535,
+                by_message: true,
+            },
+            Packet::Data {
+                sid: sid(),
+                seq: 65535,
+                text: "AAAA".into(),
+            },
+            Packet::Close { sid: sid() },
+        ] {
+            assert_eq!(Packet::read(&packet.to_element()), Some(packet));
+        }
+    }
+
+    #[test]
+    fn attributes_that_cannot_be_are_refused() {
+        let open = |size: &str| {
+            Element::bare("open", ns::IBB)
+                .with_attr("sid", "s")
+                .with_attr("block-size", size)
+        };
+        for size in ["0", "65536", "-1", "+1", "x"] {
+            assert_eq!(Packet::read(&open(size)), None, "{size}");
+        }
+        assert_eq!(
+            Packet::read(&open("1").with_attr("stanza", "presence")),
+            None
+        );
+        assert_eq!(Packet::read(&Element::bare("close", ns::IBB)), None);
+    }
+}
