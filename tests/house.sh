@@ -2,7 +2,7 @@
 # What the house promises of its library crates: few dependencies, no runtime, no C, nothing hidden.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-libraries="stream negotiation quickstart stream-management isr dialback bidi zero-handshake core tls"
+libraries="stream negotiation quickstart stream-management isr dialback bidi zero-handshake jingle-xmlstream core tls"
 flags=""
 for crate in $libraries; do flags="$flags -p onetrip-$crate"; done
 
@@ -14,8 +14,9 @@ fail() { echo "FAIL $*"; exit 1; }
 count=$(tree | wc -l)
 macros=$(tree | grep -c 'proc-macro)' || true)
 echo "library crates by default: $count crates, $macros procedural macros"
-# 21 without cryptography; SHA-256, which tokens are stored by, brings 7, and HMAC, which dialback keys are made of, 3.
-[ "$count" -le 31 ] || fail "more than 31 crates by default"
+# 21 without cryptography; SHA-256, which tokens are stored by, brings 7, HMAC, which dialback keys are made of, 3, and
+# SHA-1, which SOCKS5 bytestreams are named by, 1.
+[ "$count" -le 32 ] || fail "more than 32 crates by default"
 [ "$macros" -le 3 ] || fail "more than 3 procedural macros"
 scram=$(tree --features onetrip-core/scram | wc -l)
 echo "with the feature scram: $scram crates"
