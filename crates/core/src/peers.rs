@@ -1,0 +1,437 @@
+//! Which connection carries a stanza from one domain to another: the manager of a server's connections to other servers.
+//!
+//! | what there is for a pair | a stanza of it |
+//! |---|---|
+//! | a connection that we opened, with the pair open | goes there |
+//! | one that we have opened for it, and that is not so far | waits |
+//! | only one that the peer opened, with the pair open | goes there (BIDI-19) |
+//! | one that we opened to the same domain | waits; the pair is asked for there (XEP-0220 §2.6) |
+//! | nothing | waits; a connection is opened |
+//!
+//! So of two connections that cross, each end sends on its own and takes what comes in on the other (BIDI-R8), and stanzas
+//! of a pair stay in order. A route is removed by the connection that made it and by no other (prosody 814817ebf,
+//! 72b4209cf). What waits is bounded, and comes back when its connection fails.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use minidom::Element;
+use onetrip_bidi::Change;
+use onetrip_dialback::{ConnectionId, Event as Outcome, Reason, Verification};
+use onetrip_stream::{Build, Condition, Domain, Jid, Pair, Stanza, ns};
+
+use crate::{End, Event};
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeersConfig {
+    /// How many stanzas of one pair. Default: 256.
+    pub stanzas: usize,
+    /// How many bytes of all pairs together. Default: 4 MiB.
+    pub bytes: usize,
+    /// Whether further pairs are asked for on a connection that there is already. Default: yes.
+    pub multiplex: bool,
+}
+
+impl Default for PeersConfig {
+    fn default() -> Self {
+        Self {
+            stanzas: 256,
+            bytes: 4 * 1024 * 1024,
+            multiplex: true,
+        }
+    }
+}
+
+/// What the caller must do, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "an action that is not carried out leaves stanzas waiting"]
+#[non_exhaustive]
+pub enum PeersAction {
+    /// Make a [`Connection::outbound`](crate::Connection::outbound) of this number, from `pair.from` to `pair.to`; or say
+    /// that it [failed](Peers::failed).
+    Open {
+        /// Its number.
+        connection: ConnectionId,
+        /// What it is for.
+        pair: Pair,
+    },
+    /// [Ask](crate::Connection::ask) for the pair on this connection; or say that it [cannot be](Peers::not_asked).
+    Ask {
+        /// Where.
+        connection: ConnectionId,
+        /// What for.
+        pair: Pair,
+    },
+    /// [Send](crate::Connection::send) the stanza on this connection; or say that it [was not](Peers::not_sent).
+    Send {
+        /// Where.
+        connection: ConnectionId,
+        /// What.
+        stanza: Stanza,
+    },
+    /// The stanza cannot be sent: [`bounce`] it, or hand it to somebody else.
+    Return {
+        /// What.
+        stanza: Stanza,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// A connection.
+#[derive(Debug)]
+struct Link {
+    /// The domain that it was opened to, if we opened it.
+    remote: Option<Domain>,
+    established: bool,
+}
+
+/// Stanzas of a pair that wait for a connection.
+#[derive(Debug)]
+struct Waiting {
+    on: ConnectionId,
+    stanzas: VecDeque<Stanza>,
+    /// Whether it is the second connection already.
+    again: bool,
+}
+
+/// See the module.
+///
+/// ```
+/// # use onetrip_core::{Peers, PeersAction};
+/// # use onetrip_core::stream::{Content, Stanza};
+/// let mut peers = Peers::default();
+/// let text = b"<message from='juliet@capulet.lit' to='romeo@montague.lit'/>";
+/// peers.route(Stanza::parse(text, Content::Server).unwrap());
+/// assert!(matches!(peers.poll_action(), Some(PeersAction::Open { .. })));
+/// // Make the connection, give its events to `Peers::handle`, and the stanza goes out when its pair is open.
+/// ```
+#[derive(Debug, Default)]
+pub struct Peers {
+    config: PeersConfig,
+    next: u64,
+    links: BTreeMap<ConnectionId, Link>,
+    /// Which connections stanzas of a pair may go out on.
+    routes: BTreeMap<Pair, BTreeSet<ConnectionId>>,
+    waiting: BTreeMap<Pair, Waiting>,
+    bytes: usize,
+    actions: VecDeque<PeersAction>,
+}
+
+impl Peers {
+    /// No connections yet.
+    #[must_use]
+    pub fn new(config: PeersConfig) -> Self {
+        Self {
+            config,
+            ..Self::default()
+        }
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_action(&mut self) -> Option<PeersAction> {
+        self.actions.pop_front()
+    }
+
+    fn number(&mut self, remote: Option<Domain>) -> ConnectionId {
+        let connection = ConnectionId(self.next);
+        self.next = self.next.wrapping_add(1);
+        let established = false;
+        self.links.insert(
+            connection,
+            Link {
+                remote,
+                established,
+            },
+        );
+        connection
+    }
+
+    /// A connection that another server has opened, or one for a verification: the number it gets.
+    pub fn add(&mut self) -> ConnectionId {
+        self.number(None)
+    }
+
+    /// A stanza from a domain of ours to one of theirs.
+    pub fn route(&mut self, stanza: Stanza) {
+        let Some(pair) = pair_of(&stanza) else {
+            let reason = Reason::UndefinedCondition;
+            return self
+                .actions
+                .push_back(PeersAction::Return { stanza, reason });
+        };
+        if !self.waiting.contains_key(&pair) {
+            if let Some(connection) = self.best(&pair) {
+                return self
+                    .actions
+                    .push_back(PeersAction::Send { connection, stanza });
+            }
+            let on = self.start(&pair, self.config.multiplex);
+            let waiting = Waiting {
+                on,
+                stanzas: VecDeque::new(),
+                again: false,
+            };
+            self.waiting.insert(pair.clone(), waiting);
+        }
+        self.keep(&pair, stanza);
+    }
+
+    fn keep(&mut self, pair: &Pair, stanza: Stanza) {
+        let bytes = self.bytes.saturating_add(stanza.bytes().len());
+        let most = self.config.stanzas;
+        match self.waiting.get_mut(pair) {
+            Some(waiting) if waiting.stanzas.len() < most && bytes <= self.config.bytes => {
+                waiting.stanzas.push_back(stanza);
+                self.bytes = bytes;
+            }
+            _ => {
+                let reason = Reason::ResourceConstraint;
+                self.actions
+                    .push_back(PeersAction::Return { stanza, reason });
+            }
+        }
+    }
+
+    /// The connection to send on: one of our own, or else the latest of the peer's (BIDI-R8).
+    #[must_use]
+    pub fn best(&self, pair: &Pair) -> Option<ConnectionId> {
+        let routes = self.routes.get(pair)?;
+        let ours = |connection: &&ConnectionId| {
+            self.links
+                .get(connection)
+                .is_some_and(|link| link.remote.is_some())
+        };
+        routes.iter().find(ours).or(routes.last()).copied()
+    }
+
+    /// A connection of ours to the authoritative server that a key can be verified on, which is never the one that it
+    /// arrived on (BIDI-11); `None` asks for a [verifier](crate::Connection::verifier) of its own.
+    #[must_use]
+    pub fn verifies(&self, verification: &Verification) -> Option<ConnectionId> {
+        let asked = verification.ticket.connection();
+        self.established_to(&verification.pair.from)
+            .find(|connection| *connection != asked)
+    }
+
+    fn established_to<'a>(&'a self, remote: &'a Domain) -> impl Iterator<Item = ConnectionId> + 'a {
+        let fits = move |link: &Link| link.established && link.remote.as_ref() == Some(remote);
+        self.links
+            .iter()
+            .filter(move |(_, link)| fits(link))
+            .map(|(connection, _)| *connection)
+    }
+
+    fn start(&mut self, pair: &Pair, multiplex: bool) -> ConnectionId {
+        let there = multiplex
+            .then(|| self.established_to(&pair.to).next())
+            .flatten();
+        let pair = pair.clone();
+        if let Some(connection) = there {
+            self.actions
+                .push_back(PeersAction::Ask { connection, pair });
+            return connection;
+        }
+        let connection = self.number(Some(pair.to.clone()));
+        self.actions
+            .push_back(PeersAction::Open { connection, pair });
+        connection
+    }
+
+    /// Learns from an event of a connection.
+    pub fn handle(&mut self, connection: ConnectionId, event: &Event) {
+        match event {
+            Event::Established { .. } => {
+                if let Some(link) = self.links.get_mut(&connection) {
+                    link.established = true;
+                }
+            }
+            Event::Pair(Change::SendOpened(pair)) => self.opened(connection, pair),
+            Event::Pair(Change::SendClosed(pair)) => self.shut(connection, pair),
+            Event::PairUnusable { pair, .. } => {
+                self.fail(connection, pair, Reason::InternalServerError, false);
+            }
+            Event::Dialback(Outcome::Concluded { pair, outcome }) => {
+                if let Some(reason) = outcome.bounce() {
+                    self.fail(connection, pair, reason, false);
+                }
+            }
+            Event::Closed(end) => {
+                let again = matches!(end, End::Abandoned(_));
+                self.gone(connection, reason_of(end), again);
+            }
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, connection: ConnectionId, pair: &Pair) {
+        let Some(link) = self.links.get(&connection) else {
+            return;
+        };
+        self.routes
+            .entry(pair.clone())
+            .or_default()
+            .insert(connection);
+        // What waits for a connection of ours does not go on one of theirs.
+        if link.remote.is_some() {
+            self.flush(connection, pair);
+        }
+    }
+
+    fn shut(&mut self, connection: ConnectionId, pair: &Pair) {
+        if let Some(routes) = self.routes.get_mut(pair) {
+            routes.remove(&connection);
+            if routes.is_empty() {
+                self.routes.remove(pair);
+            }
+        }
+    }
+
+    fn take(&mut self, pair: &Pair) -> VecDeque<Stanza> {
+        let stanzas = self
+            .waiting
+            .remove(pair)
+            .map(|waiting| waiting.stanzas)
+            .unwrap_or_default();
+        let bytes = stanzas
+            .iter()
+            .map(|stanza| stanza.bytes().len())
+            .fold(0, usize::saturating_add);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        stanzas
+    }
+
+    fn flush(&mut self, connection: ConnectionId, pair: &Pair) {
+        for stanza in self.take(pair) {
+            self.actions
+                .push_back(PeersAction::Send { connection, stanza });
+        }
+    }
+
+    /// A pair that was waited for on this connection will not open there.
+    fn fail(&mut self, connection: ConnectionId, pair: &Pair, reason: Reason, again: bool) {
+        let Some(waiting) = self
+            .waiting
+            .get(pair)
+            .filter(|waiting| waiting.on == connection)
+        else {
+            return;
+        };
+        let again = again && !waiting.again;
+        if let Some(other) = self.best(pair).filter(|other| *other != connection) {
+            self.flush(other, pair);
+        } else if again {
+            let on = self.start(pair, false);
+            if let Some(waiting) = self.waiting.get_mut(pair) {
+                (waiting.on, waiting.again) = (on, true);
+            }
+        } else {
+            for stanza in self.take(pair) {
+                self.actions
+                    .push_back(PeersAction::Return { stanza, reason });
+            }
+        }
+    }
+
+    fn gone(&mut self, connection: ConnectionId, reason: Reason, again: bool) {
+        self.links.remove(&connection);
+        self.routes.retain(|_, routes| {
+            routes.remove(&connection);
+            !routes.is_empty()
+        });
+        let waits = |waiting: &&Waiting| waiting.on == connection;
+        let pairs: Vec<Pair> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waits(waiting))
+            .map(|(pair, _)| pair.clone())
+            .collect();
+        for pair in pairs {
+            self.fail(connection, &pair, reason, again);
+        }
+    }
+
+    /// A connection could not be made: what waited for it comes back.
+    pub fn failed(&mut self, connection: ConnectionId, reason: Reason) {
+        self.gone(connection, reason, false);
+    }
+
+    /// A pair could not be asked for there: a connection of its own is opened.
+    pub fn not_asked(&mut self, connection: ConnectionId, pair: &Pair) {
+        let asked = |waiting: &&Waiting| waiting.on == connection;
+        if self.waiting.get(pair).filter(asked).is_some() {
+            let on = self.start(pair, false);
+            if let Some(waiting) = self.waiting.get_mut(pair) {
+                waiting.on = on;
+            }
+        }
+    }
+
+    /// A stanza was not sent there, because the pair is no longer open or the connection is closing: it goes another way.
+    pub fn not_sent(&mut self, connection: ConnectionId, stanza: Stanza) {
+        if let Some(pair) = pair_of(&stanza) {
+            self.shut(connection, &pair);
+        }
+        if let Some(link) = self.links.get_mut(&connection) {
+            link.established = false;
+        }
+        self.route(stanza);
+    }
+
+    /// How many stanzas wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+            .values()
+            .map(|waiting| waiting.stanzas.len())
+            .fold(0, usize::saturating_add)
+    }
+}
+
+/// The pair of domains of a stanza.
+fn pair_of(stanza: &Stanza) -> Option<Pair> {
+    let domain = |text: &Option<String>| {
+        let jid: Jid = text.as_ref()?.parse().ok()?;
+        Some(jid.domain().clone())
+    };
+    let head = stanza.head();
+    Some(Pair::new(domain(&head.from)?, domain(&head.to)?))
+}
+
+/// What stanzas come back with when their connection ends (RFC 6120 §10.4).
+fn reason_of(end: &End) -> Reason {
+    match end {
+        End::PeerError(error) if error.condition == Condition::HostUnknown => {
+            Reason::RemoteServerNotFound
+        }
+        _ => Reason::RemoteServerTimeout,
+    }
+}
+
+/// The error that a stanza comes back with; `None` for one that must not be answered: an error, or the result of an iq
+/// (RFC 6120 §8.3.1).
+#[must_use]
+pub fn bounce(stanza: &Stanza, reason: Reason) -> Option<Stanza> {
+    let head = stanza.head();
+    if matches!(head.type_.as_deref(), Some("error" | "result")) {
+        return None;
+    }
+    let kind = match reason {
+        Reason::RemoteServerTimeout | Reason::ResourceConstraint => "wait",
+        _ => "cancel",
+    };
+    let namespace = head.content.namespace();
+    let error = Element::bare("error", namespace)
+        .with_attr("type", kind)
+        .with_child(Element::bare(reason.name(), ns::STANZA_ERRORS));
+    let addresses = [("from", &head.to), ("to", &head.from), ("id", &head.id)];
+    let answer = addresses
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        .fold(
+            Element::bare(head.kind.name(), namespace).with_attr("type", "error"),
+            |answer, (name, value)| answer.with_attr(name, value),
+        );
+    Stanza::from_element(&answer.with_child(error)).ok()
+}
