@@ -17,6 +17,7 @@
 
 pub mod cuts;
 pub mod house;
+pub mod realm;
 pub mod servers;
 pub mod words;
 
