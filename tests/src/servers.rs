@@ -11,8 +11,8 @@ use onetrip_core::dialback::{Awaited, Checked, ConnectionId, Event as Dialback, 
 use onetrip_core::quickstart::{Cache, Features, Key, Known, Level, Plan, Policy, Transport};
 use onetrip_core::stream::{Content, Domain, Env, Instant, Pair, Secret, Stanza};
 use onetrip_core::{
-    Action, Answer, Connection, DialbackConfig, End, Error, Event, InboundConfig, OutboundConfig,
-    Request, TlsInfo, UsageError,
+    Action, Answer, Connection, DialbackConfig, End, Entity, EntityEvent, Error, Event,
+    InboundConfig, OutboundConfig, Request, TlsInfo, UsageError,
 };
 use onetrip_simulator::Seeded;
 
@@ -45,6 +45,8 @@ pub struct Side {
     pub events: Vec<Event>,
     /// What it asks.
     pub asked: VecDeque<Request>,
+    /// What it has to tell the entity.
+    pub entity: Vec<EntityEvent>,
     /// Whether it closed its transport.
     pub closed: bool,
     /// What it learns of the certificate of the other end.
@@ -206,6 +208,7 @@ impl Servers {
             writes: Vec::new(),
             events: Vec::new(),
             asked: VecDeque::new(),
+            entity: Vec::new(),
             closed: false,
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             wire: Vec::new(),
@@ -220,6 +223,13 @@ impl Servers {
     pub fn open(&mut self, config: OutboundConfig, plan: Plan, names: &[&str]) -> usize {
         let env = &mut Env::new(self.now, &mut self.entropy);
         let connection = Connection::outbound(config, plan, env);
+        self.add(connection, names)
+    }
+
+    /// The same, planned by what is remembered.
+    pub fn remembered(&mut self, entity: &Entity, config: OutboundConfig, names: &[&str]) -> usize {
+        let env = &mut Env::new(self.now, &mut self.entropy);
+        let connection = entity.open(config, env);
         self.add(connection, names)
     }
 
@@ -379,6 +389,7 @@ impl Servers {
                 }
                 Action::Request(request) => side.asked.push_back(request),
                 Action::Event(event) => side.events.push(event),
+                Action::Entity(event) => side.entity.push(event),
                 Action::Close => side.closed = true,
                 _ => {}
             }

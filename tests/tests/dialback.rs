@@ -502,6 +502,31 @@ fn a_leg_that_fails_has_an_outcome() {
     }
 }
 
+/// RFC 6120 §4.9.3.6: a server that knows no such domain says so behind a header from one of its own.
+#[test]
+fn host_unknown_is_heard_behind_a_strange_header() {
+    let mut servers = Servers::default();
+    let (out, into) = configs();
+    let ends = servers.connect(out, into, false);
+    let mut elsewhere = inbound_at_capulet();
+    elsewhere.domains = vec![domain("verona.lit")];
+    let leg = servers.dial_back(ends[1], elsewhere, Level::Off);
+    let (_, checked) = servers.sides[leg[0]].checked().unwrap();
+    assert_eq!(checked, Checked::HostUnknown);
+    // Anything else behind it is a stranger's.
+    let mut servers = Servers::default();
+    let (out, _) = configs();
+    let plan = plan(&out, Level::Off, None);
+    let one = servers.open(out, plan, &["montague.lit"]);
+    let header = HEADER.replace(
+        "capulet.lit' to='montague.lit",
+        "verona.lit' to='capulet.lit",
+    );
+    servers.give(one, header).unwrap();
+    let error = servers.give(one, "<stream:features/>").unwrap_err();
+    assert_eq!(error.condition(), Some(Condition::InvalidFrom));
+}
+
 /// BIDI-14, BIDI-15, BIDI-16: the end that accepted the connection proves another domain on it.
 #[test]
 fn bidi_14_reverse_dialback_opens_both_directions() {

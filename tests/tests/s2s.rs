@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use onetrip_core::bidi::Change;
-use onetrip_core::quickstart::{Level, Transport};
+use onetrip_core::quickstart::{Cache, Level, Policy, Transport};
 use onetrip_core::stream::Condition;
-use onetrip_core::{End, Event, UsageError};
+use onetrip_core::{End, Entity, Event, UsageError};
 use onetrip_tests::servers::{Servers, domain, inbound, outbound, pair, plan};
 
 const HEADER: &str = "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
@@ -114,6 +114,30 @@ fn what_was_provisional_is_confirmed_by_an_answer() {
     assert!(servers.sides[one].saw(|event| matches!(event, Event::Confirmed)));
     assert_eq!(servers.sides[one].stanzas(), 0);
     assert_eq!(servers.sides[other].stanzas(), 1);
+}
+
+/// QS-30: what one connection has shown is what the next is planned by, down to one write.
+#[test]
+fn qs_30_the_second_connection_is_one_write() {
+    let mut servers = Servers::default();
+    let mut entity = Entity::new(Cache::default(), Policy::default());
+    for writes in [3, 1] {
+        let one = servers.remembered(&entity, outbound(), &["montague.lit"]);
+        let other = servers.accept(inbound(), &["capulet.lit"]);
+        servers.talk([one, other]);
+        assert!(servers.sides[other].saw(|event| matches!(event, Event::Bidirectional { .. })));
+        let written = &servers.sides[one].writes;
+        let up_to_restart = written.concat().matches("<stream:stream ").count();
+        assert_eq!(up_to_restart, 2);
+        let last = written
+            .iter()
+            .rposition(|text| text.contains("<stream:stream "))
+            .unwrap();
+        assert_eq!(last + 1, writes, "{written:?}");
+        for event in std::mem::take(&mut servers.sides[one].entity) {
+            assert!(entity.handle(event).is_none());
+        }
+    }
 }
 
 /// A peer that is not remembered to know bidi is not asked to (BIDI-06).

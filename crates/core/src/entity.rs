@@ -108,8 +108,18 @@ impl Entity {
         Connection::resume(config, plan, resumption, env)
     }
 
+    /// A server's connection to another server, planned by what is remembered of it (QS-30).
+    #[must_use]
+    pub fn open(&self, config: OutboundConfig, env: &mut Env<'_>) -> Connection {
+        let local = Jid::from_domain(config.local.clone());
+        let key = Key::new(config.remote.clone(), Some(&local), config.transport);
+        let plan = self.cache.plan(&key, &self.policy);
+        Connection::outbound(config, plan, env)
+    }
+
     /// Learns from a connection. When it returns a plan, the connection was abandoned because something
-    /// remembered was wrong: connect once more with [`Entity::connect_as`] and this plan (QS-29, QS-33).
+    /// remembered was wrong: connect once more with [`Entity::connect_as`] or
+    /// [`Connection::outbound`] and this plan (QS-29, QS-33).
     #[must_use = "the plan of the retry"]
     pub fn handle(&mut self, event: EntityEvent) -> Option<Plan> {
         match event.0 {

@@ -120,6 +120,8 @@ pub(crate) struct Initiator {
     probe: Option<String>,
     /// The one attempt to resume by token.
     instant: Option<isr::Initiator>,
+    /// Whether the last header was from another domain than the one we asked for.
+    stranger: bool,
 }
 
 /// How a connection begins.
@@ -156,6 +158,7 @@ impl Initiator {
             believed: false,
             probe: None,
             instant: beginning.instant,
+            stranger: false,
         };
         if direct {
             shell.upgrade_sending();

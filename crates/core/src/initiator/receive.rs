@@ -22,7 +22,6 @@ impl Initiator {
         let Expect::Header(stage) = self.expect else {
             return self.unexpected(env, shell, "stream header");
         };
-        let domain = &self.domain;
         let problem = if header.version < Version::V1_0 {
             Some(("a stream version below 1.0", Condition::UnsupportedVersion))
         } else if header
@@ -33,14 +32,6 @@ impl Initiator {
                 "a stream of another content namespace",
                 Condition::InvalidNamespace,
             ))
-        } else if stage != Stage::Clear
-            && header
-                .from
-                .as_ref()
-                .is_some_and(|from| from.domain() != domain)
-        {
-            // What a header in clear says is discarded anyway; under TLS it must be whom we asked for.
-            Some(("a stream from another domain", Condition::InvalidFrom))
         } else {
             None
         };
@@ -51,6 +42,11 @@ impl Initiator {
         shell.timers.stop(Reason::RestartSilence);
         self.measure(env);
         self.expect = Expect::Features(stage);
+        // What a header in clear says is discarded anyway; under TLS it must be whom we asked for. A server that knows no
+        // such domain says so behind a header of its own (RFC 6120 §4.9.3.6), so the next element decides.
+        let from = header.from.as_ref();
+        self.stranger =
+            stage != Stage::Clear && from.is_some_and(|from| *from.domain() != self.domain);
         let authenticated = shell.facts.have(Facts::AUTHENTICATED);
         if let Some(peering) = &mut shell.peering
             && stage != Stage::Clear
@@ -60,6 +56,13 @@ impl Initiator {
     }
 
     pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        if self.stranger {
+            self.on_end(env, shell);
+            return shell.fail(ErrorKind::Header {
+                what: "a stream from another domain",
+                condition: Condition::InvalidFrom,
+            });
+        }
         match self.expect {
             Expect::Features(stage) if element.is("features", ns::STREAMS) => {
                 self.on_features(env, shell, stage, element)

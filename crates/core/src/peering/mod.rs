@@ -1,6 +1,7 @@
 //! Who may send what on a connection between servers: one owner of the table of pairs, one way out of it.
 
 mod dialback;
+mod exchange;
 
 use minidom::Element;
 use onetrip_bidi as bidi;
