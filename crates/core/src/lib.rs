@@ -5,6 +5,8 @@
 //! outlives it belongs to the [`Entity`] of a client (the feature cache, sessions to resume) or to the [`Registry`] of
 //! a server (its clients' sessions and tokens); they talk by opaque events through the caller.
 //!
+//! Between servers a [`Connection`] carries pairs of domains; [`Peers`] says which one a stanza goes on.
+//!
 //! There is no socket in here, no clock, no thread and no random source: time and entropy come in through
 //! [`Env`](stream::Env), everything else goes out as an [`Action`].
 //!
@@ -88,6 +90,46 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Between servers
+//!
+//! [`Connection::outbound`] proves a domain of ours by SASL EXTERNAL where TLS shows a certificate for it, and else, or
+//! where that is refused, by dialback on the same stream; [`Connection::inbound`] is the other side. With `<bidi/>` both
+//! directions share one connection. Stanzas go out and come in for pairs that were validated and for no others:
+//! [`Event::Pair`] says which, and [`Connection::send`] refuses the rest.
+//!
+//! | asked of the caller | answered by |
+//! |---|---|
+//! | [`Request::Verify`]: a key, over another connection | [`Connection::verifier`] or [`Connection::verify`] there, then [`Connection::verified`] here |
+//! | [`Request::Vouch`]: where does this key of ours wait? | [`Connection::awaits`] of every other connection, then [`Answer::Awaited`] |
+//! | [`Request::Reverse`]: does that domain resolve to where this connection goes? | [`Connection::judged`] |
+//! | [`TlsInfo::names`]: what does the peer's certificate prove? | [`Connection::tls_established`] |
+//!
+//! ```
+//! # use onetrip_core::quickstart::Transport;
+//! # use onetrip_core::stream::{Content, Env, Instant, Secret, Stanza};
+//! use onetrip_core::{DialbackConfig, Entity, OutboundConfig, Peers, PeersAction};
+//!
+//! # let mut entropy = |out: &mut [u8]| out.fill(4);
+//! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//! let (entity, mut peers) = (Entity::default(), Peers::default());
+//! peers.route(Stanza::parse(b"<message from='a@capulet.lit' to='b@montague.lit'/>", Content::Server)?);
+//! while let Some(action) = peers.poll_action() {
+//!     match action {
+//!         PeersAction::Open { connection, pair } => {
+//!             let mut config = OutboundConfig::new(connection, pair.from, pair.to, Transport::StartTls);
+//!             config.dialback = Some(DialbackConfig::new(Secret::from("s3cr3tf0rd14lb4ck")));
+//!             let connection = entity.open(config, env); // Its events go to `Peers::handle`.
+//!             assert!(!connection.is_online());
+//!         }
+//!         PeersAction::Send { .. } => {}   // On the connection of that number.
+//!         PeersAction::Return { .. } => {} // Bounce it.
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(peers.waiting(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # The contract
 //!
 //! 1. One call, one input; nothing happens between calls. Forgetting to drain only delays.
@@ -97,7 +139,8 @@
 //! 3. A peer error is final and repeated by every later call; the stream error, the footer and the close are
 //!    already queued. A [`UsageError`] changes nothing. What the protocol provides for is an [`Event`].
 //! 4. Any split of the same bytes leads to the same writes and the same events.
-//! 5. While a [`Request`] is pending, what arrives waits, uninterpreted and bounded (QS-26).
+//! 5. While a [`Request`] is pending, what arrives waits, uninterpreted and bounded (QS-26); only behind
+//!    [`Request::Verify`] and [`Request::Reverse`], which take long, the stream goes on.
 //! 6. After [`Connection::handle_timeout`] at a deadline, that deadline is gone; early calls do nothing.
 //!
 //! # Features
@@ -107,7 +150,8 @@
 //! # Requirements
 //!
 //! QS-08, QS-12 to QS-28, QS-31, QS-38, QS-39, QS-41, QS-R1, QS-R2, QS-R5, QS-R6; ISR-05, ISR-06, ISR-09, ISR-12 to
-//! ISR-14, ISR-16 to ISR-20, ISR-22, ISR-26 to ISR-28, ISR-31, ISR-R3; digest §6.1.
+//! ISR-14, ISR-16 to ISR-20, ISR-22, ISR-26 to ISR-28, ISR-31, ISR-R3; BIDI-03, BIDI-05 to BIDI-23, BIDI-R1 to BIDI-R9;
+//! QS-30; digest §3.3, §3.4, §6.1, §6.2.
 
 mod action;
 mod config;

@@ -43,7 +43,7 @@ impl DialbackConfig {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OutboundConfig {
-    /// By what the caller tells its connections apart.
+    /// By what the caller tells its connections apart: another number for each ([`Peers`](crate::Peers) gives them out).
     pub connection: ConnectionId,
     /// The domain of ours that it is opened for.
     pub local: Domain,
@@ -99,7 +99,7 @@ impl OutboundConfig {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct InboundConfig {
-    /// By what the caller tells its connections apart.
+    /// By what the caller tells its connections apart: another number for each ([`Peers`](crate::Peers) gives them out).
     pub connection: ConnectionId,
     /// The domains served, the preferred one first.
     pub domains: Vec<Domain>,

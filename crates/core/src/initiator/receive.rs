@@ -48,9 +48,8 @@ impl Initiator {
         self.stranger =
             stage != Stage::Clear && from.is_some_and(|from| *from.domain() != self.domain);
         let authenticated = shell.facts.have(Facts::AUTHENTICATED);
-        if let Some(peering) = &mut shell.peering
-            && stage != Stage::Clear
-        {
+        let peering = shell.peering.as_mut().filter(|_| stage != Stage::Clear);
+        if let Some(peering) = peering {
             peering.begin_stream(header.id.as_deref(), header.dialback, authenticated);
         }
     }
