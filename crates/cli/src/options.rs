@@ -186,7 +186,8 @@ pub(crate) struct Drive {
     #[arg(long, value_name = "JID")]
     pub(crate) remote: Option<Jid>,
     /// A setting of the machine (repeatable): level, transport, mechanisms, lang, advertise, proactive, management,
-    /// tokens, handled=script, and the session to go on with: previd, h, acked, tok.
+    /// tokens, handled=script, and the session to go on with: previd, h, acked, tok. Between servers: external, authzid,
+    /// bidi, and hosted, the further domains that are ours.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
     /// Feed so many bytes at a time; 0 is all at once.
@@ -204,7 +205,8 @@ pub(crate) struct Drive {
     /// The account: whom the initiator is, or whom the receiver lets in.
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// File with its password; else the variable ONETRIP_PASSWORD.
+    /// File with its password, between servers the secret that dialback keys are made from, without which there is no
+    /// dialback; else the variable ONETRIP_PASSWORD.
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// A script of inputs, one JSON object per line, instead of standard input.
@@ -220,6 +222,10 @@ pub(crate) enum Machine {
     C2sInitiator,
     /// A server to its clients.
     C2sReceiver,
+    /// A server that connects to another one.
+    S2sInitiator,
+    /// A server that another one connects to.
+    S2sReceiver,
 }
 
 /// What the fastest strategy may take.

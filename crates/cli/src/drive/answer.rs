@@ -39,7 +39,8 @@ pub(super) fn read(value: &Value) -> Result<Answer, Failure> {
         })
     } else {
         return Err(Failure::Usage(
-            "an answer is accept, refuse, bind, conflict, enable, session or no_session".to_owned(),
+            "an answer is accept, refuse, bind, conflict, enable, session, no_session, checked, reverse or awaited"
+                .to_owned(),
         ));
     };
     Ok(answer)

@@ -16,7 +16,7 @@ use crate::options::Drive;
 pub(super) struct Config<'a>(pub(super) &'a [String]);
 
 impl Config<'_> {
-    const KEYS: [&'static str; 13] = [
+    const KEYS: [&'static str; 17] = [
         "level",
         "transport",
         "mechanisms",
@@ -30,6 +30,10 @@ impl Config<'_> {
         "h",
         "acked",
         "tok",
+        "external",
+        "authzid",
+        "bidi",
+        "hosted",
     ];
 
     pub(super) fn check(&self) -> Result<(), Failure> {

@@ -1,10 +1,7 @@
 //! `onetrip drive`: bytes in, actions out, one JSON object per line.
 
-use std::io::Read as _;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use onetrip_core::stream::{Content, Env, Instant, Jid, Limits, Reader, Secret, Stanza};
 use onetrip_core::{
     Action, Answer, Connection, Decision, Error, Event, Registry, Request, TlsInfo,
@@ -16,9 +13,12 @@ use serde_json::{Value, json};
 mod answer;
 mod config;
 mod output;
+mod script;
+mod servers;
 
 use config::{Config, client, server};
 use output::{emit, emit_bytes, emit_lesson, event_json, frame_json, masked, request_json};
+use script::{Input, inputs, pieces};
 
 use crate::Failure;
 use crate::environment::password;
@@ -27,82 +27,13 @@ use crate::options::{Drive, Machine, OutputOptions};
 /// How long the server under `drive` keeps a session.
 const KEEP: Duration = Duration::from_secs(300);
 
-/// One input, from standard input or a script.
-enum Input {
-    Bytes(Vec<u8>),
-    Advance(Duration),
-    Eof,
-    Stanza(String),
-    Handled(u32),
-    Answer(Value),
-}
-
 /// Feeds the machine and prints what it does.
 pub(crate) fn run(options: &Drive, output: &OutputOptions) -> Result<(), Failure> {
     let inputs = inputs(options)?;
     match options.machine {
         Machine::Stream => drive_stream(options, inputs),
-        Machine::C2sInitiator | Machine::C2sReceiver => {
-            Driver::new(options, output)?.run(inputs, options.split)
-        }
+        _ => Driver::new(options, output)?.run(inputs, options.split),
     }
-}
-
-fn inputs(options: &Drive) -> Result<Vec<Input>, Failure> {
-    let Some(file) = &options.input else {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut bytes)
-            .map_err(|error| Failure::Usage(error.to_string()))?;
-        return Ok(vec![Input::Bytes(bytes)]);
-    };
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(index, line)| {
-            input(line).map_err(|error| {
-                Failure::Usage(format!("{}:{}: {error}", file.display(), index + 1))
-            })
-        })
-        .collect()
-}
-
-fn input(line: &str) -> Result<Input, String> {
-    let value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let text = |key: &str| value.get(key).and_then(Value::as_str);
-    if let Some(bytes) = text("bytes") {
-        Ok(Input::Bytes(bytes.as_bytes().to_vec()))
-    } else if let Some(bytes) = text("bytes_b64") {
-        STANDARD
-            .decode(bytes)
-            .map(Input::Bytes)
-            .map_err(|error| error.to_string())
-    } else if let Some(millis) = value.get("advance_ms").and_then(Value::as_u64) {
-        Ok(Input::Advance(Duration::from_millis(millis)))
-    } else if value.get("eof") == Some(&Value::Bool(true)) {
-        Ok(Input::Eof)
-    } else if let Some(stanza) = text("stanza") {
-        Ok(Input::Stanza(stanza.to_owned()))
-    } else if let Some(count) = value.get("handled").and_then(Value::as_u64) {
-        Ok(Input::Handled(u32::try_from(count).unwrap_or(u32::MAX)))
-    } else if let Some(answer) = value.get("answer") {
-        Ok(Input::Answer(answer.clone()))
-    } else {
-        Err("expected bytes, bytes_b64, advance_ms, eof, stanza, handled or answer".to_owned())
-    }
-}
-
-/// Hands bytes over in pieces.
-fn pieces(bytes: &[u8], split: usize) -> impl Iterator<Item = &[u8]> {
-    bytes.chunks(if split == 0 {
-        bytes.len().max(1)
-    } else {
-        split
-    })
 }
 
 /// The reader alone.
@@ -139,10 +70,31 @@ fn drive_stream(options: &Drive, inputs: Vec<Input>) -> Result<(), Failure> {
     }
 }
 
+/// Tells what the script did wrong.
+fn report(result: Result<(), String>) {
+    if let Err(text) = result {
+        emit(&json!({"event": "usage-error", "text": text}));
+    }
+}
+
+/// Whom the receiving end speaks for.
+fn local(options: &Drive) -> Result<Jid, Failure> {
+    match &options.local {
+        Some(local) => Ok(local.clone()),
+        None => "localhost"
+            .parse()
+            .map_err(|_| Failure::Usage("--local".to_owned())),
+    }
+}
+
 /// A connection, without TLS or with TLS that succeeds at once.
 struct Driver {
     connection: Connection,
+    /// Of what it speaks, and so what stanzas it takes.
+    content: Content,
     accounts: Option<Accounts>,
+    /// What other servers ask and the script answers.
+    asked: servers::Asked,
     /// The server's sessions.
     registry: Registry,
     /// Whether each stanza counts as handled when it is printed.
@@ -171,23 +123,26 @@ impl Driver {
         let now = Instant::EPOCH;
         let mut accounts = None;
         let env = &mut Env::new(now, &mut entropy);
-        let connection = if options.machine == Machine::C2sInitiator {
-            client(options, &config, secret, env)?
-        } else {
-            let local = options
-                .local
-                .clone()
-                .map_or_else(|| "localhost".parse(), Ok)
-                .map_err(|_| Failure::Usage("--local".to_owned()))?;
-            if let (Some(user), Some(secret)) = (&options.user, &secret) {
-                let jid: Jid = format!("{user}@{}", local.domain())
-                    .parse()
-                    .map_err(|_| Failure::Usage(format!("'{user}' is no user name")))?;
-                let mut known = Accounts::new();
-                known.add(&jid, secret, env);
-                accounts = Some(known);
+        let connection = match options.machine {
+            Machine::C2sInitiator => client(options, &config, secret, env)?,
+            Machine::S2sInitiator => servers::initiator(options, &config, secret, env)?,
+            Machine::S2sReceiver => servers::receiver(&local(options)?, &config, secret, env)?,
+            Machine::Stream | Machine::C2sReceiver => {
+                let local = local(options)?;
+                if let (Some(user), Some(secret)) = (&options.user, &secret) {
+                    let jid: Jid = format!("{user}@{}", local.domain())
+                        .parse()
+                        .map_err(|_| Failure::Usage(format!("'{user}' is no user name")))?;
+                    let mut known = Accounts::new();
+                    known.add(&jid, secret, env);
+                    accounts = Some(known);
+                }
+                server(&local, &config, env)?
             }
-            server(&local, &config, env)?
+        };
+        let content = match options.machine {
+            Machine::S2sInitiator | Machine::S2sReceiver => Content::Server,
+            _ => Content::Client,
         };
         let show_secrets = output.show_secrets;
         let mut registry = Registry::new(KEEP);
@@ -196,7 +151,9 @@ impl Driver {
         }
         Ok(Self {
             connection,
+            content,
             accounts,
+            asked: servers::Asked::default(),
             registry,
             handles: config.get("handled") != Some("script"),
             entropy,
@@ -229,6 +186,10 @@ impl Driver {
                 Input::Stanza(text) => self.send(&text)?,
                 Input::Handled(count) => self.connection.handled(count),
                 Input::Answer(value) => self.answer(&value)?,
+                Input::Ask(value) => {
+                    let env = &mut Env::new(self.now, &mut self.entropy);
+                    report(servers::ask(&mut self.connection, env, &value)?);
+                }
             }
             self.drain();
         }
@@ -296,23 +257,25 @@ impl Driver {
     }
 
     fn send(&mut self, text: &str) -> Result<(), Failure> {
-        let stanza = Stanza::parse(text.as_bytes(), Content::Client)
+        let stanza = Stanza::parse(text.as_bytes(), self.content)
             .map_err(|error| Failure::Usage(error.to_string()))?;
         let env = &mut Env::new(self.now, &mut self.entropy);
-        if let Err(error) = self.connection.send(env, &stanza) {
-            emit(&json!({"event": "usage-error", "text": error.to_string()}));
-        }
+        let sent = self.connection.send(env, &stanza);
+        report(sent.map(|_| ()).map_err(|error| error.to_string()));
         Ok(())
     }
 
     fn answer(&mut self, value: &Value) -> Result<(), Failure> {
-        let answer = answer::read(value)?;
-        if let Err(error) = self
-            .connection
-            .answer(&mut Env::new(self.now, &mut self.entropy), answer)
-        {
-            emit(&json!({"event": "usage-error", "text": error.to_string()}));
-        }
+        let env = &mut Env::new(self.now, &mut self.entropy);
+        let result = match self.asked.answer(&mut self.connection, env, value)? {
+            Some(result) => result,
+            None => {
+                let answer = answer::read(value)?;
+                let result = self.connection.answer(env, answer);
+                result.map_err(|error| error.to_string())
+            }
+        };
+        report(result);
         Ok(())
     }
 
@@ -359,12 +322,13 @@ impl Driver {
             self.switched = (false, false);
             let mut info = TlsInfo::new();
             info.exporter = Some(Secret::new(vec![0; 32]));
-            // Nobody looks into it here: that there is one is what counts.
+            // Between clients and servers nobody looks into it here: that there is one is what counts.
             info.peer_certificates = self
                 .peer_cert
                 .iter()
                 .map(|name| name.clone().into())
                 .collect();
+            info.names = self.peer_cert.iter().cloned().collect();
             let _ = self.connection.tls_established(
                 &mut Env::new(self.now, &mut self.entropy),
                 info,
@@ -375,6 +339,7 @@ impl Driver {
 
     fn on_request(&mut self, request: Request) {
         emit(&request_json(&request));
+        self.asked.note(&request);
         let env = &mut Env::new(self.now, &mut self.entropy);
         let answer = match (request, &self.accounts) {
             (request @ Request::Derive(_), _) => derive(&request),

@@ -8,6 +8,8 @@ use onetrip_core::stream_management as sm;
 use onetrip_core::{End, EntityEvent, Event, Request};
 use serde_json::{Value, json};
 
+use super::servers;
+
 pub(super) fn emit(value: &Value) {
     anstream::println!("{value}");
 }
@@ -77,7 +79,7 @@ pub(super) fn request_json(request: &Request) -> Value {
         Request::InstantResume { account, swap, .. } => {
             return json!({"request": "instant-resume", "account": account.as_ref().map(Jid::to_string), "h": swap.h});
         }
-        _ => "unknown",
+        _ => return servers::request_json(request).unwrap_or(json!({"request": "unknown"})),
     };
     json!({"request": name})
 }
@@ -131,13 +133,13 @@ fn management_json(event: &sm::Event) -> Value {
     }
 }
 
-/// Hides passwords and tokens, unless they are to be shown.
+/// Hides passwords, tokens and keys, unless they are to be shown.
 pub(super) fn masked(bytes: &[u8], show: bool) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes).into_owned();
     if show {
         return text.into_bytes();
     }
-    let text = ["<auth ", "<response "]
+    let text = ["<auth ", "<response ", "<db:result ", "<db:verify "]
         .iter()
         .fold(text, |text, tag| mask(&text, tag));
     mask_token(&text).into_bytes()
@@ -153,27 +155,18 @@ fn mask_token(text: &str) -> String {
     format!("{}[hidden]{}", &text[..open], &text[end..])
 }
 
-/// Replaces what stands between `tag …>` and the next `<`.
+/// Replaces whatever stands between `tag …>` and the next `<`.
 fn mask(text: &str, tag: &str) -> String {
-    let Some(start) = text.find(tag) else {
-        return text.to_owned();
-    };
-    let Some(open) = text
-        .get(start..)
-        .and_then(|rest| rest.find('>'))
-        .map(|end| start + end + 1)
-    else {
-        return text.to_owned();
-    };
-    let close = text
-        .get(open..)
-        .and_then(|rest| rest.find('<'))
-        .map_or(text.len(), |end| open + end);
-    if open == close {
-        text.to_owned()
-    } else {
-        format!("{}[hidden]{}", &text[..open], &text[close..])
+    let mut parts = text.split(tag);
+    let mut hidden = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let open = part.find('>').map_or(part.len(), |end| end + 1);
+        let (attributes, rest) = part.split_at(open);
+        let (secret, rest) = rest.split_at(rest.find('<').unwrap_or(rest.len()));
+        let shown = if secret.is_empty() { "" } else { "[hidden]" };
+        hidden.extend([tag, attributes, shown, rest]);
     }
+    hidden
 }
 
 pub(super) fn event_json(event: &Event) -> Value {
@@ -222,6 +215,6 @@ pub(super) fn event_json(event: &Event) -> Value {
         Event::TokenConfirmed { session } => {
             json!({"event": "token-confirmed", "session": session})
         }
-        _ => json!({"event": "unknown"}),
+        _ => servers::event_json(event).unwrap_or(json!({"event": "unknown"})),
     }
 }
