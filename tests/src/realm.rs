@@ -4,13 +4,12 @@
 //! TLS is left out, as if it succeeded at once; everything else is real bytes.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use onetrip_core::dialback::{Awaited, Checked, ConnectionId, Event as Dialback, Verification};
-use onetrip_core::quickstart::{Level, Transport};
-use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Stanza};
+use onetrip_core::quickstart::{Cache, Level, Plan, Policy, Transport};
+use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Stanza, StanzaKind};
 use onetrip_core::{
-    Action, Answer, Connection, End as Ended, Event, InboundConfig, OutboundConfig, Peers,
+    Action, Answer, Connection, End as Ended, Entity, Event, InboundConfig, OutboundConfig, Peers,
     PeersAction, Request, ReverseFacts, TlsInfo,
 };
 use onetrip_simulator::Seeded;
@@ -20,6 +19,10 @@ use crate::servers::{dialback, domain, plan};
 /// A server.
 struct Server {
     peers: Peers,
+    /// What it remembers of the others.
+    entity: Entity,
+    /// The plans of retries.
+    retries: BTreeMap<Domain, Plan>,
     domains: Vec<Domain>,
     bidi: bool,
     certified: bool,
@@ -57,16 +60,19 @@ pub struct Realm {
     entropy: Seeded,
     /// By the number of the stanza.
     pub fates: Vec<Fate>,
-    level: Level,
 }
 
 impl Realm {
     /// Three servers with two domains each; `kind` says in bits which of them have bidi, and which a certificate.
     #[must_use]
-    pub fn new(kind: u8, level: Level) -> Self {
+    pub fn new(kind: u8, level: Option<Level>) -> Self {
+        let mut policy = Policy::default();
+        policy.force = level;
         let names = ["capulet.lit", "montague.lit", "verona.lit"];
         let servers = names.iter().enumerate().map(|(place, name)| Server {
             peers: Peers::default(),
+            entity: Entity::new(Cache::default(), policy.clone()),
+            retries: BTreeMap::new(),
             domains: vec![domain(name), domain(&format!("chat.{name}"))],
             bidi: kind & (1 << place) != 0,
             certified: kind & (8 << place) != 0,
@@ -77,7 +83,6 @@ impl Realm {
             now: Instant::EPOCH,
             entropy: Seeded::new(u64::from(kind)),
             fates: Vec::new(),
-            level,
         }
     }
 
@@ -172,7 +177,7 @@ impl Realm {
 
     /// Everything is delivered, and every deadline met.
     pub fn finish(&mut self) {
-        for _ in 0..4 {
+        for _ in 0..500 {
             let mut moved = true;
             while moved {
                 moved = false;
@@ -181,13 +186,19 @@ impl Realm {
                     moved |= self.deliver_from(place, usize::MAX);
                 }
             }
-            self.now = self.now + Duration::from_secs(120);
+            let open = self.ends.values_mut().filter(|end| !end.closed);
+            let deadline = open
+                .filter_map(|end| end.connection.poll_timeout())
+                .min_by_key(|due| due.at);
+            let Some(deadline) = deadline else { return };
+            self.now = self.now.max(deadline.at);
             for end in self.ends.values_mut().filter(|end| !end.closed) {
                 let env = &mut Env::new(self.now, &mut self.entropy);
                 end.connection.handle_timeout(env);
             }
             self.settle();
         }
+        panic!("they never stop");
     }
 
     /// How many connections there have been.
@@ -241,9 +252,12 @@ impl Realm {
         match action {
             PeersAction::Open { connection, pair } => {
                 let config = self.outbound((server, connection), &pair.from, &pair.to);
-                let plan = plan(&config, self.level, None);
                 let env = &mut Env::new(self.now, &mut self.entropy);
-                let made = Connection::outbound(config, plan, env);
+                let here = &mut self.servers[server];
+                let made = match here.retries.remove(&pair.to) {
+                    Some(plan) => Connection::outbound(config, plan, env),
+                    None => here.entity.open(config, env),
+                };
                 self.link((server, connection), made, &pair.to);
             }
             PeersAction::Ask { connection, pair } => {
@@ -331,6 +345,13 @@ impl Realm {
             }
             Action::Request(request) => self.on_request(place, request),
             Action::Event(event) => self.on_event(place, &event),
+            Action::Entity(event) => {
+                let remote = end.connection.peer_domain().cloned();
+                let here = &mut self.servers[place.0];
+                if let (Some(plan), Some(remote)) = (here.entity.handle(event), remote) {
+                    here.retries.insert(remote, plan);
+                }
+            }
             Action::Close => end.closed = true,
             _ => {}
         }
@@ -382,7 +403,7 @@ impl Realm {
         let place = (server, connection);
         let pair = &verification.pair;
         let config = self.outbound(place, &pair.to, &pair.from);
-        let plan = plan(&config, self.level, None);
+        let plan = plan(&config, Level::Safe, None);
         let env = &mut Env::new(self.now, &mut self.entropy);
         let made = Connection::verifier(config, plan, verification, env).expect("another one");
         self.link(place, made, &pair.from);
@@ -404,6 +425,19 @@ impl Realm {
             _ => {}
         }
         self.servers[place.0].peers.handle(place.1, event);
+    }
+
+    /// Answers what a server asks to see whether it is heard (QS-R10).
+    fn pong(&mut self, place: Place, ping: &Stanza) {
+        let head = ping.head();
+        let [from, to, id] =
+            [&head.to, &head.from, &head.id].map(|text| text.as_deref().unwrap_or_default());
+        let text = format!("<iq type='result' from='{from}' to='{to}' id='{id}'/>");
+        let answer = Stanza::parse(text.as_bytes(), Content::Server).expect("a stanza");
+        let env = &mut Env::new(self.now, &mut self.entropy);
+        if let Some(end) = self.ends.get_mut(&place) {
+            let _ = end.connection.send(env, &answer);
+        }
     }
 
     fn on_checked(
@@ -428,7 +462,10 @@ impl Realm {
         let way = (server(&head.from), server(&head.to));
         let other = self.ends[&place].other.0;
         assert_eq!(way, (Some(other), Some(place.0)), "{head:?}");
-        self.fates[number(stanza)].delivered += 1;
+        match head.kind {
+            StanzaKind::Iq => self.pong(place, stanza),
+            _ => self.fates[number(stanza)].delivered += 1,
+        }
     }
 }
 

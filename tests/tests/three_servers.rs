@@ -6,7 +6,8 @@ use onetrip_core::quickstart::Level;
 use onetrip_tests::realm::Realm;
 use proptest::prelude::*;
 
-const LEVELS: [Level; 2] = [Level::Off, Level::Safe];
+/// `None` leaves it to what is remembered.
+const LEVELS: [Option<Level>; 3] = [Some(Level::Off), Some(Level::Paced), None];
 
 /// Whatever they have, everybody reaches everybody.
 #[test]
@@ -30,14 +31,14 @@ fn everybody_reaches_everybody() {
 /// With bidi and certificates one connection is enough between two servers, if only one of them has something to say first.
 #[test]
 fn one_connection_carries_both_directions() {
-    let mut realm = Realm::new(0b11_1111, Level::Off);
+    let mut realm = Realm::new(0b11_1111, None);
     realm.send(0, 0);
     realm.finish();
     realm.send(2, 2);
     realm.finish();
     realm.assert_nothing_is_lost(false);
     assert_eq!(realm.connections(), 1);
-    let mut realm = Realm::new(0b11_1000, Level::Off);
+    let mut realm = Realm::new(0b11_1000, None);
     realm.send(0, 0);
     realm.finish();
     realm.send(2, 2);
@@ -65,11 +66,11 @@ proptest! {
     #[test]
     fn vanaheimr_s9b_nothing_goes_astray(
         kind in 0_u8..64,
-        safe in any::<bool>(),
+        level in 0_usize..3,
         cuts in any::<bool>(),
         steps in prop::collection::vec((0_u8..40, 0_usize..64, 0_usize..4096), 0..150),
     ) {
-        let mut realm = Realm::new(kind, LEVELS[usize::from(safe)]);
+        let mut realm = Realm::new(kind, LEVELS[level]);
         run(&mut realm, &steps, cuts);
     }
 }
