@@ -256,7 +256,7 @@ impl Realm {
                 let here = &mut self.servers[server];
                 let made = match here.retries.remove(&pair.to) {
                     Some(plan) => Connection::outbound(config, plan, env),
-                    None => here.entity.open(config, env),
+                    None => here.entity.connect_to(config, env),
                 };
                 self.link((server, connection), made, &pair.to);
             }

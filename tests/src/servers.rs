@@ -229,7 +229,7 @@ impl Servers {
     /// The same, planned by what is remembered.
     pub fn remembered(&mut self, entity: &Entity, config: OutboundConfig, names: &[&str]) -> usize {
         let env = &mut Env::new(self.now, &mut self.entropy);
-        let connection = entity.open(config, env);
+        let connection = entity.connect_to(config, env);
         self.add(connection, names)
     }
 

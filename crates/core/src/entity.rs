@@ -87,15 +87,6 @@ impl Entity {
         self.connect_as(config, plan, env)
     }
 
-    /// A server's connection to another server, planned by what is remembered of it (QS-30).
-    #[must_use]
-    pub fn connect_to(&mut self, config: OutboundConfig, env: &mut Env<'_>) -> Connection {
-        let local = Jid::from_domain(config.local.clone());
-        let key = Key::new(config.remote.clone(), Some(&local), config.transport);
-        let plan = self.cache.plan(&key, &self.policy);
-        Connection::outbound(config, plan, env)
-    }
-
     /// The same by a given plan: the retry that [`Entity::handle`] has asked for.
     #[must_use]
     pub fn connect_as(
@@ -110,7 +101,7 @@ impl Entity {
 
     /// A server's connection to another server, planned by what is remembered of it (QS-30).
     #[must_use]
-    pub fn open(&self, config: OutboundConfig, env: &mut Env<'_>) -> Connection {
+    pub fn connect_to(&self, config: OutboundConfig, env: &mut Env<'_>) -> Connection {
         let local = Jid::from_domain(config.local.clone());
         let key = Key::new(config.remote.clone(), Some(&local), config.transport);
         let plan = self.cache.plan(&key, &self.policy);

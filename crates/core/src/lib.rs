@@ -118,7 +118,7 @@
 //!         PeersAction::Open { connection, pair } => {
 //!             let mut config = OutboundConfig::new(connection, pair.from, pair.to, Transport::StartTls);
 //!             config.dialback = Some(DialbackConfig::new(Secret::from("s3cr3tf0rd14lb4ck")));
-//!             let connection = entity.open(config, env); // Its events go to `Peers::handle`.
+//!             let connection = entity.connect_to(config, env); // Its events go to `Peers::handle`.
 //!             assert!(!connection.is_online());
 //!         }
 //!         PeersAction::Send { .. } => {}   // On the connection of that number.
