@@ -29,14 +29,14 @@ def sh(*command):
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
-def certificate(run, name, domains, authority=None):
+def certificate(run, folder, domain, signed):
     """A key and a certificate, signed by the authority or else by itself."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{run}/{name}.key", "-subj", f"/CN={name}"]
-    names = "subjectAltName=" + ",".join(f"DNS:{domain}" for domain in domains)
-    more = f"basicConstraints=critical,CA:FALSE\n{names}\nextendedKeyUsage=serverAuth,clientAuth\n"
-    pathlib.Path(run, "ext").write_text(more)
+    (run / folder).mkdir(exist_ok=True)
+    name = f"{folder}/{domain}"
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{run}/{name}.key", "-subj", f"/CN={domain}"]
+    (run / "ext").write_text(f"basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth,clientAuth\n")
     sh("openssl", "req", "-new", *key, "-out", f"{run}/{name}.csr")
-    sign = ["-CA", f"{run}/{authority}.crt", "-CAkey", f"{run}/{authority}.key", "-CAcreateserial"] if authority else ["-signkey", f"{run}/{name}.key"]
+    sign = ["-CA", f"{run}/ca.crt", "-CAkey", f"{run}/ca.key", "-CAcreateserial"] if signed else ["-signkey", f"{run}/{name}.key"]
     sh("openssl", "x509", "-req", "-in", f"{run}/{name}.csr", *sign, "-days", "30", "-extfile", f"{run}/ext", "-out", f"{run}/{name}.crt")
 
 
@@ -105,7 +105,7 @@ def await_port(host, port, up=True):
 
 
 class Prosody:
-    def __init__(self, run, bidi=True, trusting=True):
+    def __init__(self, run, bidi=True, strict=True, shown="certs"):
         (run / "hosts").write_text(f"{OUR_PLACE} {OURS}\n{THEIR_PLACE} {THEIRS}\n")
         self.log = run / f"prosody-{time.time()}.log"
         config = run / "prosody.cfg.lua"
@@ -128,8 +128,8 @@ modules_enabled = {{ "roster"; "saslauth"; "tls"; "dialback"; "disco"; "ping"; "
 modules_disabled = {{ "offline" }}
 authentication = "internal_plain"
 s2s_require_encryption = true
-s2s_secure_auth = {'true' if trusting else 'false'}
-certificates = "{run}"
+s2s_secure_auth = {'true' if strict else 'false'}
+certificates = "{run}/{shown}"
 ssl = {{ cafile = "{run}/ca.crt" }}
 VirtualHost "{THEIRS}"
 """)
@@ -145,11 +145,11 @@ VirtualHost "{THEIRS}"
 
 
 class Onetrip:
-    def __init__(self, program, run, peers, certificates=OURS):
+    def __init__(self, program, run, peers, shown="certs"):
         password = run / "password"
         password.write_text("secret-juliet")
         command = [program, "serve", "--domain", OURS, "--listen-tls", f"{OUR_PLACE}:{C2S}", "--s2s", f"{OUR_PLACE}:{S2S}", "--s2s-ca", f"{run}/ca.crt",
-                   "--cert", f"{run}/{certificates}.crt", "--key", f"{run}/{certificates}.key", "--user", f"juliet@{OURS}", "--password-file", str(password)]
+                   "--cert", f"{run}/{shown}/{OURS}.crt", "--key", f"{run}/{shown}/{OURS}.key", "--user", f"juliet@{OURS}", "--password-file", str(password)]
         for domain, place in peers.items():
             command += ["--peer", f"{domain}={place}"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -171,10 +171,10 @@ def both_ways(what, juliet, romeo, first, expected):
     check(f"{what}: {expected} TCP connection(s)", connections() == expected, connections())
 
 
-def run_pair(program, run, what, opener, expected, bidi=True, trusting=True, certificates=OURS):
+def run_pair(program, run, what, opener, expected, bidi=True, strict=True, ours="certs", theirs="certs"):
     """A fresh pair of servers."""
-    prosody = Prosody(run, bidi, trusting)
-    onetrip = Onetrip(program, run, {THEIRS: f"{THEIR_PLACE}:{S2S}", "closed.test": "127.0.89.13:9"}, certificates)
+    prosody = Prosody(run, bidi, strict, theirs)
+    onetrip = Onetrip(program, run, {THEIRS: f"{THEIR_PLACE}:{S2S}", "closed.test": "127.0.89.13:9"}, ours)
     try:
         check(f"{what}: serve says where it listens for servers", onetrip.ready.get("s2s") == f"{OUR_PLACE}:{S2S}", onetrip.ready)
         juliet, romeo = Client(OUR_PLACE, "juliet", OURS), Client(THEIR_PLACE, "romeo", THEIRS)
@@ -210,6 +210,20 @@ def queries_and_bounces(juliet, romeo, onetrip, prosody):
     check("still one TCP connection", connections() == 1, connections())
 
 
+def refused(program, run):
+    """A peer that insists on certificates does not take dialback: what is sent comes back."""
+    prosody = Prosody(run)
+    onetrip = Onetrip(program, run, {THEIRS: f"{THEIR_PLACE}:{S2S}"}, "weak")
+    try:
+        juliet = Client(OUR_PLACE, "juliet", OURS)
+        juliet.message(f"romeo@{THEIRS}", "x1")
+        got = juliet.until("</message>")
+        check("refused, a message comes back", "type='error'" in got and "remote-server-timeout" in got, got)
+    finally:
+        onetrip.stop()
+        prosody.stop()
+
+
 def main():
     program = str(pathlib.Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory() as directory:
@@ -218,8 +232,9 @@ def main():
         run.chmod(0o755)
         sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=federation authority",
            "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", f"{run}/ca.key", "-out", f"{run}/ca.crt")
-        certificate(run, OURS, [OURS], "ca")
-        certificate(run, THEIRS, [THEIRS], "ca")
+        for folder, signed in (("certs", True), ("weak", False)):
+            for domain in (OURS, THEIRS):
+                certificate(run, folder, domain, signed)
         servers = run_pair(program, run, "EXTERNAL, we connect", "we", 1)
         try:
             queries_and_bounces(*servers)
@@ -228,6 +243,19 @@ def main():
         stop(*run_pair(program, run, "EXTERNAL, Prosody connects", "they", 1))
         stop(*run_pair(program, run, "without bidi, we connect", "we", 2, bidi=False))
         stop(*run_pair(program, run, "without bidi, Prosody connects", "they", 2, bidi=False))
+        # Prosody keeps the connection on which it has dialed back, and sends on that one from then on.
+        for what, ours, theirs, opener, bidi, expected in (
+            ("our certificate is not trusted, we connect", "weak", "certs", "we", True, 2),
+            ("our certificate is not trusted, Prosody connects", "weak", "certs", "they", True, 1),
+            ("Prosody's certificate is not trusted, we connect", "certs", "weak", "we", True, 1),
+            ("Prosody's certificate is not trusted, Prosody connects", "certs", "weak", "they", True, 1),
+            ("no certificate is trusted, we connect", "weak", "weak", "we", True, 2),
+            ("no certificate is trusted, Prosody connects", "weak", "weak", "they", True, 1),
+            ("no certificate is trusted, without bidi, we connect", "weak", "weak", "we", False, 2),
+            ("no certificate is trusted, without bidi, Prosody connects", "weak", "weak", "they", False, 2),
+        ):
+            stop(*run_pair(program, run, f"dialback, {what}", opener, expected, bidi=bidi, strict=False, ours=ours, theirs=theirs))
+        refused(program, run)
     sys.exit(1 if FAILED else 0)
 
 

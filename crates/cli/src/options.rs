@@ -155,7 +155,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DOMAIN=HOST:PORT", value_parser = peer)]
     pub(crate) peer: Vec<(String, String)>,
     /// Certificates to trust of other servers, as PEM; else the authority made on start, or with --cert the well-known
-    /// ones. Whoever has none of these cannot connect.
+    /// ones. Whoever has none of these is dialed back (XEP-0220).
     #[arg(long, value_name = "FILE")]
     pub(crate) s2s_ca: Option<PathBuf>,
     /// An account (repeatable, each with its password file).

@@ -39,8 +39,9 @@ pub(super) fn shown(options: &Serve, domains: &[Domain]) -> Result<Shown, Failur
         let key = PrivateKeyDer::from_pem_file(key).map_err(unusable)?;
         let identity = (chain.map_err(unusable)?, key);
         let well_known = || webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        let copy = (identity.0.clone(), identity.1.clone_key());
         return Ok(Shown {
-            tls: server_config(copy(&identity), Versions::Both, None, false).map_err(unusable)?,
+            tls: server_config(copy, Versions::Both, None, false).map_err(unusable)?,
             identity,
             servers: given.unwrap_or_else(well_known),
             authority: None,
@@ -71,9 +72,4 @@ fn authorities(file: &Path) -> Result<RootCertStore, Failure> {
         return Err(Failure::Usage(text));
     }
     Ok(roots)
-}
-
-/// The same once more.
-pub(super) fn copy((chain, key): &Identity) -> Identity {
-    (chain.clone(), key.clone_key())
 }

@@ -140,7 +140,7 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
     let presented = certificates::shown(options, &domains)?;
     let federating = (options.s2s.is_some() || !options.peer.is_empty())
         .then(|| {
-            let (identity, roots) = (&presented.identity, &presented.servers);
+            let (identity, roots) = (&presented.identity, presented.servers);
             Federating::new(options.s2s, &options.peer, identity, roots)
         })
         .transpose()?;

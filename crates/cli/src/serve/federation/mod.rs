@@ -13,12 +13,11 @@ use std::time::Duration;
 
 use onetrip_core::DialbackConfig;
 use onetrip_core::stream::{Domain, Entropy as _, Secret, Stanza};
-use onetrip_tls::rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use onetrip_tls::rustls::{Identity, Versions, inbound_config, outbound_config};
+use onetrip_tls::rustls::rustls::RootCertStore;
+use onetrip_tls::rustls::{Identity, PeerTls, Versions};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::certificates::copy;
 use super::hub::Hub;
 use crate::Failure;
 use crate::environment::SystemEntropy;
@@ -32,23 +31,19 @@ pub(crate) struct Federating {
     pub(crate) listen: Option<SocketAddr>,
     /// Where other servers are.
     pub(crate) peers: BTreeMap<Domain, String>,
-    outbound: Arc<ClientConfig>,
-    inbound: Arc<ServerConfig>,
+    tls: PeerTls,
 }
 
 impl Federating {
-    /// Shows `identity` in both directions and trusts `roots`.
+    /// Shows `identity` in both directions and trusts `roots`; whoever they do not vouch for has to be dialed back.
     pub(super) fn new(
         listen: Option<SocketAddr>,
         peers: &[(String, String)],
         identity: &Identity,
-        roots: &RootCertStore,
+        roots: RootCertStore,
     ) -> Result<Self, Failure> {
-        let unusable = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-        let outbound = outbound_config(roots.clone(), Versions::Both, Some(copy(identity)))
-            .map_err(|error| unusable(&error))?;
-        let inbound = inbound_config(copy(identity), Versions::Both, roots.clone())
-            .map_err(|error| unusable(&error))?;
+        let tls = PeerTls::new(identity, Versions::Both, roots)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
         let domain = |(name, place): &(String, String)| {
             let domain = Domain::new(name)
                 .ok_or_else(|| Failure::Usage(format!("'{name}' is no domain")))?;
@@ -57,8 +52,7 @@ impl Federating {
         Ok(Self {
             listen,
             peers: peers.iter().map(domain).collect::<Result<_, Failure>>()?,
-            outbound,
-            inbound,
+            tls,
         })
     }
 }

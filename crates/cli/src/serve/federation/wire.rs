@@ -1,7 +1,6 @@
 //! The sockets: opened, taken, and carried until they close.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_core::dialback::{Checked, ConnectionId, Reason, Verification};
@@ -73,7 +72,7 @@ pub(super) async fn verify(
 
 /// Takes a connection that another server has opened, and carries it.
 pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream) {
-    let Ok(session) = RustlsSession::server(Arc::clone(&federation.with.inbound)) else {
+    let Ok(session) = federation.with.tls.inbound() else {
         return;
     };
     let connection = federation.links.borrow_mut().peers.add();
@@ -107,7 +106,7 @@ impl Federation {
     }
 
     fn session_to(&self, domain: &Domain) -> Option<RustlsSession> {
-        RustlsSession::client(Arc::clone(&self.with.outbound), domain).ok()
+        self.with.tls.outbound(domain).ok()
     }
 
     fn outbound(&self, connection: ConnectionId, pair: &Pair) -> OutboundConfig {
