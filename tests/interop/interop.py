@@ -220,6 +220,14 @@ def our_server_at_the_edges():
     check("every moment at which sessions of onetrip serve change hands was tried", done.returncode == 0 and len(lines) == 9, done.stderr[-500:])
 
 
+def our_federation():
+    done = subprocess.run([sys.executable, str(HERE / "federation.py"), ONETRIP], capture_output=True, text=True, timeout=240)
+    lines = done.stdout.splitlines()
+    for line in lines:
+        check(line[5:], line.startswith("ok"))
+    check("onetrip serve and Prosody federated in every way that there is", done.returncode == 0 and lines, done.stderr[-500:])
+
+
 def main():
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
@@ -236,6 +244,7 @@ def main():
         our_sessions()
         our_server()
         our_server_at_the_edges()
+        our_federation()
     finally:
         for process in PROCESSES:
             try:

@@ -148,6 +148,16 @@ pub(crate) struct Serve {
     /// A domain to serve (repeatable).
     #[arg(long, default_value = "localhost")]
     pub(crate) domain: Vec<String>,
+    /// Where to listen for other servers, with STARTTLS.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) s2s: Option<SocketAddr>,
+    /// Where the server of another domain listens, with STARTTLS (repeatable); DNS is not asked.
+    #[arg(long, value_name = "DOMAIN=HOST:PORT", value_parser = peer)]
+    pub(crate) peer: Vec<(String, String)>,
+    /// Certificates to trust of other servers, as PEM; else the authority made on start, or with --cert the well-known
+    /// ones. Whoever has none of these is dialed back (XEP-0220).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) s2s_ca: Option<PathBuf>,
     /// An account (repeatable, each with its password file).
     #[arg(long, value_name = "JID")]
     pub(crate) user: Vec<Jid>,
@@ -253,6 +263,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     Duration::try_from_secs_f64(seconds)
         .map_err(|_| format!("'{text}' is no duration that can be waited for"))
+}
+
+fn peer(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((domain, place)) if place.contains(':') => Ok((domain.to_owned(), place.to_owned())),
+        _ => Err("DOMAIN=HOST:PORT".to_owned()),
+    }
 }
 
 fn tls(text: &str) -> Result<Versions, String> {

@@ -97,6 +97,12 @@ impl Certificates {
         roots
     }
 
+    /// The server's certificate and key: it may show them to other servers as well.
+    #[must_use]
+    pub fn server_identity(&self) -> Identity {
+        identity(&self.server)
+    }
+
     /// The server's configuration, which asks clients for a certificate if `certified`.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 //!
 //! The only module whose public signatures name types of rustls: whoever enables the feature has chosen it.
 
+mod peers;
+
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use onetrip_core::{TlsInfo, TlsVersion};
 use onetrip_stream::{Domain, Secret};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{
     ClientConfig, ClientConnection, Connection, ProtocolVersion, RootCertStore, ServerConfig,
     ServerConnection,
@@ -16,6 +20,7 @@ use rustls::{
 
 use crate::{TlsError, TlsErrorKind, TlsSession, TlsState};
 
+pub use peers::PeerTls;
 pub use rustls;
 
 /// The application protocol of client-to-server streams (XEP-0368 §4).
@@ -117,30 +122,37 @@ pub fn server_config(
     half_rtt: bool,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&versions.list())
-        .map_err(unusable)?;
-    let builder = match client_roots {
-        Some(roots) => {
-            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
-                Arc::new(roots),
-                provider,
-            )
-            .allow_unauthenticated();
-            builder.with_client_cert_verifier(
-                verifier
-                    .build()
-                    .map_err(|error| unusable(rustls::Error::General(error.to_string())))?,
-            )
-        }
-        None => builder.with_no_client_auth(),
+    let verifier = match client_roots {
+        Some(roots) => Some(
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| unusable(rustls::Error::General(error.to_string())))?,
+        ),
+        None => None,
     };
-    let mut config = builder
-        .with_single_cert(identity.0, identity.1)
-        .map_err(unusable)?;
+    let mut config = server_with(identity, versions, verifier)?;
     config.alpn_protocols = vec![ALPN_CLIENT.to_vec()];
     config.send_half_rtt_data = half_rtt;
     Ok(Arc::new(config))
+}
+
+fn server_with(
+    identity: Identity,
+    versions: Versions,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions.list())
+        .map_err(unusable)?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    builder
+        .with_single_cert(identity.0, identity.1)
+        .map_err(unusable)
 }
 
 fn unusable(error: rustls::Error) -> TlsError {
@@ -153,6 +165,8 @@ pub struct RustlsSession {
     inner: Connection,
     half_rtt: bool,
     closed: bool,
+    /// What the peer's certificate proves, where rustls does not insist on it.
+    proof: Option<peers::Proof>,
 }
 
 impl RustlsSession {
@@ -169,6 +183,7 @@ impl RustlsSession {
             inner: inner.into(),
             half_rtt: false,
             closed: false,
+            proof: None,
         })
     }
 
@@ -183,6 +198,7 @@ impl RustlsSession {
             inner: inner.into(),
             half_rtt,
             closed: false,
+            proof: None,
         })
     }
 
@@ -278,7 +294,11 @@ impl TlsSession for RustlsSession {
             .iter()
             .map(|der| Bytes::copy_from_slice(der))
             .collect();
-        info.names = proved_names(certificates);
+        info.names = match &self.proof {
+            None => proved_names(certificates),
+            Some(proof) if !self.inner.is_handshaking() => proof.names(certificates),
+            Some(_) => Vec::new(),
+        };
         info.alpn = self.inner.alpn_protocol().map(Bytes::copy_from_slice);
         info
     }

@@ -1,5 +1,7 @@
 //! A connection with its TLS: bytes in, bytes out.
 
+mod servers;
+
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};

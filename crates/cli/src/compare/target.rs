@@ -56,6 +56,7 @@ pub(super) async fn embedded() -> Result<Target, Failure> {
         resume_for: Duration::from_secs(300),
         listen: loopback,
         listen_tls: loopback,
+        federating: None,
     };
     let addresses = serve::start(settings).await?;
     Ok(Target {

@@ -14,6 +14,7 @@ use onetrip_core::{InstantResume, Registry, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
+use super::federation::rescoped;
 use super::queries::{caps, error_to};
 use crate::environment::Clock;
 
@@ -41,16 +42,23 @@ pub(super) struct State {
 pub(super) struct Hub {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
+    /// Takes what is for other servers, if there are any.
+    abroad: Option<mpsc::Sender<Stanza>>,
     decoy: Vec<u8>,
     state: Mutex<State>,
 }
 
 impl Hub {
-    pub(super) fn new(settings: Settings, decoy: Vec<u8>) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        decoy: Vec<u8>,
+        abroad: Option<mpsc::Sender<Stanza>>,
+    ) -> Self {
         let registry = Registry::new(settings.resume_for);
         Self {
             settings,
             clock: Clock::new(),
+            abroad,
             decoy,
             state: Mutex::new(State {
                 online: BTreeMap::new(),
@@ -108,6 +116,21 @@ impl Hub {
             reached |= state.registry.push(&owner, stanza.bytes().clone());
         }
         reached
+    }
+
+    /// To another server.
+    ///
+    /// # Errors
+    /// The condition of the error that its sender gets.
+    pub(super) fn send_abroad(&self, element: &Element) -> Result<(), &'static str> {
+        let Some(abroad) = &self.abroad else {
+            return Err("remote-server-not-found");
+        };
+        let stanza = Stanza::from_element(element).ok();
+        let stanza = stanza
+            .and_then(|stanza| rescoped(&stanza, Content::Server))
+            .ok_or("bad-request")?;
+        abroad.try_send(stanza).map_err(|_| "resource-constraint")
     }
 
     fn deliver_online(&self, stanza: &Stanza, wanted: impl Fn(&Jid) -> bool) -> bool {

@@ -1,5 +1,7 @@
 //! The embedded server: a few users, in memory, on the receiving machines.
 
+mod certificates;
+mod federation;
 mod hub;
 mod queries;
 mod session;
@@ -11,18 +13,19 @@ use std::time::Duration;
 use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Domain, Entropy as _, Env, Jid};
 use onetrip_simulator::accounts::Accounts;
-use onetrip_simulator::certificates::Certificates;
 use onetrip_tls::rustls::rustls::ServerConfig as TlsConfig;
-use onetrip_tls::rustls::rustls::pki_types::pem::PemObject as _;
-use onetrip_tls::rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use onetrip_tls::rustls::{Versions, server_config};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::Failure;
 use crate::environment::{Clock, SystemEntropy, password};
 use crate::options::{OutputOptions, Serve};
+use federation::Federating;
 use hub::Hub;
 use session::Session;
+
+/// How many stanzas for other servers wait to be looked at.
+const ABROAD: usize = 1024;
 
 /// What the server serves.
 pub(crate) struct Settings {
@@ -36,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) resume_for: Duration,
     pub(crate) listen: SocketAddr,
     pub(crate) listen_tls: SocketAddr,
+    /// Other servers, if there are any.
+    pub(crate) federating: Option<Federating>,
 }
 
 /// Where a server that has started is found.
@@ -43,29 +48,39 @@ pub(crate) struct Settings {
 pub(crate) struct Addresses {
     pub(crate) starttls: SocketAddr,
     pub(crate) direct_tls: SocketAddr,
+    pub(crate) s2s: Option<SocketAddr>,
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Failure::Unreachable(format!("cannot listen on {address}: {error}")))
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener
+        .local_addr()
+        .map_err(|error| Failure::Check(error.to_string()))
 }
 
 /// Begins to serve.
-pub(crate) async fn start(settings: Settings) -> Result<Addresses, Failure> {
-    let listen = |address: SocketAddr| async move {
-        TcpListener::bind(address)
-            .await
-            .map_err(|error| Failure::Unreachable(format!("cannot listen on {address}: {error}")))
-    };
+pub(crate) async fn start(mut settings: Settings) -> Result<Addresses, Failure> {
     let plain = listen(settings.listen).await?;
     let direct = listen(settings.listen_tls).await?;
-    let local = |listener: &TcpListener| {
-        listener
-            .local_addr()
-            .map_err(|error| Failure::Check(error.to_string()))
-    };
-    let addresses = Addresses {
-        starttls: local(&plain)?,
-        direct_tls: local(&direct)?,
+    let mut addresses = Addresses {
+        starttls: address_of(&plain)?,
+        direct_tls: address_of(&direct)?,
+        s2s: None,
     };
     let mut decoy = vec![0_u8; 32];
     SystemEntropy::new().fill(&mut decoy);
-    let hub = Arc::new(Hub::new(settings, decoy));
+    let federating = settings.federating.take();
+    let (abroad, letters) = mpsc::channel(ABROAD);
+    let abroad = federating.is_some().then_some(abroad);
+    let hub = Arc::new(Hub::new(settings, decoy, abroad));
+    if let Some(with) = federating {
+        addresses.s2s = federation::start(Arc::clone(&hub), with, letters).await?;
+    }
     let expiring = Arc::clone(&hub);
     tokio::task::spawn_local(async move { expiring.expire().await });
     for (listener, transport) in [(plain, Transport::StartTls), (direct, Transport::DirectTls)] {
@@ -122,16 +137,23 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
             shown.push((jid, Some(made)));
         }
     }
-    let (tls, authority) = tls(options, &domains)?;
+    let presented = certificates::shown(options, &domains)?;
+    let federating = (options.s2s.is_some() || !options.peer.is_empty())
+        .then(|| {
+            let (identity, roots) = (&presented.identity, presented.servers);
+            Federating::new(options.s2s, &options.peer, identity, roots)
+        })
+        .transpose()?;
     let settings = Settings {
         domains,
         accounts,
-        tls,
+        tls: presented.tls,
         pipelining: !options.no_pipelining,
         tokens: !options.no_tokens,
         resume_for: options.resume_for,
         listen: options.listen,
         listen_tls: options.listen_tls,
+        federating,
     };
     let names: Vec<String> = settings.domains.iter().map(ToString::to_string).collect();
     let addresses = start(settings).await?;
@@ -150,9 +172,10 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         "ready": true,
         "starttls": addresses.starttls.to_string(),
         "direct_tls": addresses.direct_tls.to_string(),
+        "s2s": addresses.s2s.map(|address| address.to_string()),
         "domains": names,
         "accounts": accounts,
-        "ca_pem": authority,
+        "ca_pem": presented.authority,
     });
     anstream::println!("{line}");
     let _ = tokio::signal::ctrl_c().await;
@@ -182,28 +205,4 @@ fn domains(names: &[String]) -> Result<Vec<Domain>, Failure> {
             Domain::new(name).ok_or_else(|| Failure::Usage(format!("'{name}' is no domain")))
         })
         .collect()
-}
-
-/// The certificates given, or fresh ones and the authority to trust.
-fn tls(options: &Serve, domains: &[Domain]) -> Result<(Arc<TlsConfig>, Option<String>), Failure> {
-    let unusable = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-    if let (Some(cert), Some(key)) = (&options.cert, &options.key) {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert)
-            .map_err(|error| unusable(&error))?
-            .collect();
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(&error))?;
-        let chain = chain.map_err(|error| unusable(&error))?;
-        let config = server_config((chain, key), Versions::Both, None, false)
-            .map_err(|error| unusable(&error))?;
-        return Ok((config, None));
-    }
-    let made = Certificates::new(domains).map_err(|error| unusable(&error))?;
-    if let Some(file) = &options.ca_out {
-        std::fs::write(file, made.authority_pem())
-            .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-    }
-    let config = made
-        .server(Versions::Both, false, false)
-        .map_err(|error| unusable(&error))?;
-    Ok((config, Some(made.authority_pem().to_owned())))
 }

@@ -57,6 +57,19 @@ pub(super) fn answer(iq: &Element, to: &Jid) -> Option<Result<Element, &'static 
     })
 }
 
+/// The same for what comes from another server: nobody there has a roster or a session here.
+pub(super) fn answer_abroad(iq: &Element, to: &Jid) -> Option<Result<Element, &'static str>> {
+    let theirs = [ns::PING, DISCO_INFO, DISCO_ITEMS];
+    let query = iq.children().next();
+    let asked = matches!(iq.attr("type"), Some("get" | "set"));
+    match query {
+        Some(query) if asked && !theirs.contains(&query.ns().as_str()) => {
+            Some(Err("service-unavailable"))
+        }
+        _ => answer(iq, to),
+    }
+}
+
 /// An empty answer: addresses turned round, same id.
 pub(super) fn answer_to(element: &Element, type_: &str) -> Element {
     let mut reply = Element::bare(element.name(), ns::CLIENT).with_attr("type", type_);

@@ -336,7 +336,11 @@ impl Session {
         let served = self.hub.settings.domains.contains(to.domain());
         let own = to.local().is_none() || to == jid.to_bare();
         match stanza.head().kind {
-            _ if !served => self.bounce(&element, "remote-server-not-found"),
+            _ if !served => {
+                if let Err(condition) = self.hub.send_abroad(&element) {
+                    self.bounce(&element, condition);
+                }
+            }
             StanzaKind::Iq if own && to.resource().is_none() => {
                 match queries::answer(&element, &to) {
                     Some(Ok(result)) => self.reply(&result),

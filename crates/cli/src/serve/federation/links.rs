@@ -1,0 +1,284 @@
+//! The connections with other servers: which carries what, and what each needs of the others.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use onetrip_core::dialback::{
+    Awaited, Checked, ConnectionId, Event as Dialback, Reason, StreamId, Ticket, Verification,
+};
+use onetrip_core::stream::{Env, Pair, Stanza};
+use onetrip_core::{Answer, Entity, Event, Peers, PeersAction, Request, ReverseFacts};
+use onetrip_tls::rustls::RustlsSession;
+use onetrip_tls::{Output, Secured};
+use tokio::sync::Notify;
+
+use super::{Federation, local, wire};
+use crate::environment::SystemEntropy;
+
+/// How many bytes of stanzas may wait for a server that does not read.
+const UNWRITTEN: usize = 4 * 1024 * 1024;
+
+/// All connections, and what is known beyond them.
+pub(super) struct Links {
+    pub(super) peers: Peers,
+    /// What servers were seen to offer.
+    pub(super) entity: Entity,
+    pub(super) entropy: SystemEntropy,
+    open: BTreeMap<ConnectionId, Link>,
+}
+
+/// A connection that has a socket.
+struct Link {
+    secured: Secured<RustlsSession>,
+    /// Tells whoever has the socket that there is something to write.
+    wake: Rc<Notify>,
+    unwritten: usize,
+    /// The server that it was opened to has its address here, if we opened it.
+    place: Option<String>,
+}
+
+/// What happened on a socket.
+pub(super) enum Input<'a> {
+    /// Nothing: others may have left something to write, or a deadline may have passed.
+    Nothing,
+    Bytes(&'a [u8]),
+    End,
+}
+
+/// What a socket has to do next.
+pub(super) struct Next {
+    pub(super) write: Vec<Bytes>,
+    pub(super) close: bool,
+    pub(super) wait: Duration,
+}
+
+impl Links {
+    pub(super) fn new() -> Self {
+        Self {
+            peers: Peers::default(),
+            entity: Entity::default(),
+            entropy: SystemEntropy::new(),
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl Federation {
+    /// A stanza from here to another server.
+    pub(super) fn route(self: &Rc<Self>, stanza: Stanza) {
+        let links = &mut *self.links.borrow_mut();
+        links.peers.route(stanza);
+        self.settle(links);
+    }
+
+    /// A connection has its socket; returns what wakes whoever has it.
+    pub(super) fn opened(
+        &self,
+        connection: ConnectionId,
+        secured: Secured<RustlsSession>,
+        place: Option<String>,
+    ) -> Rc<Notify> {
+        let wake = Rc::new(Notify::new());
+        let link = Link {
+            secured,
+            wake: Rc::clone(&wake),
+            unwritten: 0,
+            place,
+        };
+        self.links.borrow_mut().open.insert(connection, link);
+        wake
+    }
+
+    /// A connection could not be made.
+    pub(super) fn failed(self: &Rc<Self>, connection: ConnectionId, reason: Reason) {
+        let links = &mut *self.links.borrow_mut();
+        links.peers.failed(connection, reason);
+        self.settle(links);
+    }
+
+    /// Forgets a connection that is over.
+    pub(super) fn gone(&self, connection: ConnectionId) {
+        self.links.borrow_mut().open.remove(&connection);
+    }
+
+    /// Gives in what happened on a socket, and collects what there is to do there.
+    pub(super) fn advance(self: &Rc<Self>, connection: ConnectionId, input: Input<'_>) -> Next {
+        let links = &mut *self.links.borrow_mut();
+        let now = self.hub.clock.now();
+        let mut next = Next {
+            write: Vec::new(),
+            close: false,
+            wait: Duration::from_secs(3600),
+        };
+        if let Some(link) = links.open.get_mut(&connection) {
+            let env = &mut Env::new(now, &mut links.entropy);
+            match input {
+                // What the peer did wrong comes out as outputs as well.
+                Input::Bytes(bytes) => drop(link.secured.receive(env, bytes)),
+                Input::End => link.secured.receive_eof(env),
+                Input::Nothing => link.secured.handle_timeout(env),
+            }
+        }
+        loop {
+            self.settle(links);
+            let Some(link) = links.open.get_mut(&connection) else {
+                next.close = true;
+                return next;
+            };
+            let Some(output) = link.secured.poll_output() else {
+                link.unwritten = 0;
+                if let Some(deadline) = link.secured.poll_timeout() {
+                    next.wait = deadline.at.since(now);
+                }
+                return next;
+            };
+            match output {
+                Output::Transmit(bytes) => next.write.push(bytes),
+                Output::Close => next.close = true,
+                Output::Event(event) => self.on_event(links, connection, event),
+                Output::Request(request) => self.on_request(links, connection, request),
+                // Should it ask for a retry, the manager opens the next connection, and the plan is remembered.
+                Output::Entity(event) => drop(links.entity.handle(event)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what the manager decides.
+    fn settle(self: &Rc<Self>, links: &mut Links) {
+        while let Some(action) = links.peers.poll_action() {
+            match action {
+                PeersAction::Open { connection, pair } => {
+                    tokio::task::spawn_local(wire::open(Rc::clone(self), connection, pair));
+                }
+                PeersAction::Ask { connection, pair } => self.ask(links, connection, pair),
+                PeersAction::Send { connection, stanza } => self.send(links, connection, stanza),
+                PeersAction::Return { stanza, reason } => {
+                    local::give_back(&self.hub, &stanza, reason);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn ask(&self, links: &mut Links, connection: ConnectionId, pair: Pair) {
+        let env = &mut Env::new(self.hub.clock.now(), &mut links.entropy);
+        let place = self.with.peers.get(&pair.to);
+        let asked = links.open.get_mut(&connection).is_some_and(|link| {
+            let same = place.is_some() && place == link.place.as_ref();
+            link.wake.notify_one();
+            link.secured.ask(env, pair.clone(), same).is_ok()
+        });
+        if !asked {
+            links.peers.not_asked(connection, &pair);
+        }
+    }
+
+    fn send(&self, links: &mut Links, connection: ConnectionId, stanza: Stanza) {
+        let env = &mut Env::new(self.hub.clock.now(), &mut links.entropy);
+        let Some(link) = links.open.get_mut(&connection) else {
+            return links.peers.not_sent(connection, stanza);
+        };
+        let unwritten = link.unwritten.saturating_add(stanza.bytes().len());
+        if unwritten > UNWRITTEN {
+            return local::give_back(&self.hub, &stanza, Reason::ResourceConstraint);
+        }
+        if link.secured.send(env, &stanza).is_err() {
+            return links.peers.not_sent(connection, stanza);
+        }
+        link.unwritten = unwritten;
+        link.wake.notify_one();
+    }
+
+    fn on_event(&self, links: &mut Links, connection: ConnectionId, event: Event) {
+        links.peers.handle(connection, &event);
+        match event {
+            Event::Stanza(stanza) => {
+                if let Some(answer) = local::take_in(&self.hub, &stanza) {
+                    links.peers.route(answer);
+                }
+                if let Some(link) = links.open.get_mut(&connection) {
+                    link.secured.handled(1);
+                }
+            }
+            Event::Dialback(Dialback::Checked { ticket, checked }) => {
+                self.checked(links, ticket, checked);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_request(self: &Rc<Self>, links: &mut Links, connection: ConnectionId, request: Request) {
+        match request {
+            Request::Verify(verification) => self.verify(links, verification),
+            Request::Vouch { pair, id } => {
+                let awaited = awaited(links, connection, &pair, &id);
+                self.with_link(links, connection, |link, env| {
+                    let _ = link.secured.answer(env, Answer::Awaited(awaited));
+                });
+            }
+            // Without DNS nothing is known of where a domain is; those that a certificate proves are not asked about.
+            Request::Reverse { pair, .. } => self.with_link(links, connection, |link, env| {
+                let _ = link.secured.judged(env, &pair, ReverseFacts::default());
+            }),
+            _ => {}
+        }
+    }
+
+    fn with_link(
+        &self,
+        links: &mut Links,
+        connection: ConnectionId,
+        call: impl FnOnce(&mut Link, &mut Env<'_>),
+    ) {
+        let env = &mut Env::new(self.hub.clock.now(), &mut links.entropy);
+        if let Some(link) = links.open.get_mut(&connection) {
+            call(link, env);
+            link.wake.notify_one();
+        }
+    }
+
+    /// Has a key verified: on a connection to the authoritative server that there is, or on one of its own.
+    fn verify(self: &Rc<Self>, links: &mut Links, verification: Verification) {
+        let mut taken = false;
+        if let Some(there) = links.peers.verifies(&verification) {
+            self.with_link(links, there, |link, env| {
+                taken = link.secured.verify(env, &verification).is_ok();
+            });
+        }
+        if !taken {
+            let connection = links.peers.add();
+            let task = wire::verify(Rc::clone(self), connection, verification);
+            tokio::task::spawn_local(task);
+        }
+    }
+
+    /// No connection for a verification could be made.
+    pub(super) fn unverified(&self, connection: ConnectionId, ticket: Ticket, checked: Checked) {
+        let links = &mut *self.links.borrow_mut();
+        links
+            .peers
+            .failed(connection, Reason::RemoteConnectionFailed);
+        self.checked(links, ticket, checked);
+    }
+
+    /// The outcome goes back to where the key was presented.
+    fn checked(&self, links: &mut Links, ticket: Ticket, checked: Checked) {
+        self.with_link(links, ticket.connection(), |link, env| {
+            // Whoever asked may no longer want to know.
+            let _ = link.secured.verified(env, ticket, checked);
+        });
+    }
+}
+
+/// Where a key of ours waits for its answer.
+fn awaited(links: &Links, asked: ConnectionId, pair: &Pair, id: &StreamId) -> Awaited {
+    let waits = |link: &Link| link.secured.connection().awaits(pair, id);
+    match links.open.iter().find(|(_, link)| waits(link)) {
+        Some((there, _)) if *there == asked => Awaited::Here,
+        Some(_) => Awaited::Elsewhere,
+        None => Awaited::Nowhere,
+    }
+}

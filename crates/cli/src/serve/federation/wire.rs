@@ -1,0 +1,156 @@
+//! The sockets: opened, taken, and carried until they close.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use onetrip_core::dialback::{Checked, ConnectionId, Reason, Verification};
+use onetrip_core::quickstart::{Cache, Key, Policy, Transport};
+use onetrip_core::stream::{Domain, Env, Pair};
+use onetrip_core::{Connection, Entity, InboundConfig, OutboundConfig};
+use onetrip_tls::Secured;
+use onetrip_tls::rustls::RustlsSession;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::Federation;
+use super::links::{Input, Links};
+
+/// How long to wait for TCP.
+const CONNECT: Duration = Duration::from_secs(15);
+/// How long a server may leave what was written unread.
+const WRITE: Duration = Duration::from_secs(60);
+
+/// Opens a connection to another server and carries it.
+pub(super) async fn open(federation: Rc<Federation>, connection: ConnectionId, pair: Pair) {
+    let socket = match reach(&federation, &pair.to).await {
+        Ok(socket) => socket,
+        Err(reason) => return federation.failed(connection, reason),
+    };
+    let Some(session) = federation.session_to(&pair.to) else {
+        return federation.failed(connection, Reason::RemoteServerTimeout);
+    };
+    let config = federation.outbound(connection, &pair);
+    let made = federation.make(|entity, env| entity.connect_to(config, env));
+    let place = federation.with.peers.get(&pair.to).cloned();
+    federation
+        .carry(connection, Secured::new(made, session), place, socket)
+        .await;
+}
+
+/// Opens a connection to have one key verified.
+pub(super) async fn verify(
+    federation: Rc<Federation>,
+    connection: ConnectionId,
+    verification: Verification,
+) {
+    let ticket = verification.ticket;
+    // The stanzas that the key is for come from there.
+    let authority = &verification.pair.from;
+    let socket = match reach(&federation, authority).await {
+        Ok(socket) => socket,
+        Err(reason) => {
+            let checked = match reason {
+                Reason::RemoteServerNotFound => Checked::HostUnknown,
+                _ => Checked::ConnectFailed,
+            };
+            return federation.unverified(connection, ticket, checked);
+        }
+    };
+    let back = Pair::new(verification.pair.to.clone(), authority.clone());
+    let config = federation.outbound(connection, &back);
+    let key = Key::new(authority.clone(), None, Transport::StartTls);
+    let plan = Cache::default().plan(&key, &Policy::default());
+    let made =
+        federation.make(|_, env| Connection::verifier(config, plan, &verification, env).ok());
+    let (Some(made), Some(session)) = (made, federation.session_to(authority)) else {
+        return federation.unverified(connection, ticket, Checked::ConnectFailed);
+    };
+    federation
+        .carry(connection, Secured::new(made, session), None, socket)
+        .await;
+}
+
+/// Takes a connection that another server has opened, and carries it.
+pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream) {
+    let Ok(session) = federation.with.tls.inbound() else {
+        return;
+    };
+    let connection = federation.links.borrow_mut().peers.add();
+    let domains = federation.hub.settings.domains.clone();
+    let mut config = InboundConfig::new(connection, domains, Transport::StartTls);
+    config.dialback = Some(federation.dialback.clone());
+    config.quickstart.advertise = federation.hub.settings.pipelining;
+    let made = federation.make(|_, env| Connection::inbound(config, env));
+    federation
+        .carry(connection, Secured::new(made, session), None, socket)
+        .await;
+}
+
+/// TCP to the server of a domain, if it is known where that is.
+async fn reach(federation: &Federation, domain: &Domain) -> Result<TcpStream, Reason> {
+    let Some(place) = federation.with.peers.get(domain) else {
+        return Err(Reason::RemoteServerNotFound);
+    };
+    match tokio::time::timeout(CONNECT, TcpStream::connect(place)).await {
+        Ok(Ok(socket)) => Ok(socket),
+        _ => Err(Reason::RemoteServerTimeout),
+    }
+}
+
+impl Federation {
+    fn make<R>(&self, call: impl FnOnce(&mut Entity, &mut Env<'_>) -> R) -> R {
+        let Links {
+            entity, entropy, ..
+        } = &mut *self.links.borrow_mut();
+        call(entity, &mut Env::new(self.hub.clock.now(), entropy))
+    }
+
+    fn session_to(&self, domain: &Domain) -> Option<RustlsSession> {
+        self.with.tls.outbound(domain).ok()
+    }
+
+    fn outbound(&self, connection: ConnectionId, pair: &Pair) -> OutboundConfig {
+        let (from, to) = (pair.from.clone(), pair.to.clone());
+        let mut config = OutboundConfig::new(connection, from, to, Transport::StartTls);
+        config.hosted.clone_from(&self.hub.settings.domains);
+        config.dialback = Some(self.dialback.clone());
+        config
+    }
+
+    /// Moves bytes until the connection is over, and lets the others know.
+    async fn carry(
+        self: &Rc<Self>,
+        connection: ConnectionId,
+        secured: Secured<RustlsSession>,
+        place: Option<String>,
+        mut socket: TcpStream,
+    ) {
+        let _ = socket.set_nodelay(true);
+        let wake = self.opened(connection, secured, place);
+        let mut chunk = vec![0_u8; 16 * 1024];
+        let mut next = self.advance(connection, Input::Nothing);
+        loop {
+            let mut lost = false;
+            for bytes in &next.write {
+                let written = tokio::time::timeout(WRITE, socket.write_all(bytes)).await;
+                lost = lost || !matches!(written, Ok(Ok(())));
+            }
+            if next.close {
+                let _ = socket.shutdown().await;
+                return self.gone(connection);
+            }
+            if lost {
+                self.advance(connection, Input::End);
+                return self.gone(connection);
+            }
+            next = tokio::select! {
+                read = socket.read(&mut chunk) => match read {
+                    Ok(count @ 1..) => self.advance(connection, Input::Bytes(chunk.get(..count).unwrap_or_default())),
+                    _ => self.advance(connection, Input::End),
+                },
+                () = wake.notified() => self.advance(connection, Input::Nothing),
+                () = tokio::time::sleep(next.wait) => self.advance(connection, Input::Nothing),
+            };
+        }
+    }
+}
