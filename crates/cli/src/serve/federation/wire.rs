@@ -31,9 +31,8 @@ pub(super) async fn open(federation: Rc<Federation>, connection: ConnectionId, p
     };
     let config = federation.outbound(connection, &pair);
     let made = federation.make(|entity, env| entity.connect_to(config, env));
-    let place = federation.with.peers.get(&pair.to).cloned();
     federation
-        .carry(connection, Secured::new(made, session), place, socket)
+        .carry(connection, Secured::new(made, session), socket)
         .await;
 }
 
@@ -66,7 +65,7 @@ pub(super) async fn verify(
         return federation.unverified(connection, ticket, Checked::ConnectFailed);
     };
     federation
-        .carry(connection, Secured::new(made, session), None, socket)
+        .carry(connection, Secured::new(made, session), socket)
         .await;
 }
 
@@ -82,7 +81,7 @@ pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream) {
     config.quickstart.advertise = federation.hub.settings.pipelining;
     let made = federation.make(|_, env| Connection::inbound(config, env));
     federation
-        .carry(connection, Secured::new(made, session), None, socket)
+        .carry(connection, Secured::new(made, session), socket)
         .await;
 }
 
@@ -122,11 +121,10 @@ impl Federation {
         self: &Rc<Self>,
         connection: ConnectionId,
         secured: Secured<RustlsSession>,
-        place: Option<String>,
         mut socket: TcpStream,
     ) {
         let _ = socket.set_nodelay(true);
-        let wake = self.opened(connection, secured, place);
+        let wake = self.opened(connection, secured);
         let mut chunk = vec![0_u8; 16 * 1024];
         let mut next = self.advance(connection, Input::Nothing);
         loop {
