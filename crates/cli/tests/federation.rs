@@ -131,7 +131,11 @@ impl User {
     }
 
     fn message(&mut self, to: &str) {
-        let text = format!("<message id='m' type='chat' to='{to}'><body>hi</body></message>");
+        self.say(to, "hi");
+    }
+
+    fn say(&mut self, to: &str, body: &str) {
+        let text = format!("<message id='m' type='chat' to='{to}'><body>{body}</body></message>");
         let stanza = Stanza::parse(text.as_bytes(), Content::Client).unwrap();
         let now = Instant::from_epoch(self.begun.elapsed());
         let env = &mut Env::new(now, &mut self.entropy);
@@ -173,6 +177,27 @@ fn two_servers_that_do_not_trust_each_other_exchange_messages() {
         let got = juliet.stanza();
         assert_eq!(got.head().from, Some(other.jid.to_string()));
         assert!(got.element().get_child("body", "jabber:client").is_some());
+    }
+}
+
+/// Whatever goes both ways at once on one connection arrives whole and in order.
+#[test]
+fn many_messages_both_ways_at_once_arrive_in_order() {
+    let (here, there) = (free(), free());
+    let capulet = Server::start(CAPULET, &here, &[format!("{MONTAGUE}={there}")]);
+    let montague = Server::start(MONTAGUE, &there, &[format!("{CAPULET}={here}")]);
+    let (mut juliet, mut other) = (User::of(&capulet), User::of(&montague));
+    let (to_juliet, to_other) = (juliet.jid.to_string(), other.jid.to_string());
+    let body = "x".repeat(2000);
+    for number in 0..200 {
+        juliet.say(&to_other, &format!("{number} {body}"));
+        other.say(&to_juliet, &format!("{number} {body}"));
+    }
+    for user in [&mut juliet, &mut other] {
+        for number in 0..200 {
+            let text = String::from_utf8(user.stanza().bytes().to_vec()).unwrap();
+            assert!(text.contains(&format!(">{number} x")), "{text:.200}");
+        }
     }
 }
 

@@ -99,8 +99,14 @@ impl Federation {
         self.links.borrow_mut().open.remove(&connection);
     }
 
-    /// Gives in what happened on a socket, and collects what there is to do there.
-    pub(super) fn advance(self: &Rc<Self>, connection: ConnectionId, input: Input<'_>) -> Next {
+    /// Gives in what happened on a socket, and collects what there is to do there. `backlog` is how many bytes have not
+    /// been written yet.
+    pub(super) fn advance(
+        self: &Rc<Self>,
+        connection: ConnectionId,
+        input: Input<'_>,
+        backlog: usize,
+    ) -> Next {
         let links = &mut *self.links.borrow_mut();
         let now = self.hub.clock.now();
         let mut next = Next {
@@ -124,7 +130,8 @@ impl Federation {
                 return next;
             };
             let Some(output) = link.secured.poll_output() else {
-                link.unwritten = 0;
+                let lengths = next.write.iter().map(Bytes::len);
+                link.unwritten = lengths.fold(backlog, usize::saturating_add);
                 if let Some(deadline) = link.secured.poll_timeout() {
                     next.wait = deadline.at.since(now);
                 }
