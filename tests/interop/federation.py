@@ -15,6 +15,7 @@ import tempfile
 import time
 
 OURS, THEIRS = "ours.test", "theirs.test"
+ROOMS, SECOND = f"rooms.{THEIRS}", f"second.{OURS}"
 OUR_PLACE, THEIR_PLACE = "127.0.89.11", "127.0.89.12"
 C2S, S2S = 15223, 5269
 FAILED = []
@@ -34,7 +35,7 @@ def certificate(run, folder, domain, signed):
     (run / folder).mkdir(exist_ok=True)
     name = f"{folder}/{domain}"
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{run}/{name}.key", "-subj", f"/CN={domain}"]
-    (run / "ext").write_text(f"basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth,clientAuth\n")
+    (run / "ext").write_text(f"basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:{domain},DNS:{SECOND if domain == OURS else ROOMS}\nextendedKeyUsage=serverAuth,clientAuth\n")
     sh("openssl", "req", "-new", *key, "-out", f"{run}/{name}.csr")
     sign = ["-CA", f"{run}/ca.crt", "-CAkey", f"{run}/ca.key", "-CAcreateserial"] if signed else ["-signkey", f"{run}/{name}.key"]
     sh("openssl", "x509", "-req", "-in", f"{run}/{name}.csr", *sign, "-days", "30", "-extfile", f"{run}/ext", "-out", f"{run}/{name}.crt")
@@ -106,7 +107,7 @@ def await_port(host, port, up=True):
 
 class Prosody:
     def __init__(self, run, bidi=True, strict=True, shown="certs"):
-        (run / "hosts").write_text(f"{OUR_PLACE} {OURS}\n{THEIR_PLACE} {THEIRS}\n")
+        (run / "hosts").write_text(f"{OUR_PLACE} {OURS}\n{OUR_PLACE} {SECOND}\n{THEIR_PLACE} {THEIRS}\n{THEIR_PLACE} {ROOMS}\n")
         self.log = run / f"prosody-{time.time()}.log"
         config = run / "prosody.cfg.lua"
         config.write_text(f"""
@@ -132,6 +133,7 @@ s2s_secure_auth = {'true' if strict else 'false'}
 certificates = "{run}/{shown}"
 ssl = {{ cafile = "{run}/ca.crt" }}
 VirtualHost "{THEIRS}"
+Component "{ROOMS}" "muc"
 """)
         if not (run / "data").exists():
             (run / "data").mkdir()
@@ -148,8 +150,9 @@ class Onetrip:
     def __init__(self, program, run, peers, shown="certs"):
         password = run / "password"
         password.write_text("secret-juliet")
-        command = [program, "serve", "--domain", OURS, "--listen-tls", f"{OUR_PLACE}:{C2S}", "--s2s", f"{OUR_PLACE}:{S2S}", "--s2s-ca", f"{run}/ca.crt",
-                   "--cert", f"{run}/{shown}/{OURS}.crt", "--key", f"{run}/{shown}/{OURS}.key", "--user", f"juliet@{OURS}", "--password-file", str(password)]
+        command = [program, "serve", "--domain", OURS, "--domain", SECOND, "--listen-tls", f"{OUR_PLACE}:{C2S}", "--s2s", f"{OUR_PLACE}:{S2S}", "--s2s-ca", f"{run}/ca.crt",
+                   "--cert", f"{run}/{shown}/{OURS}.crt", "--key", f"{run}/{shown}/{OURS}.key", "--user", f"juliet@{OURS}", "--password-file", str(password),
+                   "--user", f"juliet@{SECOND}", "--password-file", str(password)]
         for domain, place in peers.items():
             command += ["--peer", f"{domain}={place}"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -171,14 +174,16 @@ def both_ways(what, juliet, romeo, first, expected):
     check(f"{what}: {expected} TCP connection(s)", connections() == expected, connections())
 
 
-def run_pair(program, run, what, opener, expected, bidi=True, strict=True, ours="certs", theirs="certs"):
+def run_pair(program, run, what, opener, expected, bidi=True, dialback=False, ours="certs", theirs="certs"):
     """A fresh pair of servers."""
-    prosody = Prosody(run, bidi, strict, theirs)
-    onetrip = Onetrip(program, run, {THEIRS: f"{THEIR_PLACE}:{S2S}", "closed.test": "127.0.89.13:9"}, ours)
+    prosody = Prosody(run, bidi, strict=(ours, theirs) == ("certs", "certs"), shown=theirs)
+    onetrip = Onetrip(program, run, {THEIRS: f"{THEIR_PLACE}:{S2S}", ROOMS: f"{THEIR_PLACE}:{S2S}", "closed.test": "127.0.89.13:9"}, ours)
     try:
         check(f"{what}: serve says where it listens for servers", onetrip.ready.get("s2s") == f"{OUR_PLACE}:{S2S}", onetrip.ready)
         juliet, romeo = Client(OUR_PLACE, "juliet", OURS), Client(THEIR_PLACE, "romeo", THEIRS)
         both_ways(what, juliet, romeo, juliet if opener == "we" else romeo, expected)
+        log = prosody.log.read_text()
+        check(f"{what}: {'by dialback' if dialback else 'without dialback'}", ("Initiating dialback" in log or "db:result" in log) == dialback)
         return juliet, romeo, onetrip, prosody
     except BaseException:
         onetrip.stop()
@@ -208,6 +213,20 @@ def queries_and_bounces(juliet, romeo, onetrip, prosody):
         got = juliet.until("</message>")
         check(f"a message to {domain} comes back with {condition}", condition in got and f"from='a@{domain}'" in got, got)
     check("still one TCP connection", connections() == 1, connections())
+    juliet.send(ping.format("p2", ROOMS))
+    got = juliet.until("p2")
+    check("a further domain of theirs answers", f"from='{ROOMS}'" in got and "remote-server" not in got, got)
+    before = connections()
+    second = Client(OUR_PLACE, "juliet", SECOND)
+    second.message(romeo.jid, "s1")
+    got = romeo.until(">s1</body>")
+    check("a message from a further domain of ours arrives", second.jid in got, got)
+    romeo.message(second.jid, "s2")
+    got = second.until(">s2</body>")
+    check("and is answered", romeo.jid in got, got)
+    log = prosody.log.read_text()
+    asked = "ours.test->theirs.test is now authenticated for " + SECOND in log and connections() == before + 1
+    check("a further domain of ours is asked for where there is a connection; only Prosody opens one, to dial back", asked, (before, connections()))
 
 
 def refused(program, run):
@@ -244,17 +263,17 @@ def main():
         stop(*run_pair(program, run, "without bidi, we connect", "we", 2, bidi=False))
         stop(*run_pair(program, run, "without bidi, Prosody connects", "they", 2, bidi=False))
         # Prosody keeps the connection on which it has dialed back, and sends on that one from then on.
-        for what, ours, theirs, opener, bidi, expected in (
-            ("our certificate is not trusted, we connect", "weak", "certs", "we", True, 2),
-            ("our certificate is not trusted, Prosody connects", "weak", "certs", "they", True, 1),
-            ("Prosody's certificate is not trusted, we connect", "certs", "weak", "we", True, 1),
-            ("Prosody's certificate is not trusted, Prosody connects", "certs", "weak", "they", True, 1),
-            ("no certificate is trusted, we connect", "weak", "weak", "we", True, 2),
-            ("no certificate is trusted, Prosody connects", "weak", "weak", "they", True, 1),
-            ("no certificate is trusted, without bidi, we connect", "weak", "weak", "we", False, 2),
-            ("no certificate is trusted, without bidi, Prosody connects", "weak", "weak", "they", False, 2),
+        for what, ours, theirs, opener, bidi, dialback, expected in (
+            ("our certificate is not trusted, we connect", "weak", "certs", "we", True, True, 2),
+            ("our certificate is not trusted, Prosody connects", "weak", "certs", "they", True, False, 1),
+            ("Prosody's certificate is not trusted, we connect", "certs", "weak", "we", True, False, 1),
+            ("Prosody's certificate is not trusted, Prosody connects", "certs", "weak", "they", True, True, 1),
+            ("no certificate is trusted, we connect", "weak", "weak", "we", True, True, 2),
+            ("no certificate is trusted, Prosody connects", "weak", "weak", "they", True, True, 1),
+            ("no certificate is trusted, without bidi, we connect", "weak", "weak", "we", False, True, 2),
+            ("no certificate is trusted, without bidi, Prosody connects", "weak", "weak", "they", False, True, 2),
         ):
-            stop(*run_pair(program, run, f"dialback, {what}", opener, expected, bidi=bidi, strict=False, ours=ours, theirs=theirs))
+            stop(*run_pair(program, run, what, opener, expected, bidi, dialback, ours, theirs))
         refused(program, run)
     sys.exit(1 if FAILED else 0)
 

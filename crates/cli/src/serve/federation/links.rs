@@ -35,8 +35,6 @@ struct Link {
     /// Tells whoever has the socket that there is something to write.
     wake: Rc<Notify>,
     unwritten: usize,
-    /// The server that it was opened to has its address here, if we opened it.
-    place: Option<String>,
 }
 
 /// What happened on a socket.
@@ -78,14 +76,12 @@ impl Federation {
         &self,
         connection: ConnectionId,
         secured: Secured<RustlsSession>,
-        place: Option<String>,
     ) -> Rc<Notify> {
         let wake = Rc::new(Notify::new());
         let link = Link {
             secured,
             wake: Rc::clone(&wake),
             unwritten: 0,
-            place,
         };
         self.links.borrow_mut().open.insert(connection, link);
         wake
@@ -103,8 +99,14 @@ impl Federation {
         self.links.borrow_mut().open.remove(&connection);
     }
 
-    /// Gives in what happened on a socket, and collects what there is to do there.
-    pub(super) fn advance(self: &Rc<Self>, connection: ConnectionId, input: Input<'_>) -> Next {
+    /// Gives in what happened on a socket, and collects what there is to do there. `backlog` is how many bytes have not
+    /// been written yet.
+    pub(super) fn advance(
+        self: &Rc<Self>,
+        connection: ConnectionId,
+        input: Input<'_>,
+        backlog: usize,
+    ) -> Next {
         let links = &mut *self.links.borrow_mut();
         let now = self.hub.clock.now();
         let mut next = Next {
@@ -128,7 +130,8 @@ impl Federation {
                 return next;
             };
             let Some(output) = link.secured.poll_output() else {
-                link.unwritten = 0;
+                let lengths = next.write.iter().map(Bytes::len);
+                link.unwritten = lengths.fold(backlog, usize::saturating_add);
                 if let Some(deadline) = link.secured.poll_timeout() {
                     next.wait = deadline.at.since(now);
                 }
@@ -165,11 +168,10 @@ impl Federation {
 
     fn ask(&self, links: &mut Links, connection: ConnectionId, pair: Pair) {
         let env = &mut Env::new(self.hub.clock.now(), &mut links.entropy);
-        let place = self.with.peers.get(&pair.to);
+        // The manager asks only where the stream was opened to that very domain, so nothing has to be known of addresses.
         let asked = links.open.get_mut(&connection).is_some_and(|link| {
-            let same = place.is_some() && place == link.place.as_ref();
             link.wake.notify_one();
-            link.secured.ask(env, pair.clone(), same).is_ok()
+            link.secured.ask(env, pair.clone(), false).is_ok()
         });
         if !asked {
             links.peers.not_asked(connection, &pair);

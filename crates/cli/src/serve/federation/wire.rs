@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::{Buf as _, BytesMut};
 use onetrip_core::dialback::{Checked, ConnectionId, Reason, Verification};
 use onetrip_core::quickstart::{Cache, Key, Policy, Transport};
 use onetrip_core::stream::{Domain, Env, Pair};
@@ -11,6 +12,7 @@ use onetrip_tls::Secured;
 use onetrip_tls::rustls::RustlsSession;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::Federation;
 use super::links::{Input, Links};
@@ -31,9 +33,8 @@ pub(super) async fn open(federation: Rc<Federation>, connection: ConnectionId, p
     };
     let config = federation.outbound(connection, &pair);
     let made = federation.make(|entity, env| entity.connect_to(config, env));
-    let place = federation.with.peers.get(&pair.to).cloned();
     federation
-        .carry(connection, Secured::new(made, session), place, socket)
+        .carry(connection, Secured::new(made, session), socket)
         .await;
 }
 
@@ -66,7 +67,7 @@ pub(super) async fn verify(
         return federation.unverified(connection, ticket, Checked::ConnectFailed);
     };
     federation
-        .carry(connection, Secured::new(made, session), None, socket)
+        .carry(connection, Secured::new(made, session), socket)
         .await;
 }
 
@@ -82,7 +83,7 @@ pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream) {
     config.quickstart.advertise = federation.hub.settings.pipelining;
     let made = federation.make(|_, env| Connection::inbound(config, env));
     federation
-        .carry(connection, Secured::new(made, session), None, socket)
+        .carry(connection, Secured::new(made, session), socket)
         .await;
 }
 
@@ -122,35 +123,52 @@ impl Federation {
         self: &Rc<Self>,
         connection: ConnectionId,
         secured: Secured<RustlsSession>,
-        place: Option<String>,
         mut socket: TcpStream,
     ) {
         let _ = socket.set_nodelay(true);
-        let wake = self.opened(connection, secured, place);
+        let wake = self.opened(connection, secured);
+        let (mut reading, mut writing) = socket.split();
         let mut chunk = vec![0_u8; 16 * 1024];
-        let mut next = self.advance(connection, Input::Nothing);
+        let mut out = BytesMut::new();
+        let mut stalls = Instant::now();
+        let mut next = self.advance(connection, Input::Nothing, 0);
+        let mut due = Instant::now() + next.wait;
         loop {
-            let mut lost = false;
-            for bytes in &next.write {
-                let written = tokio::time::timeout(WRITE, socket.write_all(bytes)).await;
-                lost = lost || !matches!(written, Ok(Ok(())));
+            if out.is_empty() {
+                stalls = Instant::now() + WRITE;
             }
-            if next.close {
-                let _ = socket.shutdown().await;
+            for bytes in next.write.drain(..) {
+                out.extend_from_slice(&bytes);
+            }
+            if next.close && out.is_empty() {
+                let _ = writing.shutdown().await;
                 return self.gone(connection);
             }
-            if lost {
-                self.advance(connection, Input::End);
-                return self.gone(connection);
-            }
-            next = tokio::select! {
-                read = socket.read(&mut chunk) => match read {
-                    Ok(count @ 1..) => self.advance(connection, Input::Bytes(chunk.get(..count).unwrap_or_default())),
-                    _ => self.advance(connection, Input::End),
+            // It reads while it writes: of two servers that both have much to say, neither may wait for the other.
+            let input = tokio::select! {
+                written = writing.write(&out), if !out.is_empty() => match written {
+                    Ok(count @ 1..) => {
+                        out.advance(count);
+                        stalls = Instant::now() + WRITE;
+                        continue;
+                    }
+                    _ => Input::End,
                 },
-                () = wake.notified() => self.advance(connection, Input::Nothing),
-                () = tokio::time::sleep(next.wait) => self.advance(connection, Input::Nothing),
+                read = reading.read(&mut chunk), if !next.close => match read {
+                    Ok(count @ 1..) => Input::Bytes(chunk.get(..count).unwrap_or_default()),
+                    _ => Input::End,
+                },
+                () = wake.notified(), if !next.close => Input::Nothing,
+                () = tokio::time::sleep_until(due), if !next.close => Input::Nothing,
+                () = tokio::time::sleep_until(stalls), if !out.is_empty() => Input::End,
             };
+            let over = next.close || Instant::now() >= stalls && !out.is_empty();
+            next = self.advance(connection, input, out.len());
+            due = Instant::now() + next.wait;
+            if over {
+                self.advance(connection, Input::End, 0);
+                return self.gone(connection);
+            }
         }
     }
 }
