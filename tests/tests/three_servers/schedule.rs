@@ -181,9 +181,14 @@ impl World {
     }
 }
 
-/// Two domains of different servers.
+/// Two domains of different servers; often the same two, so that their connections cross.
 fn names(from: u8, to: u8) -> (&'static str, &'static str) {
     let all: Vec<&str> = DOMAINS.concat();
+    match from {
+        0..70 => return (all[0], all[3]),
+        70..100 => return (all[3], all[0]),
+        _ => {}
+    }
     let from = all[usize::from(from) % all.len()];
     let others: Vec<&str> = all
         .into_iter()
