@@ -22,6 +22,8 @@ enum Step {
         to: u8,
     },
     Deliver(u8),
+    /// One connection is much faster than the others.
+    Talk(u8),
     DeliverAll,
     Cut(u8),
     Close(u8),
@@ -86,6 +88,13 @@ impl World {
             Step::Deliver(number) if !self.places.is_empty() => {
                 self.deliver(usize::from(number) % self.places.len());
             }
+            Step::Talk(number) if !self.places.is_empty() => {
+                let place = usize::from(number) % self.places.len();
+                for _ in 0..4 {
+                    self.deliver(place);
+                    self.deliver(self.places[place].other);
+                }
+            }
             Step::DeliverAll => {
                 self.deliver_all();
             }
@@ -128,7 +137,7 @@ impl World {
                 }
             }
             Step::Wait(seconds) => self.wait(seconds.into()),
-            Step::Deliver(_) => {}
+            Step::Deliver(_) | Step::Talk(_) => {}
         }
         self.settle();
     }
@@ -204,7 +213,8 @@ fn step() -> impl Strategy<Value = Step> {
         10 => two().prop_map(|(from, to)| Step::Send { from, to }),
         3 => two().prop_map(|(from, to)| Step::Cross { from, to }),
         14 => any::<u8>().prop_map(Step::Deliver),
-        6 => Just(Step::DeliverAll),
+        8 => any::<u8>().prop_map(Step::Talk),
+        4 => Just(Step::DeliverAll),
         1 => any::<u8>().prop_map(Step::Cut),
         2 => any::<u8>().prop_map(Step::Close),
         1 => Just(Step::Refuse),
