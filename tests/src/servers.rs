@@ -51,7 +51,8 @@ pub struct Side {
     pub closed: bool,
     /// What it learns of the certificate of the other end.
     names: Vec<String>,
-    wire: Vec<u8>,
+    /// What is on its way to the other end.
+    pub wire: Vec<u8>,
     upgrades: u8,
 }
 
@@ -202,7 +203,8 @@ fn features() -> onetrip_core::minidom::Element {
 }
 
 impl Servers {
-    fn add(&mut self, connection: Connection, names: &[&str]) -> usize {
+    /// A connection that the test has made, to which these names are proved.
+    pub fn add(&mut self, connection: Connection, names: &[&str]) -> usize {
         self.sides.push(Side {
             connection,
             writes: Vec::new(),
@@ -382,9 +384,8 @@ impl Servers {
                         let mut info = TlsInfo::new();
                         info.names.clone_from(&side.names);
                         let env = &mut Env::new(self.now, &mut self.entropy);
-                        side.connection
-                            .tls_established(env, info, &[])
-                            .expect("TLS was being negotiated");
+                        let told = side.connection.tls_established(env, info, &[]);
+                        assert!(matches!(told, Ok(()) | Err(UsageError::Closed)), "{told:?}");
                     }
                 }
                 Action::Request(request) => side.asked.push_back(request),

@@ -5,7 +5,11 @@
 //! | not asked for | `ask` | `db:result` is sent; asked |
 //! | asked | its answer | [`Event::Concluded`]; not asked for |
 //! | asked | the deadline, the end | [`Event::Concluded`]; not asked for |
+//! | given up at the deadline | `valid` after all | [`Event::Concluded`]; not asked for |
 //! | not asked for | an answer | dropped (BIDI-22) |
+//!
+//! A late `valid` counts: it answers a request of ours on this stream, and the peer relies on it. On a bidirectional stream
+//! it sends stanzas of the inverse pair from then on, which would cost the stream if it were dropped.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,7 +17,9 @@ use core::time::Duration;
 
 use onetrip_stream::{Domain, Env, Instant, Secret};
 
-use crate::{Action, Answer, Ask, Dropped, Event, Key, Message, Outcome, Pair, StreamId, Support};
+use crate::{
+    Action, Answer, Ask, Dropped, Event, Key, Message, Outcome, Pair, StreamId, Support, Verdict,
+};
 
 /// How requests are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +92,8 @@ pub struct Originating {
     targets: BTreeSet<Domain>,
     support: Support,
     asked: BTreeMap<Pair, Instant>,
+    /// Given up, and not answered yet.
+    late: BTreeSet<Pair>,
     ended: bool,
     actions: VecDeque<Action>,
 }
@@ -102,6 +110,7 @@ impl Originating {
             targets: BTreeSet::from([target]),
             support: Support::Unannounced,
             asked: BTreeMap::new(),
+            late: BTreeSet::new(),
             ended: false,
             actions: VecDeque::new(),
         }
@@ -163,15 +172,18 @@ impl Originating {
     /// Takes in a `db:result` with `type`.
     pub fn handle(&mut self, answer: &Answer) {
         let pair = answer.pair.clone();
-        let event = match self.asked.remove(&pair) {
-            Some(_) => Event::Concluded {
+        let asked = self.asked.remove(&pair).is_some();
+        let late = !asked && self.late.remove(&pair) && answer.verdict == Verdict::Valid;
+        let event = if !self.ended && (asked || late) {
+            Event::Concluded {
                 pair,
                 outcome: answer.verdict.into(),
-            },
-            None => Event::Dropped {
+            }
+        } else {
+            Event::Dropped {
                 pair,
                 what: Dropped::Unsolicited,
-            },
+            }
         };
         self.actions.push_back(Action::Event(event));
     }
@@ -208,11 +220,12 @@ impl Originating {
     }
 
     fn give_up(&mut self, outcome: Outcome, over: impl Fn(Instant) -> bool) {
-        let actions = &mut self.actions;
+        let (actions, late) = (&mut self.actions, &mut self.late);
         self.asked.retain(|pair, deadline| {
             let over = over(*deadline);
             if over {
                 let pair = pair.clone();
+                late.insert(pair.clone());
                 actions.push_back(Action::Event(Event::Concluded { pair, outcome }));
             }
             !over

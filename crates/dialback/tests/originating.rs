@@ -105,6 +105,35 @@ fn a_request_without_an_answer_ends_at_its_deadline_or_with_the_stream() {
     assert_eq!(at(61, |env| machine.ask(env, late)), Err(AskError::Ended));
 }
 
+/// On a bidirectional stream the peer sends stanzas of the inverse pair from then on: dropping it would cost the stream.
+#[test]
+fn a_valid_that_comes_late_counts_once_and_nothing_else_does() {
+    for verdict in [Verdict::Valid, Verdict::Invalid] {
+        let mut machine = originating();
+        let pair = pair(CAPULET, MONTAGUE);
+        at(0, |env| machine.ask(env, pair.clone())).unwrap();
+        at(60, |env| machine.handle_timeout(env));
+        drain(|| machine.poll_action());
+        let answer = Answer {
+            pair: pair.clone(),
+            verdict,
+        };
+        machine.handle(&answer);
+        machine.handle(&answer);
+        let dropped = Event::Dropped {
+            pair: pair.clone(),
+            what: Dropped::Unsolicited,
+        };
+        let outcome = Outcome::Valid;
+        let first = match verdict {
+            Verdict::Valid => Event::Concluded { pair, outcome },
+            _ => dropped.clone(),
+        };
+        let events = events(&drain(|| machine.poll_action()));
+        assert_eq!(events, [first, dropped]);
+    }
+}
+
 #[test]
 fn what_waits_bounces_as_xep0220_2_1_1_says() {
     let timeout = Some(Reason::RemoteServerTimeout);

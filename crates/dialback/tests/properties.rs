@@ -116,7 +116,7 @@ proptest! {
         steps in proptest::collection::vec(asking(), 0..60),
     ) {
         let mut machine = originating();
-        let (mut now, mut waiting) = (0, BTreeSet::new());
+        let (mut now, mut waiting, mut late) = (0, BTreeSet::new(), BTreeSet::new());
         for step in steps {
             let mut expected = HashSet::new();
             match step {
@@ -142,7 +142,12 @@ proptest! {
             for event in events(&drain(|| machine.poll_action())) {
                 match event {
                     Event::Concluded { pair, outcome } => {
-                        prop_assert!(waiting.remove(&pair), "{} was not waiting", pair);
+                        let asked = waiting.remove(&pair);
+                        let after_all = !asked && outcome == Outcome::Valid && late.remove(&pair);
+                        prop_assert!(asked || after_all, "{} was not waiting", pair);
+                        if outcome == Outcome::TimedOut {
+                            late.insert(pair.clone());
+                        }
                         prop_assert!(expected.remove(&(pair, outcome)));
                     }
                     Event::Dropped { pair, .. } => prop_assert!(!waiting.contains(&pair)),

@@ -285,14 +285,17 @@ impl Connection {
     /// `<auth/>` would otherwise take from memory (QS-17, QS-R4).
     ///
     /// # Errors
-    /// [`UsageError::NoTls`] when it was not being negotiated; nothing changes. What the peer did wrong in `plain`
-    /// is returned by the next [`Connection::receive`].
+    /// [`UsageError::NoTls`] when it was not being negotiated, [`UsageError::Closed`] after the end; nothing changes. What
+    /// the peer did wrong in `plain` is returned by the next [`Connection::receive`].
     pub fn tls_established(
         &mut self,
         env: &mut Env<'_>,
         info: TlsInfo,
         plain: &[u8],
     ) -> Result<(), UsageError> {
+        if self.shell.is_closed() {
+            return Err(UsageError::Closed);
+        }
         if self.shell.sending.layer != Layer::Switching
             || self.shell.receiving.layer != Layer::Switching
         {

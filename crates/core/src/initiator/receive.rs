@@ -220,8 +220,9 @@ impl Initiator {
     }
 
     pub(crate) fn on_stanza(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: Stanza) {
-        if !shell.admits(&stanza) {
-            return self.on_end(env, shell);
+        if let Err(intrusion) = shell.check_incoming(&stanza) {
+            self.on_end(env, shell);
+            return shell.fail(intrusion);
         }
         match self.expect {
             Expect::Bound => self.on_bind_answer(env, shell, &stanza),

@@ -143,6 +143,9 @@ impl Initiator {
 
     /// Something of dialback has happened: perhaps what the connection was opened for is decided.
     pub(super) fn on_dialed(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        if shell.is_closed() {
+            return;
+        }
         let (Goal::Pairs(link), Some(peering), Expect::Validated) =
             (&self.goal, &shell.peering, self.expect)
         else {

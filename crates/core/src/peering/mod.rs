@@ -212,17 +212,14 @@ impl Shell {
         self.drain_peering();
     }
 
-    /// Whether a stanza may come in; if not, the stream is over (BIDI-17).
-    pub(crate) fn admits(&mut self, stanza: &Stanza) -> bool {
-        let Some(peering) = &self.peering else {
-            return true;
-        };
-        match peering.pairs().check_incoming(stanza.head()) {
-            Ok(()) => true,
-            Err(intrusion) => {
-                self.fail(ErrorKind::Intrusion(intrusion));
-                false
-            }
+    /// Whether a stanza may come in; if not, the stream has to end (BIDI-17).
+    pub(crate) fn check_incoming(&self, stanza: &Stanza) -> Result<(), ErrorKind> {
+        match &self.peering {
+            Some(peering) => peering
+                .pairs()
+                .check_incoming(stanza.head())
+                .map_err(ErrorKind::Intrusion),
+            None => Ok(()),
         }
     }
 

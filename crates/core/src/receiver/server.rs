@@ -311,8 +311,9 @@ impl Receiver {
         if let Err(condition) = order::check(Step::Stanza, shell.facts) {
             return unexpected(shell, stanza.head().kind.name(), condition);
         }
-        if shell.admits(&stanza) {
-            shell.event(Event::Stanza(stanza));
+        match shell.check_incoming(&stanza) {
+            Ok(()) => shell.event(Event::Stanza(stanza)),
+            Err(intrusion) => shell.fail(intrusion),
         }
     }
 
