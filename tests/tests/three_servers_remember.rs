@@ -1,5 +1,6 @@
-//! Three servers with two domains each, over random schedules, crossing connections, closes and cuts: no stanza reaches or
-//! leaves by a connection whose pair was not validated, none goes to the wrong server, and none is lost in silence.
+//! Three servers that remember each other from one connection to the next, at every level of running ahead: whatever
+//! certificates and bidirectional streams they have, everybody reaches everybody, and over random schedules nothing is lost in
+//! silence. What may go where is `three_servers`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use onetrip_core::quickstart::Level;
