@@ -75,6 +75,24 @@ fn bidi_r8_a_connection_of_the_peers_is_used_only_without_one_of_ours() {
     assert_eq!(send(&mut peers), [goes_to(theirs)]);
 }
 
+/// RFC 6120 §10.1: what is on its way on theirs is not overtaken on one of ours that opens later.
+#[test]
+fn stanzas_of_a_pair_stay_on_their_connection() {
+    let mut peers = Peers::default();
+    let theirs = peers.add();
+    opened(&mut peers, theirs);
+    assert_eq!(send(&mut peers), [goes_to(theirs)]);
+    peers.route(message("chat.capulet.lit", "montague.lit"));
+    let own = match &actions(&mut peers)[..] {
+        [PeersAction::Open { connection, .. }] => *connection,
+        other => panic!("{other:?}"),
+    };
+    established(&mut peers, own);
+    assert_eq!(send(&mut peers), [goes_to(theirs)]);
+    peers.handle(theirs, &Event::Closed(End::Clean));
+    assert_eq!(send(&mut peers), [goes_to(own)]);
+}
+
 /// Crossing connections, and ours fails.
 #[test]
 fn bidi_r8_what_waits_goes_on_theirs_when_ours_fails() {

@@ -114,6 +114,8 @@ pub struct Peers {
     links: BTreeMap<ConnectionId, Link>,
     /// Which connections stanzas of a pair may go out on.
     routes: BTreeMap<Pair, BTreeSet<ConnectionId>>,
+    /// Which of them the last stanza of a pair went out on.
+    current: BTreeMap<Pair, ConnectionId>,
     waiting: BTreeMap<Pair, Waiting>,
     bytes: usize,
     actions: VecDeque<PeersAction>,
@@ -163,6 +165,7 @@ impl Peers {
         };
         if !self.waiting.contains_key(&pair) {
             if let Some(connection) = self.best(&pair) {
+                self.current.insert(pair, connection);
                 return self
                     .actions
                     .push_back(PeersAction::Send { connection, stanza });
@@ -194,10 +197,15 @@ impl Peers {
         }
     }
 
-    /// The connection to send on: one of our own, or else the latest of the peer's (BIDI-R8).
+    /// The connection to send on: the one that the stanza before went on, as a faster one would let this stanza overtake it
+    /// (RFC 6120 §10.1); else one of our own, or else the latest of the peer's (BIDI-R8).
     #[must_use]
     pub fn best(&self, pair: &Pair) -> Option<ConnectionId> {
         let routes = self.routes.get(pair)?;
+        let current = self.current.get(pair);
+        if let Some(current) = current.filter(|current| routes.contains(current)) {
+            return Some(*current);
+        }
         let ours = |connection: &&ConnectionId| {
             self.links
                 .get(connection)
@@ -303,7 +311,11 @@ impl Peers {
     }
 
     fn flush(&mut self, connection: ConnectionId, pair: &Pair) {
-        for stanza in self.take(pair) {
+        let stanzas = self.take(pair);
+        if !stanzas.is_empty() {
+            self.current.insert(pair.clone(), connection);
+        }
+        for stanza in stanzas {
             self.actions
                 .push_back(PeersAction::Send { connection, stanza });
         }
@@ -336,6 +348,7 @@ impl Peers {
 
     fn gone(&mut self, connection: ConnectionId, reason: Reason, again: bool) {
         self.links.remove(&connection);
+        self.current.retain(|_, current| *current != connection);
         self.routes.retain(|_, routes| {
             routes.remove(&connection);
             !routes.is_empty()
