@@ -133,11 +133,14 @@ impl Originating {
         self.support = support;
     }
 
-    /// Lets another target domain be asked for on this stream.
+    /// Lets another target domain be asked for on this stream. One that may be already needs no further ground.
     ///
     /// # Errors
     /// [`AskError::Errors`] for a target by address, when the peer does not understand errors (XEP-0220 §2.6.2).
     pub fn add_target(&mut self, target: Domain, ground: TargetGround) -> Result<(), AskError> {
+        if self.targets.contains(&target) {
+            return Ok(());
+        }
         if ground == TargetGround::SameAddress && self.support != Support::Errors {
             return Err(AskError::Errors);
         }

@@ -160,6 +160,8 @@ fn another_target_needs_errors_and_the_same_address_or_a_proof() {
             machine.add_target(chat.clone(), same),
             Err(AskError::Errors)
         );
+        // The target of the stream is there already.
+        machine.add_target(domain(MONTAGUE), same).unwrap();
     }
     machine.features(Support::Errors);
     machine.add_target(chat.clone(), same).unwrap();
