@@ -3,8 +3,13 @@
 mod client;
 mod server;
 
-use onetrip_quickstart::Stage;
-use onetrip_stream::{Condition, Domain, ReadError, ReadErrorKind, StreamHeader, Version};
+use minidom::Element;
+use onetrip_negotiation::starttls;
+use onetrip_quickstart::{Leftover, ReceiverConfig, Stage, Transport};
+use onetrip_stream::{
+    Build, Condition, Content, Domain, Env, Jid, ReadError, ReadErrorKind, StreamHeader, Version,
+    ns,
+};
 
 use crate::ErrorKind;
 use crate::order::Facts;
@@ -65,6 +70,43 @@ fn served(
         ));
     }
     Ok(domain)
+}
+
+/// The response header of a new document, with an id of its own (QS-20).
+fn response(env: &mut Env<'_>, content: Content, domain: Option<&Domain>) -> StreamHeader {
+    let mut header = StreamHeader::new(content);
+    header.from = domain.cloned().map(Jid::from_domain);
+    header.id = Some(env.random_id());
+    header.lang = Some("en".to_owned());
+    header
+}
+
+/// The element that shows these features.
+fn features(children: Vec<Element>) -> Element {
+    children
+        .into_iter()
+        .fold(Element::bare("features", ns::STREAMS), Build::with_child)
+}
+
+/// Whether bytes behind `<starttls/>` may be the beginning of TLS (QS-R6).
+fn takes_leftover(transport: Transport, quickstart: &ReceiverConfig) -> bool {
+    transport == Transport::DirectTls || quickstart.leftover() == Leftover::Tls
+}
+
+/// Answers `<starttls/>` and switches both halves; says whether a new document begins.
+fn proceed(starttls: &mut starttls::Receiver, shell: &mut Shell, element: &Element) -> bool {
+    match starttls.handle(element) {
+        Ok(proceed) => {
+            shell.element(&proceed);
+            shell.upgrade_sending();
+            shell.upgrade_receiving();
+            true
+        }
+        Err(error) => {
+            shell.fail(ErrorKind::StartTls(error));
+            false
+        }
+    }
 }
 
 /// How far the stream has come, as the features have to show it.

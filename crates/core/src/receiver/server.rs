@@ -13,12 +13,15 @@
 
 use minidom::Element;
 use onetrip_negotiation::{sasl, starttls};
-use onetrip_quickstart::{Leftover, Stage, Transport, pipelining};
+use onetrip_quickstart::{Stage, Transport, pipelining};
 use onetrip_stream::{
-    Build, Condition, Content, Domain, Env, Jid, Pair, ReadError, Stanza, StreamHeader, ns,
+    Condition, Content, Domain, Env, Jid, Pair, ReadError, Stanza, StreamHeader, ns,
 };
 
-use super::{OTHER_ADDRESS, Refused, served, stage_of, tail, unexpected};
+use super::{
+    OTHER_ADDRESS, Refused, features, proceed, response, served, stage_of, tail, takes_leftover,
+    unexpected,
+};
 use crate::connection::negotiation_deadline;
 use crate::order::{self, Facts, Step};
 use crate::peering::{Peering, is_bidi};
@@ -72,18 +75,13 @@ impl Receiver {
 
     /// Whether bytes behind `<starttls/>` may be the beginning of TLS (QS-R6).
     pub(crate) fn takes_leftover(&self) -> bool {
-        self.config.transport == Transport::DirectTls
-            || self.config.quickstart.leftover() == Leftover::Tls
+        takes_leftover(self.config.transport, &self.config.quickstart)
     }
 
-    /// Makes the response header of a new document, with an id of its own (QS-20).
+    /// Makes ready for a new document.
     fn prepare(&self, env: &mut Env<'_>, shell: &mut Shell) {
-        let mut header = StreamHeader::new(Content::Server);
         let domain = self.domain.as_ref().or(self.config.domains.first());
-        header.from = domain.cloned().map(Jid::from_domain);
-        header.id = Some(env.random_id());
-        header.lang = Some("en".to_owned());
-        shell.restart_sending(header);
+        shell.restart_sending(response(env, Content::Server, domain));
     }
 
     pub(crate) fn on_header(&mut self, shell: &mut Shell, header: &StreamHeader) {
@@ -169,9 +167,7 @@ impl Receiver {
             children.push(pipelining());
         }
         children.extend(self.config.features.iter().cloned());
-        children
-            .into_iter()
-            .fold(Element::bare("features", ns::STREAMS), Build::with_child)
+        features(children)
     }
 
     fn establish(&mut self, shell: &mut Shell) {
@@ -207,14 +203,8 @@ impl Receiver {
     }
 
     fn on_starttls(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
-        match self.starttls.handle(element) {
-            Ok(proceed) => {
-                shell.element(&proceed);
-                shell.upgrade_sending();
-                shell.upgrade_receiving();
-                self.prepare(env, shell);
-            }
-            Err(error) => shell.fail(ErrorKind::StartTls(error)),
+        if proceed(&mut self.starttls, shell, element) {
+            self.prepare(env, shell);
         }
     }
 

@@ -17,12 +17,13 @@ mod resume;
 use minidom::Element;
 use onetrip_isr as isr;
 use onetrip_negotiation::{bind, sasl, starttls};
-use onetrip_quickstart::{Leftover, Stage, Transport, pipelining};
-use onetrip_stream::{
-    Build, Condition, Content, Domain, Env, Jid, ReadError, Stanza, StreamHeader, ns,
-};
+use onetrip_quickstart::{Stage, Transport, pipelining};
+use onetrip_stream::{Condition, Content, Domain, Env, Jid, ReadError, Stanza, StreamHeader, ns};
 
-use super::{OTHER_ADDRESS, Refused, served, stage_of, tail, unexpected};
+use super::{
+    OTHER_ADDRESS, Refused, features, proceed, response, served, stage_of, tail, takes_leftover,
+    unexpected,
+};
 use crate::connection::negotiation_deadline;
 use crate::management::Management;
 use crate::order::{self, Facts, Step};
@@ -106,18 +107,13 @@ impl Receiver {
 
     /// Whether bytes behind `<starttls/>` may be the beginning of TLS (QS-R6).
     pub(crate) fn takes_leftover(&self) -> bool {
-        self.config.transport == Transport::DirectTls
-            || self.config.quickstart.leftover() == Leftover::Tls
+        takes_leftover(self.config.transport, &self.config.quickstart)
     }
 
-    /// Makes the response header of a new document, with an id of its own (QS-20).
+    /// Makes ready for a new document.
     fn prepare(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
-        let mut header = StreamHeader::new(Content::Client);
         let domain = self.domain.as_ref().or(self.config.domains.first());
-        header.from = domain.cloned().map(Jid::from_domain);
-        header.id = Some(env.random_id());
-        header.lang = Some("en".to_owned());
-        shell.restart_sending(header);
+        shell.restart_sending(response(env, Content::Client, domain));
         self.answered = false;
     }
 
@@ -177,9 +173,7 @@ impl Receiver {
             children.push(pipelining());
         }
         children.extend(self.config.features.iter().cloned());
-        children
-            .into_iter()
-            .fold(Element::bare("features", ns::STREAMS), Build::with_child)
+        features(children)
     }
 
     pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
@@ -205,14 +199,8 @@ impl Receiver {
     }
 
     fn on_starttls(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
-        match self.starttls.handle(element) {
-            Ok(proceed) => {
-                shell.element(&proceed);
-                shell.upgrade_sending();
-                shell.upgrade_receiving();
-                self.prepare(env, shell);
-            }
-            Err(error) => shell.fail(ErrorKind::StartTls(error)),
+        if proceed(&mut self.starttls, shell, element) {
+            self.prepare(env, shell);
         }
     }
 
