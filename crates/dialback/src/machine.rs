@@ -130,7 +130,8 @@ pub enum Ground {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A request of ours ended ([`Originating`](crate::Originating)). Once for each request.
+    /// A request of ours ended ([`Originating`](crate::Originating)). Once for each request, and once more if a `valid`
+    /// comes after [`Outcome::TimedOut`]: the peer relies on it.
     Concluded {
         /// The pair.
         pair: Pair,

@@ -219,3 +219,25 @@ fn a_domain_of_ours_is_nobody_elses() {
     let written = servers.sides[other].written();
     assert!(written.contains("<not-acceptable ") && servers.sides[other].asked.is_empty());
 }
+
+/// What cannot be read ends the stream of whoever waits for an answer: nothing comes behind the close, and what the attempt
+/// has taught comes before it.
+#[test]
+fn an_answer_that_cannot_be_read_is_the_last_word() {
+    let mut servers = Servers::default();
+    let (out, _) = configs();
+    let plan = plan(&out, Level::Off, None);
+    let one = servers.open(out, plan, &[]);
+    let header = HEADER.replace(
+        "from='capulet.lit' to='montague.lit'",
+        "from='montague.lit' to='capulet.lit' id='s1'",
+    );
+    let features =
+        "<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>";
+    servers.give(one, format!("{header}{features}")).unwrap();
+    assert!(servers.sides[one].written().contains("<db:result "));
+    let error = servers.give(one, "<db:result type='valid'/>").unwrap_err();
+    assert_eq!(error.condition(), Some(Condition::ImproperAddressing));
+    assert!(servers.sides[one].closed);
+    assert_eq!(servers.sides[one].entity.len(), 1);
+}

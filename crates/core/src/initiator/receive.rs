@@ -81,7 +81,10 @@ impl Initiator {
             Expect::Validated | Expect::Anything
                 if element.has_ns(ns::DIALBACK) && shell.peering.is_some() =>
             {
-                shell.on_dialback(env, element);
+                if let Err(problem) = shell.on_dialback(env, element) {
+                    self.on_end(env, shell);
+                    return shell.fail(problem);
+                }
                 self.on_dialed(env, shell);
             }
             _ if is_bidi(element) && shell.peering.is_some() => {

@@ -50,13 +50,20 @@ impl Shell {
         }
     }
 
-    /// An element of dialback.
-    pub(crate) fn on_dialback(&mut self, env: &mut Env<'_>, element: &Element) {
+    /// Takes in an element of dialback; one that cannot be read ends the stream.
+    pub(crate) fn on_dialback(
+        &mut self,
+        env: &mut Env<'_>,
+        element: &Element,
+    ) -> Result<(), ErrorKind> {
         let possible = self.peering.as_ref().is_some_and(|p| p.has_dialback());
         match Message::read(element) {
-            Some(Ok(message)) if possible => self.on_message(env, message),
-            Some(Err(error)) if possible => self.fail(ErrorKind::Dialback(error)),
-            _ => self.fail(ErrorKind::Unexpected {
+            Some(Ok(message)) if possible => {
+                self.on_message(env, message);
+                Ok(())
+            }
+            Some(Err(error)) if possible => Err(ErrorKind::Dialback(error)),
+            _ => Err(ErrorKind::Unexpected {
                 got: element.name().chars().take(64).collect(),
                 during: "speaking without dialback",
                 condition: Condition::UnsupportedStanzaType,

@@ -189,7 +189,10 @@ impl Receiver {
         } else if is_bidi(element) {
             return shell.on_bidi(element);
         } else if element.has_ns(ns::DIALBACK) {
-            return shell.on_dialback(env, element);
+            if let Err(problem) = shell.on_dialback(env, element) {
+                shell.fail(problem);
+            }
+            return;
         } else {
             return unexpected(shell, element.name(), Condition::UnsupportedStanzaType);
         };
