@@ -218,3 +218,20 @@ pub(super) fn event_json(event: &Event) -> Value {
         _ => servers::event_json(event).unwrap_or(json!({"event": "unknown"})),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    #[test]
+    fn every_secret_of_a_write_is_hidden() {
+        let bytes =
+            b"<db:result to='a'>k1</db:result><db:result to='b'>k2</db:result><auth m='P'/>";
+        let hidden = String::from_utf8(masked(bytes, false)).unwrap();
+        assert_eq!(
+            hidden,
+            "<db:result to='a'>[hidden]</db:result><db:result to='b'>[hidden]</db:result><auth m='P'/>"
+        );
+        assert_eq!(masked(bytes, true), bytes);
+    }
+}
