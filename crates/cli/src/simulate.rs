@@ -25,7 +25,7 @@ pub(crate) fn run(options: &Simulate, output: &OutputOptions) -> Result<(), Fail
     }
     for strategy in strategies {
         // The two historical counts are defined for TLS 1.2 (digest §4.1).
-        let tls = if strategy.historical.is_some() {
+        let tls = if matches!(strategy, Strategy::Historical(_)) {
             Versions::Tls12
         } else {
             options.tls

@@ -188,16 +188,16 @@ impl Lab {
     /// What the client is configured with.
     #[must_use]
     pub fn client_config(&self, strategy: &Strategy) -> ClientConfig {
-        let mut sasl = match strategy.login {
-            Login::External => sasl::InitiatorConfig::external(None),
-            Login::Scram | Login::Plain => sasl::InitiatorConfig::password(
+        let mut sasl = match strategy.login() {
+            Some(Login::External) => sasl::InitiatorConfig::external(None),
+            _ => sasl::InitiatorConfig::password(
                 self.account.local().unwrap_or_default(),
                 Secret::from(self.password.as_str()),
             ),
         };
-        sasl.allowed = strategy.login.mechanisms();
-        let mut config = ClientConfig::new(self.account.clone(), strategy.transport, sasl);
-        config.management = strategy.comeback.map(|_| Management::default());
+        sasl.allowed = strategy.login().map_or_else(Vec::new, Login::mechanisms);
+        let mut config = ClientConfig::new(self.account.clone(), strategy.transport(), sasl);
+        config.management = strategy.comeback().map(|_| Management::default());
         config.trace = true;
         config
     }
@@ -207,16 +207,16 @@ impl Lab {
     pub fn server_config(&self, strategy: &Strategy) -> ServerConfig {
         let mut config = ServerConfig::new(
             vec![self.domain.clone()],
-            strategy.transport,
+            strategy.transport(),
             sasl::ReceiverConfig::new(self.offered.clone()),
         );
         let mut quickstart = ReceiverConfig::default();
         quickstart.advertise = self.pipelining;
-        quickstart.proactive_header = strategy.historical == Some(Historical::Xep0305);
+        quickstart.proactive_header = *strategy == Strategy::Historical(Historical::Xep0305);
         config.quickstart = quickstart;
-        config.management = strategy.comeback.map(|_| Default::default());
+        config.management = strategy.comeback().map(|_| Default::default());
         config.instant_resume =
-            (strategy.comeback == Some(Comeback::Token)).then(InstantResume::default);
+            (strategy.comeback() == Some(Comeback::Token)).then(InstantResume::default);
         config.trace = true;
         config
     }
@@ -228,7 +228,7 @@ impl Lab {
     pub fn run(&self, strategy: &Strategy, settings: &Settings) -> Result<Run, LabError> {
         let mut policy = Policy::default();
         let mut entity = Entity::default();
-        if strategy.level != Level::Off || strategy.comeback.is_some() {
+        if strategy.level() != Level::Off || strategy.comeback().is_some() {
             policy.force = Some(Level::Off);
             entity = Entity::new(Cache::default(), policy.clone());
             let quiet = Settings {
@@ -247,10 +247,10 @@ impl Lab {
                 return Err(LabError::Rehearsal(format!("{:?}", rehearsal.endings)));
             }
         }
-        policy.force = Some(strategy.level);
+        policy.force = Some(strategy.level());
         entity.set_policy(policy);
         let mut run = self.attempt(strategy, &mut entity, settings)?.0;
-        if strategy.answers == Some(Answers::Two) {
+        if strategy.answers() == Some(Answers::Two) {
             // The other server opens a connection of its own, in the same way, and its answer arrives over that.
             let mirror = self.attempt(strategy, &mut entity, settings)?.0;
             run.to_answer = run.arrived.zip(mirror.arrived).map(|(there, back)| {
@@ -263,9 +263,9 @@ impl Lab {
 
     /// What two servers are configured with.
     fn peers(&self, strategy: &Strategy) -> Option<(OutboundConfig, InboundConfig)> {
-        let answers = strategy.answers?;
+        let answers = strategy.answers()?;
         let local = Domain::new(PEER)?;
-        let (ours, transport) = (self.domain.clone(), strategy.transport);
+        let (ours, transport) = (self.domain.clone(), strategy.transport());
         let mut outbound =
             OutboundConfig::new(ConnectionId(1), local, self.domain.clone(), transport);
         outbound.bidi.request = answers == Answers::Bidi;
@@ -297,11 +297,11 @@ impl Lab {
         strategy: &Strategy,
         settings: &Settings,
     ) -> Result<(Arc<TlsClient>, Arc<TlsServer>), CertificateError> {
-        if strategy.answers.is_some() {
+        if strategy.answers().is_some() {
             return self.certificates.servers(settings.tls);
         }
-        let certified = strategy.login == Login::External;
-        let half_rtt = strategy.historical == Some(Historical::Xep0305);
+        let certified = strategy.login() == Some(Login::External);
+        let half_rtt = *strategy == Strategy::Historical(Historical::Xep0305);
         Ok((
             self.certificates.client(settings.tls, certified)?,
             self.certificates

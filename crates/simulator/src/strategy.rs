@@ -1,4 +1,4 @@
-//! The ways to log in that are compared, by name.
+//! The ways to connect that are compared, by name.
 
 use onetrip_core::negotiation::sasl::Mechanism;
 use onetrip_core::quickstart::{Level, Transport};
@@ -69,6 +69,16 @@ pub enum Answers {
     Bidi,
 }
 
+impl Answers {
+    /// The last part of a strategy's name.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Two => "two",
+            Self::Bidi => "bidi",
+        }
+    }
+}
+
 /// A way to log in, to come back, or to connect two servers.
 ///
 /// ```
@@ -78,19 +88,37 @@ pub enum Answers {
 /// assert_eq!(Strategy::all().len(), 41);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Strategy {
-    /// How far the client runs ahead.
-    pub level: Level,
-    /// How TLS begins.
-    pub transport: Transport,
-    /// How the client authenticates.
-    pub login: Login,
-    /// Whether it is one of the two historical counts.
-    pub historical: Option<Historical>,
-    /// Whether it goes on with a session.
-    pub comeback: Option<Comeback>,
-    /// Whether it is between servers.
-    pub answers: Option<Answers>,
+#[non_exhaustive]
+pub enum Strategy {
+    /// A client logs in.
+    Login {
+        /// How far it runs ahead.
+        level: Level,
+        /// How TLS begins.
+        transport: Transport,
+        /// How it authenticates.
+        login: Login,
+    },
+    /// A client comes back that was cut off.
+    Comeback {
+        /// How far it runs ahead.
+        level: Level,
+        /// How TLS begins.
+        transport: Transport,
+        /// How it goes on.
+        comeback: Comeback,
+    },
+    /// A server connects to another.
+    Servers {
+        /// How far it runs ahead.
+        level: Level,
+        /// How TLS begins.
+        transport: Transport,
+        /// How answers come back.
+        answers: Answers,
+    },
+    /// One of the two historical counts.
+    Historical(Historical),
 }
 
 const fn level_name(level: Level) -> &'static str {
@@ -109,64 +137,55 @@ const fn transport_name(transport: Transport) -> &'static str {
     }
 }
 
+const TRANSPORTS: [Transport; 2] = [Transport::StartTls, Transport::DirectTls];
+
 impl Strategy {
-    /// All strategies: logins by level, transport and mechanism, ways to come back, ways between servers, then the
+    /// All strategies: logins by transport, mechanism and level, ways to come back, ways between servers, then the
     /// historical counts.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
-        for transport in [Transport::StartTls, Transport::DirectTls] {
+        for transport in TRANSPORTS {
             for login in Login::ALL {
-                for level in Level::ALL {
-                    all.push(Self {
-                        level,
-                        transport,
-                        login,
-                        historical: None,
-                        comeback: None,
-                        answers: None,
-                    });
-                }
+                all.extend(Level::ALL.map(|level| Self::Login {
+                    level,
+                    transport,
+                    login,
+                }));
             }
         }
-        let back = |level, transport, comeback| Self {
-            level,
-            transport,
-            login: Login::Scram,
-            historical: None,
-            comeback: Some(comeback),
-            answers: None,
-        };
-        for transport in [Transport::StartTls, Transport::DirectTls] {
-            all.push(back(Level::Off, transport, Comeback::Resume));
-            all.push(back(Level::Full, transport, Comeback::Resume));
-            all.push(back(Level::Off, transport, Comeback::Token));
+        for transport in TRANSPORTS {
+            let ways = [
+                (Level::Off, Comeback::Resume),
+                (Level::Full, Comeback::Resume),
+                (Level::Off, Comeback::Token),
+                (Level::Full, Comeback::Token),
+            ];
+            // On direct TLS a token goes out behind the header at every level (ISR-12).
+            let distinct = |&(level, comeback): &(Level, Comeback)| {
+                transport == Transport::StartTls
+                    || (level, comeback) != (Level::Full, Comeback::Token)
+            };
+            all.extend(
+                ways.into_iter()
+                    .filter(distinct)
+                    .map(|(level, comeback)| Self::Comeback {
+                        level,
+                        transport,
+                        comeback,
+                    }),
+            );
         }
-        all.push(back(Level::Full, Transport::StartTls, Comeback::Token));
-        for transport in [Transport::StartTls, Transport::DirectTls] {
+        for transport in TRANSPORTS {
             for level in [Level::Off, Level::Full] {
-                for answers in [Answers::Two, Answers::Bidi] {
-                    all.push(Self {
-                        level,
-                        transport,
-                        login: Login::External,
-                        historical: None,
-                        comeback: None,
-                        answers: Some(answers),
-                    });
-                }
+                all.extend([Answers::Two, Answers::Bidi].map(|answers| Self::Servers {
+                    level,
+                    transport,
+                    answers,
+                }));
             }
         }
-        let historical = |level, historical| Self {
-            level,
-            transport: Transport::StartTls,
-            login: Login::Scram,
-            historical: Some(historical),
-            comeback: None,
-            answers: None,
-        };
-        all.push(historical(Level::Off, Historical::Rfc6120));
-        all.push(historical(Level::Full, Historical::Xep0305));
+        all.extend([Historical::Rfc6120, Historical::Xep0305].map(Self::Historical));
         all
     }
 
@@ -181,35 +200,103 @@ impl Strategy {
     /// Its name, as the program takes and prints it.
     #[must_use]
     pub fn name(&self) -> String {
-        let level = level_name(self.level);
-        let transport = transport_name(self.transport);
-        let login = self.login.name();
-        match self.answers {
-            Some(Answers::Two) => return format!("s2s-{level}-{transport}-{login}-two"),
-            Some(Answers::Bidi) => return format!("s2s-{level}-{transport}-{login}-bidi"),
-            None => {}
-        }
-        match (self.historical, self.comeback) {
-            (Some(Historical::Rfc6120), _) => "rfc6120-9.1".to_owned(),
-            (Some(Historical::Xep0305), _) => "xep0305-steps".to_owned(),
-            (None, None) => format!("c2s-{level}-{transport}-{login}"),
-            (None, Some(Comeback::Resume)) => format!("c2s-resume-{level}-{transport}-{login}"),
+        let (level, transport) = (level_name(self.level()), transport_name(self.transport()));
+        match *self {
+            Self::Login { login, .. } => format!("c2s-{level}-{transport}-{}", login.name()),
+            Self::Comeback {
+                comeback: Comeback::Resume,
+                ..
+            } => format!("c2s-resume-{level}-{transport}-scram"),
             // ISR-12: with a token even the step-by-step way has its request behind the header.
-            (None, Some(Comeback::Token)) if self.level == Level::Off => {
-                format!("c2s-isr-{transport}")
+            Self::Comeback {
+                level: Level::Off, ..
+            } => format!("c2s-isr-{transport}"),
+            Self::Comeback { .. } => format!("c2s-isr-{level}-{transport}"),
+            Self::Servers { answers, .. } => {
+                format!("s2s-{level}-{transport}-external-{}", answers.name())
             }
-            (None, Some(Comeback::Token)) => format!("c2s-isr-{level}-{transport}"),
+            Self::Historical(Historical::Rfc6120) => "rfc6120-9.1".to_owned(),
+            Self::Historical(Historical::Xep0305) => "xep0305-steps".to_owned(),
+        }
+    }
+
+    /// How far the initiating entity runs ahead.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        match *self {
+            Self::Login { level, .. }
+            | Self::Comeback { level, .. }
+            | Self::Servers { level, .. } => level,
+            Self::Historical(Historical::Rfc6120) => Level::Off,
+            Self::Historical(Historical::Xep0305) => Level::Full,
+        }
+    }
+
+    /// How TLS begins.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        match *self {
+            Self::Login { transport, .. }
+            | Self::Comeback { transport, .. }
+            | Self::Servers { transport, .. } => transport,
+            Self::Historical(_) => Transport::StartTls,
+        }
+    }
+
+    /// How a client authenticates; between servers, `None`.
+    #[must_use]
+    pub const fn login(&self) -> Option<Login> {
+        match *self {
+            Self::Login { login, .. } => Some(login),
+            Self::Comeback { .. } | Self::Historical(_) => Some(Login::Scram),
+            Self::Servers { .. } => None,
+        }
+    }
+
+    /// How a client comes back, if that is what it does.
+    #[must_use]
+    pub const fn comeback(&self) -> Option<Comeback> {
+        match *self {
+            Self::Comeback { comeback, .. } => Some(comeback),
+            _ => None,
+        }
+    }
+
+    /// How answers between servers come back; for a client, `None`.
+    #[must_use]
+    pub const fn answers(&self) -> Option<Answers> {
+        match *self {
+            Self::Servers { answers, .. } => Some(answers),
+            _ => None,
         }
     }
 
     /// The step-by-step way to do the same, to which others are compared; before there is a session to come back to, it
     /// is the login that opens one.
     #[must_use]
-    pub fn classic(&self) -> Self {
-        Self {
-            level: Level::Off,
-            historical: None,
-            ..*self
+    pub const fn classic(&self) -> Self {
+        let (level, transport) = (Level::Off, self.transport());
+        match *self {
+            Self::Login { login, .. } => Self::Login {
+                level,
+                transport,
+                login,
+            },
+            Self::Comeback { comeback, .. } => Self::Comeback {
+                level,
+                transport,
+                comeback,
+            },
+            Self::Servers { answers, .. } => Self::Servers {
+                level,
+                transport,
+                answers,
+            },
+            Self::Historical(_) => Self::Login {
+                level,
+                transport,
+                login: Login::Scram,
+            },
         }
     }
 }

@@ -66,7 +66,7 @@ impl<'a> World<'a> {
             client,
             server,
             settings,
-            unit_by_unit: strategy.historical == Some(Historical::Rfc6120),
+            unit_by_unit: *strategy == Strategy::Historical(Historical::Rfc6120),
             record: Record::new(&strategy.name()),
             now: start,
             arrivals: BTreeMap::new(),
@@ -77,7 +77,7 @@ impl<'a> World<'a> {
             to_send: None,
             to_answer: None,
             arrived: None,
-            one_way: strategy.answers == Some(Answers::Two),
+            one_way: strategy.answers() == Some(Answers::Two),
             cut: false,
         }
     }

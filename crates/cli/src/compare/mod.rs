@@ -47,10 +47,9 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
             let wanted = |strategy: &Strategy| {
                 let chosen = options.strategy.is_empty() || options.strategy.contains(strategy);
                 chosen
-                    && strategy.historical.is_none()
-                    && strategy.answers.is_none()
-                    && strategy.transport == *transport
-                    && strategy.login == login
+                    && !matches!(strategy, Strategy::Historical(_))
+                    && strategy.transport() == *transport
+                    && strategy.login() == Some(login)
             };
             let strategies: Vec<Strategy> = Strategy::all().into_iter().filter(wanted).collect();
             let mut classic: Option<f64> = None;
@@ -64,7 +63,7 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
                 }
                 .run(&mut cache, &mut entity)
                 .await?;
-                if strategy.level == Level::Off && strategy.comeback.is_none() {
+                if strategy.level() == Level::Off && strategy.comeback().is_none() {
                     classic = row.ms.map(|(_, answer)| answer);
                 }
                 print(&row, classic, output.format);
@@ -85,11 +84,13 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn login(&self) -> socket::Login {
-        let (sasl, tls) = match (self.strategy.login, &self.target.certified) {
-            (Login::External, Some(certified)) => {
+        let (sasl, tls) = match (self.strategy.login(), &self.target.certified) {
+            (Some(Login::External), Some(certified)) => {
                 (sasl::InitiatorConfig::external(None), certified)
             }
-            (Login::External, None) => (sasl::InitiatorConfig::external(None), &self.target.tls),
+            (Some(Login::External), None) => {
+                (sasl::InitiatorConfig::external(None), &self.target.tls)
+            }
             _ => {
                 let name = self.target.account.local().unwrap_or_default();
                 (
@@ -102,7 +103,10 @@ impl Trial<'_> {
             }
         };
         let mut sasl = sasl;
-        sasl.allowed = self.strategy.login.mechanisms();
+        sasl.allowed = self
+            .strategy
+            .login()
+            .map_or_else(Vec::new, Login::mechanisms);
         if !self.options.mechanism.is_empty() {
             sasl.allowed.retain(|mechanism| {
                 self.options
@@ -112,9 +116,9 @@ impl Trial<'_> {
             });
         }
         let mut config =
-            ClientConfig::new(self.target.account.clone(), self.strategy.transport, sasl);
+            ClientConfig::new(self.target.account.clone(), self.strategy.transport(), sasl);
         config.trace = true;
-        config.management = self.strategy.comeback.map(|_| Management::default());
+        config.management = self.strategy.comeback().map(|_| Management::default());
         socket::Login {
             target: self.address,
             tls: Arc::clone(tls),
@@ -128,7 +132,7 @@ impl Trial<'_> {
         Key::new(
             self.target.account.domain().clone(),
             Some(&self.target.account),
-            self.strategy.transport,
+            self.strategy.transport(),
         )
     }
 
@@ -142,12 +146,12 @@ impl Trial<'_> {
         };
         let mut policy = Policy::default();
         if self.options.learn {
-            policy.race = self.strategy.level == Level::Paced;
-            policy.ceiling = self.strategy.level;
+            policy.race = self.strategy.level() == Level::Paced;
+            policy.ceiling = self.strategy.level();
         } else {
-            policy.force = Some(self.strategy.level);
+            policy.force = Some(self.strategy.level());
         }
-        if self.strategy.level != Level::Off
+        if self.strategy.level() != Level::Off
             && !self.options.learn
             && cache.known(&self.key()).is_none()
         {
@@ -166,7 +170,7 @@ impl Trial<'_> {
             let plan = entity.cache().plan(&self.key(), &policy);
             row.levels.push((plan.level(), plan.gap()));
             let attempt = self.attempt(entity, plan, &mut row).await?;
-            if self.strategy.level == Level::Off && !self.options.learn {
+            if self.strategy.level() == Level::Off && !self.options.learn {
                 *cache = entity.cache().clone();
             }
             if let (Some((send, _)), Some((answer, _))) = (attempt.to_send, attempt.to_answer) {
@@ -207,10 +211,10 @@ impl Trial<'_> {
         let Some(mut resumption) = entity.take(&self.target.account) else {
             return Ok((exchange, missing("session that could be resumed")));
         };
-        if self.strategy.comeback == Some(Comeback::Resume) {
+        if self.strategy.comeback() == Some(Comeback::Resume) {
             resumption.ticket = None;
         }
-        let token = self.strategy.comeback == Some(Comeback::Token);
+        let token = self.strategy.comeback() == Some(Comeback::Token);
         let tokenless = token && resumption.ticket.is_none();
         entity.keep(resumption);
         Ok((exchange, missing("token").filter(|_| tokenless)))
@@ -225,7 +229,7 @@ impl Trial<'_> {
     ) -> Result<Attempt, Failure> {
         let login = self.login();
         let mut exchange = None;
-        if self.strategy.comeback.is_some() {
+        if self.strategy.comeback().is_some() {
             let (cut, missing) = self.be_cut_off(entity).await?;
             if let Some(missing) = missing {
                 row.reason.get_or_insert(missing);
