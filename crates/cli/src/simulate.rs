@@ -40,6 +40,7 @@ pub(crate) fn run(options: &Simulate, output: &OutputOptions) -> Result<(), Fail
                 cut_at: options.cut_at,
             },
             tls,
+            verify_in_clear: options.verify_in_clear,
             seed: options.seed,
         };
         let run = lab

@@ -23,6 +23,9 @@ pub struct DialbackConfig {
     pub verifying: dialback::VerifyingConfig,
     /// What is vouched for.
     pub authoritative: dialback::AuthoritativeConfig,
+    /// Whether a key is verified over a connection without TLS, as the first servers did: three round trips instead of six,
+    /// and whoever is on the way there can answer `valid`. Default: no.
+    pub verify_in_clear: bool,
 }
 
 impl DialbackConfig {
@@ -35,6 +38,7 @@ impl DialbackConfig {
             originating: dialback::OriginatingConfig::default(),
             verifying: dialback::VerifyingConfig::default(),
             authoritative: dialback::AuthoritativeConfig::default(),
+            verify_in_clear: false,
         }
     }
 }

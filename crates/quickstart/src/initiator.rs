@@ -42,7 +42,7 @@ pub enum Input<'a> {
     ResumeSilence,
     /// A session goes on without a login.
     Resumed,
-    /// A resource is bound, or a session goes on behind a login.
+    /// A resource is bound, or a session goes on behind a login; between servers, a pair is open.
     Bound,
     /// A stanza sent later, in a write of its own, was answered.
     LaterAnswer,
@@ -333,7 +333,11 @@ impl Initiator {
     }
 
     fn passed(&mut self) {
-        let (Some(secured), Some(authenticated)) = (self.secured.take(), self.authenticated.take())
+        // By dialback there is no restart, and one set of features is all there is. Where SASL was refused first, what was
+        // offered is not worth remembering: it would be tried again, ahead.
+        let dialed = self.secured.clone().filter(|_| self.mechanism.is_none());
+        let (Some(secured), Some(authenticated)) =
+            (self.secured.take(), self.authenticated.take().or(dialed))
         else {
             return;
         };

@@ -122,16 +122,31 @@ impl Certificates {
         )?)
     }
 
-    /// The configurations of a server that connects to another, and of the other.
+    /// The configurations of a server that connects to another, and of the other. It shows its certificate if `certified`.
     ///
     /// # Errors
     /// [`CertificateError`] when TLS cannot work with them.
     pub fn servers(
         &self,
         versions: Versions,
+        certified: bool,
     ) -> Result<(Arc<ClientConfig>, Arc<ServerConfig>), CertificateError> {
-        let outbound = outbound_config(self.roots(), versions, Some(identity(&self.client)))?;
+        let shown = certified.then(|| identity(&self.client));
+        let outbound = outbound_config(self.roots(), versions, shown)?;
         let inbound = inbound_config(identity(&self.server), versions, self.roots())?;
+        Ok((outbound, inbound))
+    }
+
+    /// The configurations for a connection the other way.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when TLS cannot work with them.
+    pub fn servers_back(
+        &self,
+        versions: Versions,
+    ) -> Result<(Arc<ClientConfig>, Arc<ServerConfig>), CertificateError> {
+        let outbound = outbound_config(self.roots(), versions, None)?;
+        let inbound = inbound_config(identity(&self.client), versions, self.roots())?;
         Ok((outbound, inbound))
     }
 

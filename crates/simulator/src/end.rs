@@ -1,10 +1,12 @@
 //! One end of a simulated connection, with an application that answers at once.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use minidom::Element;
-use onetrip_core::stream::{Build, Content, Domain, Env, Instant, Stanza, StanzaKind, ns};
+use onetrip_core::dialback::{Awaited, Checked, Event as Dialback, StreamId, Ticket};
+use onetrip_core::stream::{Build, Content, Domain, Env, Instant, Pair, Stanza, StanzaKind, ns};
 use onetrip_core::{
     Answer, Decision, Direction, End as Ending, EntityEvent, Event, Registry, Request,
 };
@@ -50,6 +52,10 @@ pub(crate) struct End<'a> {
     pub(crate) ending: Option<Ending>,
     pub(crate) taught: Vec<EntityEvent>,
     pub(crate) received: Vec<Stanza>,
+    /// What it asks that another connection has to do with.
+    pub(crate) asked: VecDeque<Request>,
+    /// What has become of the key that was verified here.
+    pub(crate) checked: Option<(Ticket, Checked)>,
 }
 
 /// The id of the stanza whose answer is waited for.
@@ -77,6 +83,8 @@ impl<'a> End<'a> {
             ending: None,
             taught: Vec::new(),
             received: Vec::new(),
+            asked: VecDeque::new(),
+            checked: None,
         }
     }
 
@@ -101,6 +109,25 @@ impl<'a> End<'a> {
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Written {
         self.secured
             .handle_timeout(&mut Env::new(now, &mut self.entropy));
+        self.drain(now)
+    }
+
+    /// Whether a key of ours waits here for its answer.
+    pub(crate) fn awaits(&self, pair: &Pair, id: &StreamId) -> bool {
+        self.secured.connection().awaits(pair, id)
+    }
+
+    /// Vouches for a key, or not.
+    pub(crate) fn vouch(&mut self, now: Instant, awaited: Awaited) -> Written {
+        let env = &mut Env::new(now, &mut self.entropy);
+        let _ = self.secured.answer(env, Answer::Awaited(awaited));
+        self.drain(now)
+    }
+
+    /// Takes in what has become of a key that was verified elsewhere.
+    pub(crate) fn verified(&mut self, now: Instant, ticket: Ticket, checked: Checked) -> Written {
+        let env = &mut Env::new(now, &mut self.entropy);
+        let _ = self.secured.verified(env, ticket, checked);
         self.drain(now)
     }
 
@@ -141,7 +168,10 @@ impl<'a> End<'a> {
                     });
                 }
                 Output::Request(request) => self.decide(now, request),
-                Output::Entity(event) if self.party == Party::Receiver => {
+                // Between servers nobody has a session; what there is to learn is in who connects.
+                Output::Entity(event)
+                    if self.party == Party::Receiver && self.content == Content::Client =>
+                {
                     lock(self.registry).handle(event, now);
                 }
                 Output::Entity(event) => self.taught.push(event),
@@ -158,6 +188,10 @@ impl<'a> End<'a> {
     fn decide(&mut self, now: Instant, request: Request) {
         let env = &mut Env::new(now, &mut self.entropy);
         let answer = match request {
+            Request::Verify(_) | Request::Vouch { .. } => {
+                self.asked.push_back(request);
+                None
+            }
             Request::Sasl { domain, request } => {
                 Some(Answer::Sasl(self.accounts.decide(request, &domain)))
             }
@@ -179,6 +213,9 @@ impl<'a> End<'a> {
         match event {
             Event::Online { .. } | Event::Established { .. } => self.online = true,
             Event::Stanza(stanza) => self.on_stanza(now, stanza),
+            Event::Dialback(Dialback::Checked { ticket, checked }) => {
+                self.checked = Some((ticket, checked));
+            }
             Event::Closed(ending) => self.ending = Some(ending),
             _ => {}
         }

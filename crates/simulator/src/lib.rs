@@ -18,6 +18,9 @@
 //! are then with the client's [`Entity`](onetrip_core::Entity) and the server's
 //! [`Registry`](onetrip_core::Registry).
 //!
+//! Between servers, dialback opens a second connection in the other direction; what is written there is labelled `verify:`.
+//! What each of the two servers remembers of the other is kept in one [`Entity`](onetrip_core::Entity): their domains differ.
+//!
 //! [`accounts`] and [`certificates`] are the small server's decisions and identities, for others to use as well.
 
 pub mod accounts;
@@ -26,10 +29,11 @@ mod end;
 mod entropy;
 mod link;
 mod run;
+mod servers;
 mod strategy;
 mod world;
 
 pub use entropy::Seeded;
 pub use link::{Faults, Link};
 pub use run::{ANSWERED, Lab, LabError, ONLINE, Run, Settings};
-pub use strategy::{Answers, Comeback, Historical, Login, Strategy};
+pub use strategy::{Answers, Comeback, Historical, Login, Proof, Strategy};

@@ -3,13 +3,12 @@
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
-use onetrip_core::dialback::ConnectionId;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, ReceiverConfig, Report, Transport};
 use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Secret};
 use onetrip_core::{
-    ClientConfig, Connection, End as Ending, Entity, EntityEvent, InboundConfig, InstantResume,
-    Management, OutboundConfig, Registry, ServerConfig,
+    ClientConfig, Connection, End as Ending, Entity, EntityEvent, InstantResume, Management,
+    Registry, ServerConfig,
 };
 use onetrip_tls::Secured;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsClient, ServerConfig as TlsServer};
@@ -17,11 +16,11 @@ use onetrip_tls::rustls::{RustlsSession, Versions};
 use onetrip_trace::{Party, Record};
 
 use crate::accounts::Accounts;
-use crate::certificates::{CertificateError, Certificates, PEER};
+use crate::certificates::{CertificateError, Certificates};
 use crate::end::End;
 use crate::entropy::Seeded;
 use crate::link::{Faults, Link};
-use crate::strategy::{Answers, Comeback, Historical, Login, Strategy};
+use crate::strategy::{Answers, Comeback, Historical, Login, Proof, Strategy};
 use crate::world::World;
 
 /// What is simulated.
@@ -33,6 +32,8 @@ pub struct Settings {
     pub faults: Faults,
     /// The version of TLS.
     pub tls: Versions,
+    /// Whether keys of dialback are verified without TLS (digest §4.5).
+    pub verify_in_clear: bool,
     /// Where the bytes that look random begin.
     pub seed: u64,
 }
@@ -43,6 +44,7 @@ impl Default for Settings {
             link: Link::default(),
             faults: Faults::default(),
             tls: Versions::Tls13,
+            verify_in_clear: false,
             seed: 1,
         }
     }
@@ -96,15 +98,15 @@ pub const ANSWERED: &str = "the first stanza is answered";
 /// A client and a server with all they need, to run logins between them again and again.
 #[derive(Debug)]
 pub struct Lab {
-    certificates: Certificates,
-    accounts: Accounts,
-    domain: Domain,
+    pub(crate) certificates: Certificates,
+    pub(crate) accounts: Accounts,
+    pub(crate) domain: Domain,
     account: Jid,
     password: String,
     offered: Vec<sasl::Mechanism>,
-    pipelining: bool,
+    pub(crate) pipelining: bool,
     /// The server's sessions and tokens.
-    registry: Mutex<Registry>,
+    pub(crate) registry: Mutex<Registry>,
 }
 
 /// How long the server of the lab keeps a session.
@@ -261,21 +263,6 @@ impl Lab {
         Ok(run)
     }
 
-    /// What two servers are configured with.
-    fn peers(&self, strategy: &Strategy) -> Option<(OutboundConfig, InboundConfig)> {
-        let answers = strategy.answers()?;
-        let local = Domain::new(PEER)?;
-        let (ours, transport) = (self.domain.clone(), strategy.transport());
-        let mut outbound =
-            OutboundConfig::new(ConnectionId(1), local, self.domain.clone(), transport);
-        outbound.bidi.request = answers == Answers::Bidi;
-        outbound.trace = true;
-        let mut inbound = InboundConfig::new(ConnectionId(2), vec![ours], transport);
-        inbound.quickstart.advertise = self.pipelining;
-        inbound.trace = true;
-        Some((outbound, inbound))
-    }
-
     /// Runs one connection with what `entity` remembers.
     ///
     /// # Errors
@@ -297,8 +284,9 @@ impl Lab {
         strategy: &Strategy,
         settings: &Settings,
     ) -> Result<(Arc<TlsClient>, Arc<TlsServer>), CertificateError> {
-        if strategy.answers().is_some() {
-            return self.certificates.servers(settings.tls);
+        if let Strategy::Servers { proof, .. } = strategy {
+            let certified = *proof == Proof::External;
+            return self.certificates.servers(settings.tls, certified);
         }
         let certified = strategy.login() == Some(Login::External);
         let half_rtt = *strategy == Strategy::Historical(Historical::Xep0305);
@@ -322,42 +310,39 @@ impl Lab {
         let start = Instant::EPOCH + settings.link.round_trip;
         let client_env = &mut Env::new(start, &mut client_entropy);
         let server_env = &mut Env::new(start, &mut server_entropy);
-        let peers = self.peers(strategy);
-        let content = if peers.is_some() {
-            Content::Server
-        } else {
-            Content::Client
-        };
-        let (client_tls, server_tls) = self.tls(strategy, settings)?;
-        let (outbound, inbound) = match peers {
-            Some((outbound, inbound)) => (
-                entity.connect_to(outbound, client_env),
-                Connection::inbound(inbound, server_env),
-            ),
-            None => (
+        let mut second = None;
+        let (outbound, inbound) = match strategy {
+            Strategy::Servers { .. } => {
+                let (outbound, inbound) = self.peers(strategy)?;
+                second = Some(self.second(strategy, entity, settings)?);
+                (
+                    entity.connect_to(outbound, client_env),
+                    Connection::inbound(inbound, server_env),
+                )
+            }
+            _ => (
                 entity.connect(self.client_config(strategy), client_env),
                 Connection::server(self.server_config(strategy), server_env),
             ),
         };
-        let session =
-            RustlsSession::client(client_tls, &self.domain).map_err(CertificateError::from)?;
-        let client = End::new(
-            Party::Initiator,
-            Secured::new(outbound, session),
-            content,
-            &self.accounts,
-            &self.registry,
-            client_entropy,
-        );
-        let session = RustlsSession::server(server_tls).map_err(CertificateError::from)?;
-        let server = End::new(
-            Party::Receiver,
-            Secured::new(inbound, session),
-            content,
-            &self.accounts,
-            &self.registry,
-            server_entropy,
-        );
-        Ok(World::new(client, server, *settings, strategy, start))
+        let content = if second.is_some() {
+            Content::Server
+        } else {
+            Content::Client
+        };
+        let tls = self.tls(strategy, settings)?;
+        let session = RustlsSession::client(tls.0, &self.domain).map_err(CertificateError::from)?;
+        let outbound = Secured::new(outbound, session);
+        let session = RustlsSession::server(tls.1).map_err(CertificateError::from)?;
+        let inbound = Secured::new(inbound, session);
+        let end = |party, secured, entropy| {
+            let (accounts, registry) = (&self.accounts, &self.registry);
+            End::new(party, secured, content, accounts, registry, entropy)
+        };
+        let ends = [
+            end(Party::Initiator, outbound, client_entropy),
+            end(Party::Receiver, inbound, server_entropy),
+        ];
+        Ok(World::new(ends, second, *settings, strategy, start))
     }
 }

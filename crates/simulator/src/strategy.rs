@@ -60,6 +60,24 @@ pub enum Comeback {
     Token,
 }
 
+/// How a server proves its domain to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// SASL EXTERNAL with the certificate of TLS (XEP-0178).
+    External,
+    /// Dialback, whose key is verified over a connection of its own (XEP-0220).
+    Dialback,
+}
+
+impl Proof {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::External => "external",
+            Self::Dialback => "dialback",
+        }
+    }
+}
+
 /// How the answer to a stanza between servers comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Answers {
@@ -85,7 +103,7 @@ impl Answers {
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 41);
+/// assert_eq!(Strategy::all().len(), 49);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -114,6 +132,8 @@ pub enum Strategy {
         level: Level,
         /// How TLS begins.
         transport: Transport,
+        /// How it proves its domain.
+        proof: Proof,
         /// How answers come back.
         answers: Answers,
     },
@@ -178,11 +198,14 @@ impl Strategy {
         }
         for transport in TRANSPORTS {
             for level in [Level::Off, Level::Full] {
-                all.extend([Answers::Two, Answers::Bidi].map(|answers| Self::Servers {
-                    level,
-                    transport,
-                    answers,
-                }));
+                for proof in [Proof::External, Proof::Dialback] {
+                    all.extend([Answers::Two, Answers::Bidi].map(|answers| Self::Servers {
+                        level,
+                        transport,
+                        proof,
+                        answers,
+                    }));
+                }
             }
         }
         all.extend([Historical::Rfc6120, Historical::Xep0305].map(Self::Historical));
@@ -212,8 +235,12 @@ impl Strategy {
                 level: Level::Off, ..
             } => format!("c2s-isr-{transport}"),
             Self::Comeback { .. } => format!("c2s-isr-{level}-{transport}"),
-            Self::Servers { answers, .. } => {
-                format!("s2s-{level}-{transport}-external-{}", answers.name())
+            Self::Servers { proof, answers, .. } => {
+                format!(
+                    "s2s-{level}-{transport}-{}-{}",
+                    proof.name(),
+                    answers.name()
+                )
             }
             Self::Historical(Historical::Rfc6120) => "rfc6120-9.1".to_owned(),
             Self::Historical(Historical::Xep0305) => "xep0305-steps".to_owned(),
@@ -287,9 +314,10 @@ impl Strategy {
                 transport,
                 comeback,
             },
-            Self::Servers { answers, .. } => Self::Servers {
+            Self::Servers { proof, answers, .. } => Self::Servers {
                 level,
                 transport,
+                proof,
                 answers,
             },
             Self::Historical(_) => Self::Login {

@@ -92,6 +92,40 @@ const CELLS: &[(&str, [Cell; 2])] = &[
         "s2s-quickstart-direct-external-bidi",
         [(8, 10, 6), (6, 8, 4)],
     ),
+    // The same by dialback, whose key is verified in the same way. With quickstart the key waits for the stream's id, and
+    // `db:verify` for nothing.
+    (
+        "s2s-classic-starttls-dialback-two",
+        [(28, 58, 24), (24, 50, 20)],
+    ),
+    (
+        "s2s-classic-starttls-dialback-bidi",
+        [(28, 30, 24), (24, 26, 20)],
+    ),
+    (
+        "s2s-classic-direct-dialback-two",
+        [(20, 42, 16), (16, 34, 12)],
+    ),
+    (
+        "s2s-classic-direct-dialback-bidi",
+        [(20, 22, 16), (16, 18, 12)],
+    ),
+    (
+        "s2s-quickstart-starttls-dialback-two",
+        [(18, 38, 14), (14, 30, 10)],
+    ),
+    (
+        "s2s-quickstart-starttls-dialback-bidi",
+        [(18, 20, 14), (14, 16, 10)],
+    ),
+    (
+        "s2s-quickstart-direct-dialback-two",
+        [(18, 38, 14), (14, 30, 10)],
+    ),
+    (
+        "s2s-quickstart-direct-dialback-bidi",
+        [(18, 20, 14), (14, 16, 10)],
+    ),
     // Measured on real servers with TLS 1.3 (digest §1.1.5); one more round trip with TLS 1.2.
     ("c2s-safe-starttls-scram", [(14, 16, 12), (12, 14, 10)]),
     ("c2s-safe-starttls-plain", [(12, 14, 10), (10, 12, 8)]),
@@ -126,6 +160,30 @@ fn every_cell_of_the_round_trip_table() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(CELLS.len() + 2, Strategy::all().len());
+}
+
+/// Digest §4.5, where keys are verified without TLS.
+#[test]
+fn the_cells_of_dialback_that_verifies_on_a_plain_connection() {
+    let lab = Lab::new().unwrap();
+    for (tls, two, bidi) in [
+        (Versions::Tls12, (20, 42), (20, 22)),
+        (Versions::Tls13, (18, 38), (18, 20)),
+    ] {
+        for (answers, cell) in [("two", two), ("bidi", bidi)] {
+            let name = format!("s2s-classic-starttls-dialback-{answers}");
+            let settings = Settings {
+                tls,
+                verify_in_clear: true,
+                ..Settings::default()
+            };
+            let run = lab
+                .run(&Strategy::named(&name).unwrap(), &settings)
+                .unwrap();
+            let got = (run.to_send.unwrap().1, run.to_answer.unwrap().1);
+            assert_eq!(got, cell, "{name} {tls:?}");
+        }
+    }
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use onetrip_core::bidi::{Change, ReverseRefusal};
 use onetrip_core::dialback::{
-    Checked, Dropped, Event as Dialback, Ground, Outcome, Reason, Verdict,
+    Checked, ConnectionId, Dropped, Event as Dialback, Ground, Outcome, Reason, Verdict,
 };
-use onetrip_core::quickstart::{Level, Transport};
-use onetrip_core::stream::Condition;
+use onetrip_core::quickstart::{Key, Level, Policy, Transport};
+use onetrip_core::stream::{Condition, Env};
 use onetrip_core::{
-    Connection, End, Event, InboundConfig, OutboundConfig, Request, ReverseFacts, UsageError,
+    Connection, End, Entity, Event, InboundConfig, OutboundConfig, Request, ReverseFacts,
+    UsageError,
 };
 use onetrip_tests::servers::{
     Servers, dialback, domain, inbound, inbound_at_capulet, outbound, pair, plan,
@@ -323,4 +324,55 @@ fn openfire_of_2556_the_prefix_is_declared() {
         assert!(written.contains("xmlns:db='jabber:server:dialback'"));
         assert!(written.contains("<db:result "), "{written}");
     }
+}
+
+/// XEP-0220 knows verification without TLS; here it has to be allowed (`verify_in_clear`).
+#[test]
+fn a_key_is_verified_in_clear_only_where_that_is_allowed() {
+    for allowed in [false, true] {
+        let mut servers = Servers::default();
+        let (out, into) = configs();
+        let ends = servers.connect(out, into, false);
+        let Some(Request::Verify(verification)) = servers.sides[ends[1]].asked.pop_front() else {
+            panic!("no key to verify");
+        };
+        let (local, remote) = (verification.pair.to.clone(), verification.pair.from.clone());
+        let mut config = OutboundConfig::new(ConnectionId(9), local, remote, Transport::StartTls);
+        let mut with = dialback();
+        with.verify_in_clear = allowed;
+        config.dialback = Some(with);
+        let plan = plan(&config, Level::Off, None);
+        let env = &mut Env::new(servers.now, &mut servers.entropy);
+        let verifier = Connection::verifier(config, plan, &verification, env).unwrap();
+        let mut authority = inbound_at_capulet();
+        authority.transport = Transport::StartTls;
+        let leg = [servers.add(verifier, &[]), servers.accept(authority, &[])];
+        servers.talk(leg);
+        let written = servers.sides[leg[0]].written();
+        assert_eq!(written.contains("<starttls"), !allowed, "{written}");
+        let checked = servers.sides[leg[0]].checked().map(|(_, checked)| checked);
+        assert_eq!(
+            checked,
+            Some(Checked::Answered(Verdict::Valid)),
+            "{written}"
+        );
+    }
+}
+
+/// QS-30: what a server offers is remembered where dialback has proved the pair, and TLS does not wait the next time.
+#[test]
+fn what_dialback_has_shown_is_remembered() {
+    let mut servers = Servers::default();
+    let (mut out, mut into) = configs();
+    out.transport = Transport::StartTls;
+    into.transport = Transport::StartTls;
+    into.quickstart.advertise = true;
+    let ends = dialed(&mut servers, out, into);
+    let mut entity = Entity::default();
+    for event in std::mem::take(&mut servers.sides[ends[0]].entity) {
+        assert!(entity.handle(event).is_none());
+    }
+    let key = Key::new(domain("montague.lit"), None, Transport::StartTls);
+    let plan = entity.cache().plan(&key, &Policy::default());
+    assert_eq!(plan.level(), Level::Full);
 }

@@ -245,7 +245,11 @@ impl Initiator {
         let gone = match self.next {
             Next::Header(Stage::Clear) => {
                 shell.open();
-                self.next = Next::StartTls;
+                self.next = if self.in_clear() {
+                    Next::Auth
+                } else {
+                    Next::StartTls
+                };
                 true
             }
             Next::Header(_) if shell.sending.layer == Layer::Tls => {

@@ -48,7 +48,8 @@ impl Initiator {
         self.stranger =
             stage != Stage::Clear && from.is_some_and(|from| *from.domain() != self.domain);
         let authenticated = shell.facts.have(Facts::AUTHENTICATED);
-        let peering = shell.peering.as_mut().filter(|_| stage != Stage::Clear);
+        let counts = stage != Stage::Clear || self.in_clear();
+        let peering = shell.peering.as_mut().filter(|_| counts);
         if let Some(peering) = peering {
             peering.begin_stream(header.id.as_deref(), header.dialback, authenticated);
         }
@@ -108,6 +109,7 @@ impl Initiator {
         self.attempt
             .handle(quickstart::Input::Features(stage, element));
         match stage {
+            Stage::Clear if self.in_clear() => self.expect_behind_secured_features(env, shell),
             Stage::Clear => {
                 self.expect = Expect::Proceed;
                 self.attempt

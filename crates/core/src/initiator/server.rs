@@ -23,8 +23,9 @@ pub(super) struct Link {
     pair: Pair,
     lang: Option<String>,
     dialback: bool,
-    /// Whether it is there for one verification alone.
+    /// Whether it is there for one verification alone, and whether that may be had without TLS.
     verifies: bool,
+    in_clear: bool,
 }
 
 impl Link {
@@ -84,6 +85,11 @@ impl Initiator {
         let link = Link {
             pair: Pair::new(config.local, config.remote),
             lang: config.lang,
+            in_clear: verifies
+                && config
+                    .dialback
+                    .as_ref()
+                    .is_some_and(|dialback| dialback.verify_in_clear),
             dialback: config.dialback.is_some(),
             verifies,
         };
@@ -107,6 +113,11 @@ impl Initiator {
     /// Whether the connection is there for one verification alone.
     pub(super) fn verifies(&self) -> bool {
         matches!(&self.goal, Goal::Pairs(link) if link.verifies)
+    }
+
+    /// Whether TLS is done without.
+    pub(super) fn in_clear(&self) -> bool {
+        matches!(&self.goal, Goal::Pairs(link) if link.in_clear)
     }
 
     /// `db:verify` depends on nothing of this stream, so it may ride with the header (digest §4.5).
@@ -158,6 +169,8 @@ impl Initiator {
             }
         } else if shell.facts.have(Facts::BOUND) {
             self.expect = Expect::Anything;
+            self.attempt.handle(quickstart::Input::Bound);
+            self.conclude(env, shell);
         } else if !peering.awaits_any() {
             self.give_up(env, shell, End::Refused);
         }
