@@ -103,7 +103,7 @@ impl Answers {
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 49);
+/// assert_eq!(Strategy::all().len(), 65);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -197,7 +197,7 @@ impl Strategy {
             );
         }
         for transport in TRANSPORTS {
-            for level in [Level::Off, Level::Full] {
+            for level in Level::ALL {
                 for proof in [Proof::External, Proof::Dialback] {
                     all.extend([Answers::Two, Answers::Bidi].map(|answers| Self::Servers {
                         level,

@@ -139,6 +139,50 @@ const CELLS: &[(&str, [Cell; 2])] = &[
     ("c2s-paced-direct-scram", [(10, 12, 8), (8, 10, 6)]),
     ("c2s-paced-direct-plain", [(8, 10, 6), (6, 8, 4)]),
     ("c2s-paced-direct-external", [(8, 10, 6), (6, 8, 4)]),
+    // QS-R10 between servers: header, `<bidi/>` and `<auth/>` ride in one write, and so do header and `<starttls/>`.
+    (
+        "s2s-safe-starttls-external-two",
+        [(12, 26, 10), (10, 22, 8)],
+    ),
+    (
+        "s2s-safe-starttls-external-bidi",
+        [(12, 14, 10), (10, 12, 8)],
+    ),
+    (
+        "s2s-safe-starttls-dialback-two",
+        [(22, 46, 18), (18, 38, 14)],
+    ),
+    (
+        "s2s-safe-starttls-dialback-bidi",
+        [(22, 24, 18), (18, 20, 14)],
+    ),
+    ("s2s-safe-direct-external-two", [(10, 22, 8), (8, 18, 6)]),
+    ("s2s-safe-direct-external-bidi", [(10, 12, 8), (8, 10, 6)]),
+    ("s2s-safe-direct-dialback-two", [(18, 38, 14), (14, 30, 10)]),
+    (
+        "s2s-safe-direct-dialback-bidi",
+        [(18, 20, 14), (14, 16, 10)],
+    ),
+    ("s2s-paced-starttls-external-two", [(8, 18, 6), (6, 14, 4)]),
+    ("s2s-paced-starttls-external-bidi", [(8, 10, 6), (6, 8, 4)]),
+    (
+        "s2s-paced-starttls-dialback-two",
+        [(18, 38, 14), (14, 30, 10)],
+    ),
+    (
+        "s2s-paced-starttls-dialback-bidi",
+        [(18, 20, 14), (14, 16, 10)],
+    ),
+    ("s2s-paced-direct-external-two", [(8, 18, 6), (6, 14, 4)]),
+    ("s2s-paced-direct-external-bidi", [(8, 10, 6), (6, 8, 4)]),
+    (
+        "s2s-paced-direct-dialback-two",
+        [(18, 38, 14), (14, 30, 10)],
+    ),
+    (
+        "s2s-paced-direct-dialback-bidi",
+        [(18, 20, 14), (14, 16, 10)],
+    ),
 ];
 
 #[test]
