@@ -5,10 +5,12 @@ mod drive;
 mod environment;
 mod exchange;
 mod options;
+mod picture;
 mod relay;
 mod serve;
 mod simulate;
 mod socket;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,8 @@ fn main() -> ExitCode {
     let result = match &options.command {
         Command::Compare(compare) => with_runtime(compare::run(compare, &options.output)),
         Command::Simulate(simulate) => simulate::run(simulate, &options.output),
+        Command::Trace(trace) => with_runtime(trace::run(trace, &options.output)),
+        Command::Replay(replay) => trace::replay(replay, &options.output),
         Command::Serve(serve) => with_runtime(serve::run(serve, &options.output)),
         Command::Drive(drive) => drive::run(drive, &options.output),
     };

@@ -34,7 +34,7 @@ pub(crate) struct OutputOptions {
     /// Whether to use colours.
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub(crate) color: Color,
-    /// Also write the picture to this file (.txt).
+    /// Also write the picture to this file: .svg, .mmd (Mermaid), .json (to replay) or .txt.
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -58,14 +58,19 @@ pub(crate) enum Command {
     Compare(Compare),
     /// The same in virtual time.
     Simulate(Simulate),
+    /// Record one negotiation, and draw it.
+    Trace(Trace),
+    /// Draw a stored record again, or check what it took.
+    Replay(Replay),
     /// Run the embedded server.
     Serve(Serve),
     /// Feed bytes to one machine and print what it does.
     Drive(Drive),
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Compare {
+/// Whom to connect to, over what kind of link.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Target {
     /// The account to log in to; without it, one of the embedded server.
     pub(crate) jid: Option<Jid>,
     /// File with the password; else the variable ONETRIP_PASSWORD.
@@ -92,6 +97,12 @@ pub(crate) struct Compare {
     /// Make the relay hold what it gets for so long and pass it on in one piece.
     #[arg(long, value_parser = duration)]
     pub(crate) merge: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    #[command(flatten)]
+    pub(crate) target: Target,
     /// Only these strategies (repeatable).
     #[arg(long, value_parser = strategy)]
     pub(crate) strategy: Vec<Strategy>,
@@ -138,6 +149,57 @@ pub(crate) struct Simulate {
     /// Draw the ladder of each strategy.
     #[arg(long)]
     pub(crate) ladder: bool,
+    /// What to draw into the file of -o; without, the ladder of one strategy, two beside each other, the slopes of more.
+    #[arg(long, value_enum)]
+    pub(crate) picture: Option<Picture>,
+}
+
+/// What a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Picture {
+    /// Each write of one exchange.
+    Ladder,
+    /// Two exchanges on one time axis.
+    Beside,
+    /// What a longer link costs each strategy.
+    Slope,
+    /// Which phases of one exchange overlapped.
+    Phases,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The strategy to follow.
+    #[arg(long, value_parser = strategy, default_value = "c2s-quickstart-starttls-scram")]
+    pub(crate) strategy: Strategy,
+    /// In virtual time, between our own two ends.
+    #[arg(long, conflicts_with = "jid")]
+    pub(crate) simulate: bool,
+    /// The version of TLS, with --simulate.
+    #[arg(long, default_value = "1.3", value_parser = tls)]
+    pub(crate) tls: Versions,
+    /// Where random bytes begin, with --simulate.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// What to draw into the file of -o.
+    #[arg(long, value_enum, default_value = "ladder")]
+    pub(crate) picture: Picture,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A record that `trace --format json` or `-o FILE.json` has written.
+    pub(crate) file: PathBuf,
+    /// A second record, to be drawn beside the first.
+    pub(crate) beside: Option<PathBuf>,
+    /// Fail with exit code 4 when it took more: rtt=4,ms=800.
+    #[arg(long, value_parser = budget)]
+    pub(crate) budget: Option<Budget>,
+    /// What to draw into the file of -o; without, the ladder of one record, two beside each other.
+    #[arg(long, value_enum)]
+    pub(crate) picture: Option<Picture>,
 }
 
 #[derive(Debug, Args)]

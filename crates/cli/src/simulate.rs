@@ -1,12 +1,14 @@
 //! `onetrip simulate`: every strategy in virtual time.
 
+use std::time::Duration;
+
 use onetrip_simulator::{Faults, Lab, Link, Run, Settings, Strategy};
 use onetrip_tls::rustls::Versions;
-use onetrip_trace::{Style, ladder};
+use onetrip_trace::{Line, Record, slope_svg};
 use serde_json::{Value, json};
 
-use crate::Failure;
-use crate::options::{Format, OutputOptions, Simulate, nearest};
+use crate::options::{Format, OutputOptions, Picture, Simulate, nearest};
+use crate::{Failure, picture};
 
 /// The columns of the table, with what they count above.
 const HEADLINE: &str = concat!(
@@ -19,65 +21,108 @@ pub(crate) fn run(options: &Simulate, output: &OutputOptions) -> Result<(), Fail
     let strategies = strategies(&options.strategy)?;
     let lab = Lab::new().map_err(|error| Failure::Check(error.to_string()))?;
     let mut failed = Vec::new();
-    let mut pictures = String::new();
+    let mut records = Vec::new();
     if output.format == Format::Text {
         anstream::println!("{HEADLINE}");
     }
-    for strategy in strategies {
-        // The two historical counts are defined for TLS 1.2 (digest §4.1).
-        let tls = if matches!(strategy, Strategy::Historical(_)) {
-            Versions::Tls12
-        } else {
-            options.tls
-        };
-        let settings = Settings {
-            link: Link {
-                round_trip: options.rtt,
-                rate: options.rate,
-            },
-            faults: Faults {
-                split: options.split.filter(|split| *split > 0),
-                cut_at: options.cut_at,
-            },
-            tls,
-            verify_in_clear: options.verify_in_clear,
-            seed: options.seed,
-        };
+    for strategy in &strategies {
+        let settings = settings(options, strategy, options.rtt);
         let run = lab
-            .run(&strategy, &settings)
+            .run(strategy, &settings)
             .map_err(|error| Failure::Check(error.to_string()))?;
         if !run.ok() {
             failed.push(strategy.name());
         }
-        let value = line(&strategy, tls, &run);
+        let value = line(strategy, settings.tls, &run);
         match output.format {
             Format::Json => anstream::println!("{value}"),
             Format::Text => anstream::println!("{}", row(&value)),
         }
-        if options.ladder || output.output.is_some() {
-            pictures.push_str(&ladder(
-                &run.record,
-                &Style {
-                    ascii: output.ascii,
-                    ..Style::default()
-                },
-            ));
-            pictures.push('\n');
-        }
+        records.push(run.record);
     }
     if options.ladder {
-        anstream::print!("\n{pictures}");
+        for record in &records {
+            anstream::print!("\n{}", picture::text(record, output));
+        }
     }
-    if let Some(file) = &output.output {
-        std::fs::write(file, pictures)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-    }
+    draw(options, output, &lab, &strategies, &records)?;
     // With faults asked for, a login that fails is an answer.
     if failed.is_empty() || options.cut_at.is_some() {
         Ok(())
     } else {
         Err(Failure::Check(format!("failed: {}", failed.join(", "))))
     }
+}
+
+/// What a strategy is simulated on, with a link of this length.
+fn settings(options: &Simulate, strategy: &Strategy, round_trip: Duration) -> Settings {
+    // The two historical counts are defined for TLS 1.2 (digest §4.1).
+    let tls = if matches!(strategy, Strategy::Historical(_)) {
+        Versions::Tls12
+    } else {
+        options.tls
+    };
+    Settings {
+        link: Link {
+            round_trip,
+            rate: options.rate,
+        },
+        faults: Faults {
+            split: options.split.filter(|split| *split > 0),
+            cut_at: options.cut_at,
+        },
+        tls,
+        verify_in_clear: options.verify_in_clear,
+        seed: options.seed,
+    }
+}
+
+/// Draws the file that was asked for: of more than two strategies, what a longer link costs each.
+fn draw(
+    options: &Simulate,
+    output: &OutputOptions,
+    lab: &Lab,
+    strategies: &[Strategy],
+    records: &[Record],
+) -> Result<(), Failure> {
+    let Some(file) = &output.output else {
+        return Ok(());
+    };
+    let svg = picture::kind(file)? == picture::Kind::Svg;
+    let slopes =
+        options.picture == Some(Picture::Slope) || (options.picture.is_none() && records.len() > 2);
+    if svg && slopes {
+        let lines = strategies
+            .iter()
+            .map(|strategy| slope(options, lab, strategy));
+        let lines = lines.collect::<Result<Vec<_>, Failure>>()?;
+        let drawn = slope_svg(
+            "The slope is the number of round trips",
+            "ms until the first stanza is answered",
+            &lines,
+        );
+        return picture::store(file, &drawn);
+    }
+    picture::write(&records.iter().collect::<Vec<_>>(), options.picture, output)
+}
+
+/// How long a strategy takes on links of five lengths.
+fn slope(options: &Simulate, lab: &Lab, strategy: &Strategy) -> Result<Line, Failure> {
+    let mut points = Vec::new();
+    let mut trips = 0.0;
+    for quarter in 0..=4 {
+        let round_trip = options.rtt * quarter / 4;
+        let run = lab
+            .run(strategy, &settings(options, strategy, round_trip))
+            .map_err(|error| Failure::Check(error.to_string()))?;
+        if let Some((took, half_trips)) = run.to_answer {
+            let whole = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+            points.push((whole(round_trip), whole(took)));
+            trips = f64::from(half_trips) / 2.0;
+        }
+    }
+    let label = format!("{trips} {}", strategy.name());
+    Ok(Line { label, points })
 }
 
 fn strategies(names: &[String]) -> Result<Vec<Strategy>, Failure> {

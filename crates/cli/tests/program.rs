@@ -35,7 +35,7 @@ fn simulate_gives_every_key_for_every_strategy_and_the_same_every_time() {
     let output = onetrip(&["simulate", "--strategy", "all", "--format", "json"], "");
     assert!(output.status.success());
     let rows = lines(&output);
-    assert_eq!(rows.len(), 41);
+    assert_eq!(rows.len(), 65);
     let keys = [
         "strategy",
         "tls",
@@ -416,6 +416,7 @@ fn drive_opens_a_connection_to_a_server_by_dialback_and_asks_for_another_pair() 
             "established",
             "send-opened",
             "receive-opened",
+            "learned",
             "dialback-concluded",
             "usage-error",
         ]

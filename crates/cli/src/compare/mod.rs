@@ -9,7 +9,7 @@ use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy};
 use onetrip_core::stream::Secret;
 use onetrip_core::{ClientConfig, Entity, Management};
 use onetrip_simulator::{Comeback, Login, Strategy};
-use onetrip_trace::{Style, ladder};
+use onetrip_trace::Record;
 
 mod row;
 mod target;
@@ -20,7 +20,8 @@ use target::{Target, embedded, impaired, remote};
 use crate::Failure;
 use crate::environment::Clock;
 use crate::exchange::Exchange;
-use crate::options::{Budget, Compare, Format, OutputOptions};
+use crate::options::{Budget, Compare, Format, OutputOptions, Target as Whom};
+use crate::picture;
 use crate::socket::{self, Attempt};
 
 /// How many stanzas a client sends to itself before it is cut off, and again when it is back.
@@ -28,11 +29,11 @@ const STANZAS: u32 = 20;
 
 /// Runs every strategy that the target offers.
 pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
-    let target = match &options.jid {
+    let target = match &options.target.jid {
         None => embedded().await?,
-        Some(account) => remote(options, account).await?,
+        Some(account) => remote(&options.target, account).await?,
     };
-    let target = impaired(target, options).await?;
+    let target = impaired(target, &options.target).await?;
     let mut rows: Vec<Row> = Vec::new();
     let mut entity = Entity::default();
     if output.format == Format::Text {
@@ -72,6 +73,44 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
         }
     }
     finish(&rows, options, output)
+}
+
+/// Records one strategy on one target.
+pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Failure> {
+    let options = Compare {
+        target: whom.clone(),
+        strategy: vec![strategy],
+        mechanism: Vec::new(),
+        runs: 1,
+        budget: None,
+        learn: false,
+    };
+    let target = match &whom.jid {
+        None => embedded().await?,
+        Some(account) => remote(whom, account).await?,
+    };
+    let target = impaired(target, whom).await?;
+    let addresses = &target.addresses;
+    let found = addresses
+        .iter()
+        .find(|(transport, _)| *transport == strategy.transport());
+    let Some((_, address)) = found.filter(|_| strategy.login().is_some()) else {
+        return Err(Failure::Usage(format!(
+            "{} has nowhere to go there",
+            strategy.name()
+        )));
+    };
+    let trial = Trial {
+        target: &target,
+        address: *address,
+        strategy,
+        options: &options,
+    };
+    let row = trial
+        .run(&mut Cache::default(), &mut Entity::default())
+        .await?;
+    row.record
+        .ok_or_else(|| Failure::Check(row.reason.unwrap_or_else(|| "not taken".to_owned())))
 }
 
 /// One strategy on one target.
@@ -124,7 +163,7 @@ impl Trial<'_> {
             tls: Arc::clone(tls),
             config,
             title: self.strategy.name(),
-            tcp: self.options.rtt.unwrap_or_default(),
+            tcp: self.options.target.rtt.unwrap_or_default(),
         }
     }
 
@@ -306,11 +345,11 @@ impl Trial<'_> {
 }
 
 fn headline(options: &Compare) -> String {
-    let whom = match &options.jid {
+    let whom = match &options.target.jid {
         None => "the embedded server".to_owned(),
         Some(jid) => jid.to_bare().to_string(),
     };
-    let link = match (options.rtt, options.rate) {
+    let link = match (options.target.rtt, options.target.rate) {
         (None, None) => "directly".to_owned(),
         (rtt, rate) => {
             let rtt = rtt
@@ -362,20 +401,17 @@ fn finish(rows: &[Row], options: &Compare, output: &OutputOptions) -> Result<(),
         return Err(Failure::Check(format!("no login succeeded: {reason}")));
     };
     if let Some(record) = &fastest.record {
-        let drawn = ladder(
-            record,
-            &Style {
-                ascii: output.ascii,
-                ..Style::default()
-            },
-        );
         if output.format == Format::Text {
-            anstream::print!("\nThe fastest:\n\n{drawn}");
+            anstream::print!("\nThe fastest:\n\n{}", picture::text(record, output));
         }
-        if let Some(file) = &output.output {
-            std::fs::write(file, &drawn)
-                .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-        }
+        // Beside it, the step-by-step way to do the same.
+        let same = |row: &&Row| row.strategy == fastest.strategy.map(|strategy| strategy.classic());
+        let classic = rows.iter().find(same).and_then(|row| row.record.as_ref());
+        let both: Vec<&Record> = match classic.filter(|classic| *classic != record) {
+            Some(classic) => vec![classic, record],
+            None => vec![record],
+        };
+        picture::write(&both, None, output)?;
     }
     check_budget(fastest, options.budget)
 }

@@ -15,7 +15,7 @@ use onetrip_tls::rustls::{Versions, client_config};
 
 use crate::Failure;
 use crate::environment::{Clock, SystemEntropy, password};
-use crate::options::Compare;
+use crate::options::Target as Whom;
 use crate::relay::{self, Impairment};
 use crate::serve;
 
@@ -78,7 +78,7 @@ pub(super) async fn embedded() -> Result<Target, Failure> {
 }
 
 /// A real server: where the options say, or on the usual ports of its domain.
-pub(super) async fn remote(options: &Compare, account: &Jid) -> Result<Target, Failure> {
+pub(super) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Failure> {
     if account.local().is_none() {
         return Err(Failure::Usage(format!("'{account}' names no account")));
     }
@@ -138,7 +138,7 @@ pub(super) async fn remote(options: &Compare, account: &Jid) -> Result<Target, F
 }
 
 /// Puts the relay in between, if one is asked for.
-pub(super) async fn impaired(mut target: Target, options: &Compare) -> Result<Target, Failure> {
+pub(super) async fn impaired(mut target: Target, options: &Whom) -> Result<Target, Failure> {
     if options.rtt.is_none() && options.rate.is_none() && options.merge.is_none() {
         return Ok(target);
     }

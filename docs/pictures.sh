@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Draws the pictures of the README anew, in virtual time: the same bytes on every machine.
+#   docs/pictures.sh [PROGRAM]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+program=${1:-target/debug/onetrip}
+draw() { "$program" "${@:2}" -o "docs/img/$1" >/dev/null; }
+
+draw login.svg simulate --strategy c2s-classic-starttls-scram --strategy c2s-quickstart-starttls-plain
+draw ladder.svg trace --simulate --strategy c2s-quickstart-starttls-scram
+draw slope.svg simulate --rtt 600ms \
+  --strategy s2s-classic-starttls-external-two --strategy c2s-classic-starttls-scram \
+  --strategy c2s-safe-starttls-scram --strategy c2s-quickstart-starttls-scram \
+  --strategy c2s-isr-quickstart-starttls --strategy s2s-quickstart-starttls-external-bidi
