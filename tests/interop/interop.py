@@ -168,6 +168,21 @@ def our_client():
     check("20 paced logins in a row over a link that merges writes: none lost, the gap is learnt", row.get("ok") and row.get("lost") == 0, row)
 
 
+def our_probe():
+    # What is said of pipelining is what was seen: neither takes a ClientHello behind <starttls/> for one.
+    for name, (host, domain) in (("Prosody", PROSODY), ("ejabberd", EJABBERD)):
+        for mode, port, flag in (("starttls", STARTTLS, "--starttls"), ("direct", DIRECT, "--direct-tls")):
+            command = [ONETRIP, "probe", domain, "--connect", f"{host}:{port}", "--ca-file", str(RUN / "certs" / "ca.crt"), "--format", "json", "--timeout", "2s", flag]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            seen = json.loads(done.stdout) if done.returncode == 0 else {}
+            together, verdict = seen.get("together", {}), seen.get("verdict", {})
+            safe = {"starttls": 6, "direct": 5}[mode]
+            good = together.get("header_auth") == "answered" and together.get("header_starttls", "answered") == "answered"
+            good = good and together.get("header_starttls_hello") != "answered" and "SCRAM-SHA-1" in seen.get("mechanisms", [])
+            good = good and (verdict.get("connect_safe"), verdict.get("level")) == (safe, "paced")
+            check(f"probe of {name} {mode}: header and <starttls/>, header and <auth/> may ride together, a ClientHello may not", good, seen or done.stderr)
+
+
 def our_sessions():
     # Cut in mid-exchange and resumed (XEP-0198): nothing lost, nothing twice; round trips as digest 4.3.
     for name, peer in (("Prosody", PROSODY), ("ejabberd", EJABBERD)):
@@ -241,6 +256,7 @@ def main():
         while not (RUN / "ejabberd" / "ready").exists() and time.time() < end:
             time.sleep(0.1)
         our_client()
+        our_probe()
         our_sessions()
         our_server()
         our_server_at_the_edges()

@@ -6,6 +6,7 @@ mod environment;
 mod exchange;
 mod options;
 mod picture;
+mod probe;
 mod relay;
 mod serve;
 mod simulate;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Simulate(simulate) => simulate::run(simulate, &options.output),
         Command::Trace(trace) => with_runtime(trace::run(trace, &options.output)),
         Command::Replay(replay) => trace::replay(replay, &options.output),
+        Command::Probe(probe) => with_runtime(probe::run(probe, &options.output)),
         Command::Serve(serve) => with_runtime(serve::run(serve, &options.output)),
         Command::Drive(drive) => drive::run(drive, &options.output),
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use onetrip_core::stream::Jid;
+use onetrip_core::stream::{Domain, Jid};
 use onetrip_simulator::Strategy;
 use onetrip_tls::rustls::Versions;
 
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Draw a stored record again, or check what it took.
     Replay(Replay),
+    /// See what a server offers and takes, without a login.
+    Probe(Probe),
     /// Run the embedded server.
     Serve(Serve),
     /// Feed bytes to one machine and print what it does.
@@ -186,6 +188,37 @@ pub(crate) struct Trace {
     /// What to draw into the file of -o.
     #[arg(long, value_enum, default_value = "ladder")]
     pub(crate) picture: Picture,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// Whose servers to look at.
+    #[arg(value_parser = domain)]
+    pub(crate) domain: Domain,
+    /// Where the server is, if not where DNS says; with --s2s and --direct-tls if it is that.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect: Option<String>,
+    /// Clients' servers only.
+    #[arg(long, conflicts_with = "s2s")]
+    pub(crate) c2s: bool,
+    /// Servers' servers only.
+    #[arg(long)]
+    pub(crate) s2s: bool,
+    /// STARTTLS only.
+    #[arg(long, conflicts_with = "direct_tls")]
+    pub(crate) starttls: bool,
+    /// Direct TLS only.
+    #[arg(long)]
+    pub(crate) direct_tls: bool,
+    /// Certificates to trust, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// How long to wait for each answer.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// The DNS server to ask, if not the system's.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) dns: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -335,6 +368,10 @@ fn peer(text: &str) -> Result<(String, String), String> {
         Some((domain, place)) if place.contains(':') => Ok((domain.to_owned(), place.to_owned())),
         _ => Err("DOMAIN=HOST:PORT".to_owned()),
     }
+}
+
+fn domain(text: &str) -> Result<Domain, String> {
+    Domain::new(text).ok_or_else(|| format!("'{text}' is no domain"))
 }
 
 fn tls(text: &str) -> Result<Versions, String> {

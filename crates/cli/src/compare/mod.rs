@@ -15,6 +15,7 @@ mod row;
 mod target;
 
 use row::{Row, milliseconds, print};
+pub(crate) use target::roots;
 use target::{Target, embedded, impaired, remote};
 
 use crate::Failure;

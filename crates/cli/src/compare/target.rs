@@ -1,6 +1,7 @@
 //! Whom the strategies are tried on: the embedded server, or a real one, with or without a relay in between.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,23 @@ pub(super) async fn embedded() -> Result<Target, Failure> {
     })
 }
 
+/// Whom to trust: the certificates in a file, or the well-known authorities.
+pub(crate) fn roots(file: Option<&Path>) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    let Some(file) = file else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        return Ok(roots);
+    };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+    roots.add_parsable_certificates(certificates.flatten());
+    if roots.is_empty() {
+        let file = file.display();
+        return Err(Failure::Usage(format!("{file}: no certificate in it")));
+    }
+    Ok(roots)
+}
+
 /// A real server: where the options say, or on the usual ports of its domain.
 pub(super) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Failure> {
     if account.local().is_none() {
@@ -86,20 +104,7 @@ pub(super) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Fail
     let password = password.ok_or_else(|| {
         Failure::Usage("no password: give --password-file or set ONETRIP_PASSWORD".to_owned())
     })?;
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = &options.ca_file {
-        let certificates = CertificateDer::pem_file_iter(file)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-        roots.add_parsable_certificates(certificates.flatten());
-        if roots.is_empty() {
-            return Err(Failure::Usage(format!(
-                "{}: no certificate in it",
-                file.display()
-            )));
-        }
-    } else {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
+    let roots = roots(options.ca_file.as_deref())?;
     let tls = client_config(roots, Versions::Both, None)
         .map_err(|error| Failure::Usage(error.to_string()))?;
     let mut addresses = Vec::new();

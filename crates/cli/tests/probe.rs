@@ -1,0 +1,246 @@
+//! What `onetrip probe` says of servers that answer, that do not, and that DNS knows of.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn onetrip(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_onetrip"))
+        .arg("probe")
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+struct Served {
+    process: Child,
+    ready: Value,
+    authority: PathBuf,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Served {
+    /// A server of capulet.lit.
+    fn start(name: &str, more: &[&str]) -> Self {
+        let authority = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let mut process = Command::new(env!("CARGO_BIN_EXE_onetrip"))
+            .args([
+                "serve",
+                "--domain",
+                "capulet.lit",
+                "--s2s",
+                "127.0.0.1:0",
+                "--ca-out",
+            ])
+            .arg(&authority)
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(process.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        Self {
+            process,
+            ready: serde_json::from_str(&line).unwrap(),
+            authority,
+        }
+    }
+
+    fn at(&self, key: &str) -> &str {
+        self.ready[key].as_str().unwrap()
+    }
+
+    fn probe(&self, arguments: &[&str]) -> Value {
+        let authority = self.authority.to_str().unwrap();
+        let fixed = ["capulet.lit", "--format", "json", "--ca-file", authority];
+        let output = onetrip(&[&fixed, arguments].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// QS-R10: each group is tried, and the verdict is that of digest §4.3 and §4.5.
+#[test]
+fn a_server_that_takes_everything_in_one_write() {
+    let served = Served::start("probed.pem", &[]);
+    let seen = served.probe(&["--connect", served.at("starttls")]);
+    for units in [
+        "header_starttls",
+        "header_starttls_gap_hello",
+        "header_starttls_hello",
+        "header_auth",
+    ] {
+        assert_eq!(seen["together"][units], "answered", "{seen}");
+    }
+    assert_eq!(seen["verdict"]["level"], "quickstart");
+    assert_eq!(seen["verdict"]["connect_classic"], 9.0);
+    assert_eq!(seen["verdict"]["connect_best"], 4.0);
+    assert_eq!(seen["verdict"]["reconnect_best"], 3.0);
+    let seen = served.probe(&["--connect", served.at("direct_tls"), "--direct-tls"]);
+    assert_eq!(
+        seen["together"],
+        serde_json::json!({"header_auth": "answered"})
+    );
+    let seen = served.probe(&["--connect", served.at("s2s"), "--s2s"]);
+    assert_eq!(seen["offered"][2], "bidirectional streams");
+    assert_eq!(seen["verdict"]["connect_best"], 3.0);
+}
+
+/// QS-R6: a server that does not announce pipelining closes where bytes follow `<starttls/>`.
+#[test]
+fn a_server_that_takes_no_hello_behind_starttls() {
+    let served = Served::start("strict.pem", &["--no-pipelining"]);
+    let seen = served.probe(&["--connect", served.at("starttls")]);
+    assert_eq!(seen["together"]["header_starttls"], "answered");
+    assert_ne!(seen["together"]["header_starttls_hello"], "answered");
+    assert_ne!(seen["verdict"]["level"], "quickstart");
+    assert_eq!(seen["verdict"]["connect_safe"], 6.0);
+}
+
+#[test]
+fn silence_a_closed_port_and_a_stranger_are_exit_code_3() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = silent.local_addr().unwrap().to_string();
+    let output = onetrip(&["capulet.lit", "--connect", &place, "--timeout", "200ms"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("not looked at: no answer within 0.2 s"),
+        "{said}"
+    );
+    drop(silent);
+    let output = onetrip(&["capulet.lit", "--connect", &place]);
+    assert_eq!(output.status.code(), Some(3));
+    let served = Served::start("stranger.pem", &[]);
+    let output = onetrip(&["capulet.lit", "--connect", served.at("starttls")]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("not looked at: certificate refused"),
+        "{said}"
+    );
+}
+
+/// RFC 6120 §3.2, XEP-0368: one record leads to the server, one says that there is none, the others are missing.
+#[test]
+fn dns_says_where_servers_are() {
+    let served = Served::start("named.pem", &[]);
+    let port: u16 = served
+        .at("starttls")
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let dns = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let place = dns.local_addr().unwrap().to_string();
+    std::thread::spawn(move || answer_all(&dns, port));
+    let authority = served.authority.to_str().unwrap();
+    let output = onetrip(&[
+        "capulet.lit",
+        "--dns",
+        &place,
+        "--ca-file",
+        authority,
+        "--format",
+        "json",
+        "--timeout",
+        "2s",
+    ]);
+    assert!(output.status.success());
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let seen: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |way: &str| seen.iter().find(|line| line["way"] == way).unwrap();
+    assert_eq!(of("C2S STARTTLS")["ok"], true);
+    assert_eq!(
+        of("C2S STARTTLS")["found"],
+        "SRV _xmpp-client, xmpp.capulet.lit. priority 5"
+    );
+    assert_eq!(
+        of("C2S direct TLS")["reason"],
+        "_xmpps-client says that there is none"
+    );
+    assert_eq!(
+        of("S2S STARTTLS")["reason"],
+        "no _xmpp-server record, and no address"
+    );
+    assert_eq!(of("S2S direct TLS")["reason"], "no _xmpps-server record");
+}
+
+/// Names of a zone: labels with their lengths (RFC 1035 §3.1).
+fn name(text: &str) -> Vec<u8> {
+    let labels = text.split('.').filter(|label| !label.is_empty());
+    let mut bytes: Vec<u8> = labels
+        .flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat())
+        .collect();
+    bytes.push(0);
+    bytes
+}
+
+/// Answers every question about capulet.lit (RFC 1035 §4, RFC 2782).
+fn answer_all(dns: &UdpSocket, port: u16) {
+    let srv = |priority: u16, port: u16, target: &str| {
+        let numbers = [priority, 0, port].map(u16::to_be_bytes).concat();
+        (33_u16, [numbers, name(target)].concat())
+    };
+    let mut query = [0_u8; 512];
+    while let Ok((length, from)) = dns.recv_from(&mut query) {
+        let end = 12
+            + query[12..length]
+                .iter()
+                .position(|byte| *byte == 0)
+                .unwrap()
+            + 1;
+        let (question, kind) = (
+            &query[12..end],
+            u16::from_be_bytes([query[end], query[end + 1]]),
+        );
+        let records = if question == name("_xmpp-client._tcp.capulet.lit") {
+            vec![
+                srv(9, 1, "nowhere.capulet.lit"),
+                srv(5, port, "xmpp.capulet.lit"),
+            ]
+        } else if question == name("_xmpps-client._tcp.capulet.lit") {
+            vec![srv(0, 0, "")]
+        } else if question == name("xmpp.capulet.lit") {
+            vec![(1, Ipv4Addr::LOCALHOST.octets().to_vec())]
+        } else {
+            Vec::new()
+        };
+        let records: Vec<_> = records.into_iter().filter(|(of, _)| *of == kind).collect();
+        // A response, authoritative; without records there is no such name.
+        let flags = if records.is_empty() {
+            0x8403_u16
+        } else {
+            0x8400
+        };
+        let count = u16::try_from(records.len()).unwrap();
+        let mut response = query[..2].to_vec();
+        for number in [flags, 1, count, 0, 0] {
+            response.extend(number.to_be_bytes());
+        }
+        response.extend(&query[12..end + 4]);
+        for (kind, data) in records {
+            response.extend(question);
+            response.extend(kind.to_be_bytes());
+            response.extend([0, 1, 0, 0, 0, 60]);
+            response.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+            response.extend(data);
+        }
+        dns.send_to(&response, from).unwrap();
+    }
+}
