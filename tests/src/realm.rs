@@ -260,11 +260,15 @@ impl Realm {
                 };
                 self.link((server, connection), made, &pair.to);
             }
-            PeersAction::Ask { connection, pair } => {
+            PeersAction::Ask {
+                connection,
+                pair,
+                resolves_here,
+            } => {
                 let asked = self
                     .ends
                     .get_mut(&(server, connection))
-                    .map(|end| end.connection.ask(env, pair.clone(), false));
+                    .map(|end| end.connection.ask(env, pair.clone(), resolves_here));
                 if asked != Some(Ok(())) {
                     self.servers[server].peers.not_asked(connection, &pair);
                 }

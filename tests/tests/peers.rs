@@ -5,7 +5,7 @@
 use onetrip_core::bidi::Change;
 use onetrip_core::dialback::{ConnectionId, Event as Dialback, Outcome, Reason};
 use onetrip_core::quickstart::Broken;
-use onetrip_core::stream::{Content, Stanza};
+use onetrip_core::stream::{Content, Pair, Stanza};
 use onetrip_core::{End, Event, Peers, PeersAction, PeersConfig, bounce};
 use onetrip_tests::servers::{domain, message, pair};
 
@@ -208,11 +208,109 @@ fn a_further_pair_is_asked_for_on_the_same_connection() {
     let asked = PeersAction::Ask {
         connection: own,
         pair: second.clone(),
+        resolves_here: false,
     };
     assert_eq!(actions(&mut peers), [asked]);
     peers.not_asked(own, &second);
     let opened = actions(&mut peers);
     assert!(matches!(&opened[..], [PeersAction::Open { connection, .. }] if *connection != own));
+}
+
+fn concluded(peers: &mut Peers, connection: ConnectionId, pair: &Pair, outcome: Outcome) {
+    let pair = pair.clone();
+    let event = Event::Dialback(Dialback::Concluded { pair, outcome });
+    peers.handle(connection, &event);
+}
+
+/// XEP-0220 §2.6.2: another domain at the same place is asked for where there is a connection to that place, and nowhere else.
+#[test]
+fn domains_at_one_place_share_a_connection() {
+    let rooms = pair("capulet.lit", "rooms.montague.lit");
+    for (place, shared) in [("10.0.0.1:5269", true), ("10.0.0.2:5269", false)] {
+        let mut peers = Peers::default();
+        peers.locate(domain("montague.lit"), "10.0.0.1:5269");
+        peers.locate(domain("rooms.montague.lit"), place);
+        let own = open(&mut peers);
+        established(&mut peers, own);
+        actions(&mut peers).clear();
+        peers.route(message("capulet.lit", "rooms.montague.lit"));
+        let asked = PeersAction::Ask {
+            connection: own,
+            pair: rooms.clone(),
+            resolves_here: true,
+        };
+        assert_eq!(actions(&mut peers) == [asked], shared, "{place}");
+    }
+}
+
+/// Two domains of which nothing is known are not at one place.
+#[test]
+fn domains_at_unknown_places_share_nothing() {
+    let mut peers = Peers::default();
+    let own = open(&mut peers);
+    established(&mut peers, own);
+    actions(&mut peers).clear();
+    peers.route(message("capulet.lit", "rooms.montague.lit"));
+    assert!(matches!(
+        &actions(&mut peers)[..],
+        [PeersAction::Open { .. }]
+    ));
+}
+
+/// XEP-0220 §2.5: refused on the connection of another pair, or cut off there, a pair gets a connection of its own; refused
+/// there too, what waits comes back.
+#[test]
+fn what_is_refused_on_a_shared_connection_is_tried_on_one_of_its_own() {
+    let second = pair("chat.capulet.lit", "montague.lit");
+    for cut in [false, true] {
+        let mut peers = Peers::default();
+        let own = open(&mut peers);
+        established(&mut peers, own);
+        actions(&mut peers).clear();
+        peers.route(message("chat.capulet.lit", "montague.lit"));
+        actions(&mut peers).clear();
+        let refused = Outcome::Error(Reason::ResourceConstraint);
+        if cut {
+            peers.handle(own, &Event::Closed(End::Clean));
+        } else {
+            concluded(&mut peers, own, &second, refused);
+        }
+        let opened = actions(&mut peers);
+        let [PeersAction::Open { connection, pair }] = &opened[..] else {
+            panic!("{opened:?}");
+        };
+        assert_eq!((pair, peers.waiting()), (&second, 1));
+        concluded(&mut peers, *connection, &second, refused);
+        assert!(matches!(
+            &actions(&mut peers)[..],
+            [PeersAction::Return { .. }]
+        ));
+    }
+}
+
+/// BIDI-14: where that is wanted, a pair is asked for on a connection of the peer's, and what waits for it goes there.
+#[test]
+fn bidi_14_a_connection_of_the_peers_is_asked_on_if_that_is_wanted() {
+    let second = pair("chat.capulet.lit", "montague.lit");
+    for reverse in [false, true] {
+        let mut config = PeersConfig::default();
+        config.reverse = reverse;
+        let mut peers = Peers::new(config);
+        let theirs = peers.add();
+        established(&mut peers, theirs);
+        peers.route(message("chat.capulet.lit", "montague.lit"));
+        let asked = PeersAction::Ask {
+            connection: theirs,
+            pair: second.clone(),
+            resolves_here: false,
+        };
+        assert_eq!(actions(&mut peers) == [asked], reverse);
+        peers.handle(theirs, &Event::Pair(Change::SendOpened(second.clone())));
+        let sent = actions(&mut peers);
+        let went =
+            matches!(&sent[..], [PeersAction::Send { connection, .. }] if *connection == theirs);
+        assert_eq!(went, reverse, "{sent:?}");
+    }
 }
 
 /// A stanza that a closing connection no longer takes goes another way, in its place.

@@ -5,12 +5,14 @@
 //! | a connection that we opened, with the pair open | goes there |
 //! | one that we have opened for it, and that is not so far | waits |
 //! | only one that the peer opened, with the pair open | goes there (BIDI-19) |
-//! | one that we opened to the same domain | waits; the pair is asked for there (XEP-0220 §2.6) |
+//! | one that we opened to the same domain, or to another one at the same place | waits; the pair is asked for there (XEP-0220 §2.6) |
+//! | one that the peer opened, on which it has proved the domain, if that is wanted | waits; the pair is asked for there (BIDI-14) |
 //! | nothing | waits; a connection is opened |
 //!
 //! So of two connections that cross, each end sends on its own and takes what comes in on the other (BIDI-R8), and stanzas
 //! of a pair stay in order. A route is removed by the connection that made it and by no other (prosody 814817ebf,
-//! 72b4209cf). What waits is bounded, and comes back when its connection fails.
+//! 72b4209cf). What waits is bounded, and comes back when its connection fails. A pair that is refused on the connection of
+//! another gets one of its own first (XEP-0220 §2.5).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,6 +33,9 @@ pub struct PeersConfig {
     pub bytes: usize,
     /// Whether further pairs are asked for on a connection that there is already. Default: yes.
     pub multiplex: bool,
+    /// Whether that goes for connections that the peer has opened, too (BIDI-14). Default: no, since there are servers that
+    /// close a connection of their own on which they are asked.
+    pub reverse: bool,
 }
 
 impl Default for PeersConfig {
@@ -39,6 +44,7 @@ impl Default for PeersConfig {
             stanzas: 256,
             bytes: 4 * 1024 * 1024,
             multiplex: true,
+            reverse: false,
         }
     }
 }
@@ -62,6 +68,8 @@ pub enum PeersAction {
         connection: ConnectionId,
         /// What for.
         pair: Pair,
+        /// Whether the target is at the place that the connection was opened to.
+        resolves_here: bool,
     },
     /// [Send](crate::Connection::send) the stanza on this connection; or say that it [was not](Peers::not_sent).
     Send {
@@ -91,6 +99,8 @@ struct Link {
 #[derive(Debug)]
 struct Waiting {
     on: ConnectionId,
+    /// Whether that connection was opened for something else.
+    shared: bool,
     stanzas: VecDeque<Stanza>,
     /// Whether it is the second connection already.
     again: bool,
@@ -117,6 +127,8 @@ pub struct Peers {
     /// Which of them the last stanza of a pair went out on.
     current: BTreeMap<Pair, ConnectionId>,
     waiting: BTreeMap<Pair, Waiting>,
+    /// Where domains are.
+    places: BTreeMap<Domain, String>,
     bytes: usize,
     actions: VecDeque<PeersAction>,
 }
@@ -134,6 +146,19 @@ impl Peers {
     /// The next thing to do, in order.
     pub fn poll_action(&mut self) -> Option<PeersAction> {
         self.actions.pop_front()
+    }
+
+    /// Says where a domain is: its address and port, written in the same way for all domains. Domains at the same place share
+    /// a connection if their server understands errors of dialback (XEP-0220 §2.6.2).
+    pub fn locate(&mut self, domain: Domain, place: impl Into<String>) {
+        self.places.insert(domain, place.into());
+    }
+
+    /// Whether both domains are known to be at the same place.
+    #[must_use]
+    pub fn same_place(&self, one: &Domain, other: &Domain) -> bool {
+        let place = self.places.get(one);
+        place.is_some() && place == self.places.get(other)
     }
 
     fn number(&mut self, remote: Option<Domain>) -> ConnectionId {
@@ -170,9 +195,10 @@ impl Peers {
                     .actions
                     .push_back(PeersAction::Send { connection, stanza });
             }
-            let on = self.start(&pair, self.config.multiplex);
+            let shared = self.share(&pair);
             let waiting = Waiting {
-                on,
+                on: shared.unwrap_or_else(|| self.open(&pair)),
+                shared: shared.is_some(),
                 stanzas: VecDeque::new(),
                 again: false,
             };
@@ -231,20 +257,64 @@ impl Peers {
             .map(|(connection, _)| *connection)
     }
 
-    fn start(&mut self, pair: &Pair, multiplex: bool) -> ConnectionId {
-        let there = multiplex
-            .then(|| self.established_to(&pair.to).next())
-            .flatten();
-        let pair = pair.clone();
-        if let Some(connection) = there {
-            self.actions
-                .push_back(PeersAction::Ask { connection, pair });
-            return connection;
+    /// Asks for a pair on a connection that there is, if there is one for it.
+    fn share(&mut self, pair: &Pair) -> Option<ConnectionId> {
+        if !self.config.multiplex {
+            return None;
         }
+        let there = self.established_to(&pair.to).next();
+        let there = there.or_else(|| self.reaches(&pair.to));
+        let (connection, resolves_here) = match there {
+            Some(connection) => (connection, false),
+            None => (self.established_near(&pair.to)?, true),
+        };
+        let pair = pair.clone();
+        self.actions.push_back(PeersAction::Ask {
+            connection,
+            pair,
+            resolves_here,
+        });
+        Some(connection)
+    }
+
+    /// A connection on which something goes to a domain already.
+    fn reaches(&self, remote: &Domain) -> Option<ConnectionId> {
+        let pairs = self.routes.iter().filter(|(pair, _)| pair.to == *remote);
+        let mut there = pairs.flat_map(|(_, connections)| connections).copied();
+        there.find(|connection| {
+            self.links.get(connection).is_some_and(|link| {
+                link.established && (link.remote.is_some() || self.config.reverse)
+            })
+        })
+    }
+
+    /// A connection of ours to another domain at the same place.
+    fn established_near(&self, remote: &Domain) -> Option<ConnectionId> {
+        let near = |link: &Link| {
+            let opened_to = link.remote.as_ref();
+            link.established && opened_to.is_some_and(|there| self.same_place(there, remote))
+        };
+        let mut links = self.links.iter();
+        links
+            .find(|(_, link)| near(link))
+            .map(|(connection, _)| *connection)
+    }
+
+    fn open(&mut self, pair: &Pair) -> ConnectionId {
         let connection = self.number(Some(pair.to.clone()));
+        let pair = pair.clone();
         self.actions
             .push_back(PeersAction::Open { connection, pair });
         connection
+    }
+
+    /// What waits for a pair waits for a connection of its own from now on.
+    fn open_own(&mut self, pair: &Pair, again: bool) {
+        let on = self.open(pair);
+        if let Some(waiting) = self.waiting.get_mut(pair) {
+            (waiting.on, waiting.shared) = (on, false);
+            waiting.again |= again;
+        }
     }
 
     /// Learns from an event of a connection.
@@ -281,8 +351,9 @@ impl Peers {
             .entry(pair.clone())
             .or_default()
             .insert(connection);
+        let awaited = self.waiting.get(pair).map(|waiting| waiting.on);
         // What waits for a connection of ours does not go on one of theirs.
-        if link.remote.is_some() {
+        if link.remote.is_some() || awaited == Some(connection) {
             self.flush(connection, pair);
         }
     }
@@ -330,14 +401,11 @@ impl Peers {
         else {
             return;
         };
-        let again = again && !waiting.again;
+        let (shared, again) = (waiting.shared, again && !waiting.again);
         if let Some(other) = self.best(pair).filter(|other| *other != connection) {
             self.flush(other, pair);
-        } else if again {
-            let on = self.start(pair, false);
-            if let Some(waiting) = self.waiting.get_mut(pair) {
-                (waiting.on, waiting.again) = (on, true);
-            }
+        } else if shared || again {
+            self.open_own(pair, !shared);
         } else {
             for stanza in self.take(pair) {
                 self.actions
@@ -374,10 +442,7 @@ impl Peers {
     pub fn not_asked(&mut self, connection: ConnectionId, pair: &Pair) {
         let asked = |waiting: &&Waiting| waiting.on == connection;
         if self.waiting.get(pair).filter(asked).is_some() {
-            let on = self.start(pair, false);
-            if let Some(waiting) = self.waiting.get_mut(pair) {
-                waiting.on = on;
-            }
+            self.open_own(pair, false);
         }
     }
 

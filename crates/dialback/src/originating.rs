@@ -60,6 +60,9 @@ pub enum AskError {
     /// The peer does not understand dialback errors, so an unknown target could cost the stream.
     #[error("the peer does not announce dialback errors")]
     Errors,
+    /// The peer does not announce dialback, so it may never answer.
+    #[error("the peer does not announce dialback")]
+    Unannounced,
     /// The stream has ended.
     #[error("the stream has ended")]
     Ended,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use onetrip_core::bidi::{Change, ReverseRefusal};
 use onetrip_core::dialback::{
-    Checked, ConnectionId, Dropped, Event as Dialback, Ground, Outcome, Reason, Verdict,
+    AskError, Checked, ConnectionId, Dropped, Event as Dialback, Ground, Outcome, Reason, Verdict,
 };
 use onetrip_core::quickstart::{Key, Level, Policy, Transport};
 use onetrip_core::stream::{Condition, Env};

@@ -241,3 +241,54 @@ fn an_answer_that_cannot_be_read_is_the_last_word() {
     assert!(servers.sides[one].closed);
     assert_eq!(servers.sides[one].entity.len(), 1);
 }
+
+/// XEP-0220 §2.6.2: where a certificate has opened the connection, another target needs a ground all the same.
+#[test]
+fn a_further_target_needs_a_ground_behind_external_too() {
+    for (resolves_here, told) in [
+        (false, Err(UsageError::CannotAsk(AskError::Target))),
+        (true, Ok(())),
+    ] {
+        let mut servers = Servers::default();
+        let (out, into) = configs();
+        let [one, _] = servers.connect(out, into, true);
+        let rooms = pair("capulet.lit", "rooms.montague.lit");
+        let asked = servers.with(one, |connection, env| {
+            connection.ask(env, rooms, resolves_here)
+        });
+        assert_eq!(asked, told);
+    }
+}
+
+/// A server that binds the prefix of dialback on every stream may not know it: further pairs are not asked for there, as the
+/// answer may never come (ejabberd without its dialback module).
+#[test]
+fn further_pairs_are_asked_for_where_dialback_is_announced() {
+    for announced in [false, true] {
+        let mut servers = Servers::default();
+        let (mut out, _) = configs();
+        out.hosted.push(domain("chat.capulet.lit"));
+        let plan = plan(&out, Level::Off, None);
+        let one = servers.open(out, plan, &["montague.lit"]);
+        let header = "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
+                      xmlns:db='jabber:server:dialback' from='montague.lit' to='capulet.lit' id='D6' version='1.0'>";
+        let external = "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms>";
+        let success = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
+        let feature = if announced {
+            "<dialback xmlns='urn:xmpp:features:dialback'/>"
+        } else {
+            ""
+        };
+        for text in [
+            format!("{header}<stream:features>{external}</stream:features>"),
+            success.to_owned(),
+            format!("{header}<stream:features>{feature}</stream:features>"),
+        ] {
+            servers.give(one, text).unwrap();
+        }
+        let second = pair("chat.capulet.lit", "montague.lit");
+        let asked = servers.with(one, |connection, env| connection.ask(env, second, false));
+        let refused = Err(UsageError::CannotAsk(AskError::Unannounced));
+        assert_eq!(asked, if announced { Ok(()) } else { refused });
+    }
+}

@@ -70,6 +70,10 @@ struct Setup {
     bidi: [bool; 3],
     /// Whether further pairs are asked for on connections that there are.
     multiplex: [bool; 3],
+    /// Whether that goes for connections of the other end.
+    reverse: [bool; 3],
+    /// Whether a server knows which domains are at the same place.
+    located: [bool; 3],
     starttls: bool,
     safe: bool,
     piece: usize,
@@ -123,7 +127,16 @@ impl World {
         let peers = |node: usize| {
             let mut config = PeersConfig::default();
             config.multiplex = setup.multiplex[node];
-            Peers::new(config)
+            config.reverse = setup.reverse[node];
+            let mut peers = Peers::new(config);
+            if setup.located[node] {
+                for (at, names) in DOMAINS.iter().enumerate() {
+                    names
+                        .iter()
+                        .for_each(|name| peers.locate(domain(name), at.to_string()));
+                }
+            }
+            peers
         };
         Self {
             peers: (0..3).map(peers).collect(),
@@ -450,14 +463,18 @@ impl World {
                 self.peers[node].failed(connection, Reason::RemoteConnectionFailed);
             }
             PeersAction::Open { connection, pair } => self.connect(node, connection, &pair, None),
-            PeersAction::Ask { connection, pair } => {
+            PeersAction::Ask {
+                connection,
+                pair,
+                resolves_here,
+            } => {
                 let place = self.numbers[&(node, connection)];
                 let there = self.places[self.places[place].other].node;
                 assert_eq!(home(pair.to.as_str()), there, "asked in the wrong place");
                 let asked = pair.clone();
-                let told = self
-                    .servers
-                    .with(place, |connection, env| connection.ask(env, asked, true));
+                let told = self.servers.with(place, |connection, env| {
+                    connection.ask(env, asked, resolves_here)
+                });
                 if told.is_err() {
                     self.peers[node].not_asked(connection, &pair);
                 }

@@ -231,11 +231,14 @@ fn setup() -> impl Strategy<Value = Setup> {
         any::<bool>(),
         prop_oneof![Just(usize::MAX), Just(5)],
     );
-    (any::<[[bool; 3]; 3]>(), flags(), flags(), rest).prop_map(|(proved, bidi, multiplex, rest)| {
+    let sharing = (flags(), flags(), flags());
+    (any::<[[bool; 3]; 3]>(), flags(), sharing, rest).prop_map(|(proved, bidi, sharing, rest)| {
         Setup {
             proved,
             bidi,
-            multiplex,
+            multiplex: sharing.0,
+            reverse: sharing.1,
+            located: sharing.2,
             starttls: rest.0,
             safe: rest.1,
             piece: rest.2,

@@ -1,7 +1,7 @@
 //! What only connections between servers have.
 
 use onetrip_bidi::Pairs;
-use onetrip_dialback::{Checked, StreamId, Ticket, Verification, VerifyError};
+use onetrip_dialback::{AskError, Checked, StreamId, Ticket, Verification, VerifyError};
 use onetrip_quickstart::Plan;
 use onetrip_stream::{Env, Pair};
 
@@ -74,6 +74,10 @@ impl Connection {
         resolves_here: bool,
     ) -> Result<(), UsageError> {
         self.check_established()?;
+        let peering = self.shell.peering.as_ref();
+        if !peering.is_some_and(|peering| peering.takes_further_pairs()) {
+            return Err(UsageError::CannotAsk(AskError::Unannounced));
+        }
         self.shell.now = env.now;
         self.shell.ask(env, pair, resolves_here)
     }

@@ -18,6 +18,8 @@ use crate::{DialbackConfig, ReverseFacts, UsageError};
 pub(super) struct Dialback {
     pub(super) config: DialbackConfig,
     connection: ConnectionId,
+    /// What the connection was opened to, if we opened it.
+    remote: Option<Domain>,
     pub(super) authoritative: Authoritative,
     pub(super) verifying: Verifying,
     pub(super) stream: Option<Stream>,
@@ -37,13 +39,18 @@ pub(super) struct Stream {
 }
 
 impl Dialback {
-    pub(super) fn new(config: &DialbackConfig, connection: ConnectionId) -> Self {
+    pub(super) fn new(
+        config: &DialbackConfig,
+        connection: ConnectionId,
+        remote: Option<Domain>,
+    ) -> Self {
         Self {
             authoritative: Authoritative::new(config.secret.clone())
                 .with_config(config.authoritative),
             verifying: Verifying::new(connection).with_config(config.verifying),
             config: config.clone(),
             connection,
+            remote,
             stream: None,
             asked: None,
             claims: BTreeMap::new(),
@@ -90,7 +97,8 @@ impl Dialback {
         let stream = self.stream.as_mut().ok_or(AskError::Ended)?;
         let originating = stream.originating.get_or_insert_with(|| {
             let secret = self.config.secret.clone();
-            let mut machine = Originating::new(secret, stream.id.clone(), pair.to.clone())
+            let target = self.remote.as_ref().unwrap_or(&pair.to).clone();
+            let mut machine = Originating::new(secret, stream.id.clone(), target)
                 .with_config(self.config.originating);
             machine.features(stream.support);
             machine
@@ -174,6 +182,14 @@ impl Peering {
         self.dialback
             .as_ref()
             .is_some_and(|dialback| dialback.stream.is_some())
+    }
+
+    /// Whether a further pair may be asked for: a peer that we have connected to has to announce dialback, since one that merely
+    /// binds its prefix may never answer.
+    pub(crate) fn takes_further_pairs(&self) -> bool {
+        let stream = self.dialback.as_ref().and_then(|d| d.stream.as_ref());
+        let announced = stream.is_some_and(|stream| stream.support != Support::Unannounced);
+        announced || matches!(self.end, End::Receiver(_))
     }
 
     /// Whether a key of ours waits here for its answer.

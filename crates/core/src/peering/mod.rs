@@ -40,10 +40,9 @@ impl Peering {
             hosted,
             tls: TlsInfo::new(),
             end: End::Initiator(machine),
-            dialback: config
-                .dialback
-                .as_ref()
-                .map(|dialback| Dialback::new(dialback, config.connection)),
+            dialback: config.dialback.as_ref().map(|dialback| {
+                Dialback::new(dialback, config.connection, Some(config.remote.clone()))
+            }),
         }
     }
 
@@ -58,7 +57,7 @@ impl Peering {
             dialback: config
                 .dialback
                 .as_ref()
-                .map(|dialback| Dialback::new(dialback, config.connection)),
+                .map(|dialback| Dialback::new(dialback, config.connection, None)),
         }
     }
 

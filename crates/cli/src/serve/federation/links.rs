@@ -156,7 +156,11 @@ impl Federation {
                 PeersAction::Open { connection, pair } => {
                     tokio::task::spawn_local(wire::open(Rc::clone(self), connection, pair));
                 }
-                PeersAction::Ask { connection, pair } => self.ask(links, connection, pair),
+                PeersAction::Ask {
+                    connection,
+                    pair,
+                    resolves_here,
+                } => self.ask(links, connection, pair, resolves_here),
                 PeersAction::Send { connection, stanza } => self.send(links, connection, stanza),
                 PeersAction::Return { stanza, reason } => {
                     local::give_back(&self.hub, &stanza, reason);
@@ -166,12 +170,11 @@ impl Federation {
         }
     }
 
-    fn ask(&self, links: &mut Links, connection: ConnectionId, pair: Pair) {
+    fn ask(&self, links: &mut Links, connection: ConnectionId, pair: Pair, resolves_here: bool) {
         let env = &mut Env::new(self.hub.clock.now(), &mut links.entropy);
-        // The manager asks only where the stream was opened to that very domain, so nothing has to be known of addresses.
         let asked = links.open.get_mut(&connection).is_some_and(|link| {
             link.wake.notify_one();
-            link.secured.ask(env, pair.clone(), false).is_ok()
+            link.secured.ask(env, pair.clone(), resolves_here).is_ok()
         });
         if !asked {
             links.peers.not_asked(connection, &pair);
