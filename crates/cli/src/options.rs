@@ -249,9 +249,16 @@ pub(crate) struct Serve {
     /// Where to listen for other servers, with STARTTLS.
     #[arg(long, value_name = "ADDR")]
     pub(crate) s2s: Option<SocketAddr>,
-    /// Where the server of another domain listens, with STARTTLS (repeatable); DNS is not asked.
+    /// Where to listen for other servers, with direct TLS.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) s2s_tls: Option<SocketAddr>,
+    /// Where the server of another domain listens, with STARTTLS (repeatable); DNS is not asked. Domains at the same place
+    /// share a connection.
     #[arg(long, value_name = "DOMAIN=HOST:PORT", value_parser = peer)]
     pub(crate) peer: Vec<(String, String)>,
+    /// The same with direct TLS.
+    #[arg(long, value_name = "DOMAIN=HOST:PORT", value_parser = peer)]
+    pub(crate) peer_tls: Vec<(String, String)>,
     /// Certificates to trust of other servers, as PEM; else the authority made on start, or with --cert the well-known
     /// ones. Whoever has none of these is dialed back (XEP-0220).
     #[arg(long, value_name = "FILE")]

@@ -49,6 +49,7 @@ pub(crate) struct Addresses {
     pub(crate) starttls: SocketAddr,
     pub(crate) direct_tls: SocketAddr,
     pub(crate) s2s: Option<SocketAddr>,
+    pub(crate) s2s_direct_tls: Option<SocketAddr>,
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -71,6 +72,7 @@ pub(crate) async fn start(mut settings: Settings) -> Result<Addresses, Failure> 
         starttls: address_of(&plain)?,
         direct_tls: address_of(&direct)?,
         s2s: None,
+        s2s_direct_tls: None,
     };
     let mut decoy = vec![0_u8; 32];
     SystemEntropy::new().fill(&mut decoy);
@@ -79,7 +81,8 @@ pub(crate) async fn start(mut settings: Settings) -> Result<Addresses, Failure> 
     let abroad = federating.is_some().then_some(abroad);
     let hub = Arc::new(Hub::new(settings, decoy, abroad));
     if let Some(with) = federating {
-        addresses.s2s = federation::start(Arc::clone(&hub), with, letters).await?;
+        [addresses.s2s, addresses.s2s_direct_tls] =
+            federation::start(Arc::clone(&hub), with, letters).await?;
     }
     let expiring = Arc::clone(&hub);
     tokio::task::spawn_local(async move { expiring.expire().await });
@@ -138,12 +141,7 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         }
     }
     let presented = certificates::shown(options, &domains)?;
-    let federating = (options.s2s.is_some() || !options.peer.is_empty())
-        .then(|| {
-            let (identity, roots) = (&presented.identity, presented.servers);
-            Federating::new(options.s2s, &options.peer, identity, roots)
-        })
-        .transpose()?;
+    let federating = Federating::new(options, &presented.identity, presented.servers)?;
     let settings = Settings {
         domains,
         accounts,
@@ -173,6 +171,7 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         "starttls": addresses.starttls.to_string(),
         "direct_tls": addresses.direct_tls.to_string(),
         "s2s": addresses.s2s.map(|address| address.to_string()),
+        "s2s_direct_tls": addresses.s2s_direct_tls.map(|address| address.to_string()),
         "domains": names,
         "accounts": accounts,
         "ca_pem": presented.authority,

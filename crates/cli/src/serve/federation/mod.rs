@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_core::DialbackConfig;
+use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Domain, Entropy as _, Secret, Stanza};
 use onetrip_tls::rustls::rustls::RootCertStore;
 use onetrip_tls::rustls::{Identity, PeerTls, Versions};
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use super::hub::Hub;
 use crate::Failure;
 use crate::environment::SystemEntropy;
+use crate::options::Serve;
 use links::Links;
 
 pub(super) use local::rescoped;
@@ -28,33 +30,60 @@ pub(super) use local::rescoped;
 /// With whom to federate, and how.
 pub(crate) struct Federating {
     /// Where other servers may connect.
-    pub(crate) listen: Option<SocketAddr>,
+    listen: [(Option<SocketAddr>, Transport); 2],
     /// Where other servers are.
-    pub(crate) peers: BTreeMap<Domain, String>,
+    peers: BTreeMap<Domain, Place>,
     tls: PeerTls,
 }
 
+/// Where another server listens.
+struct Place {
+    /// Host and port.
+    at: String,
+    transport: Transport,
+}
+
 impl Federating {
-    /// Shows `identity` in both directions and trusts `roots`; whoever they do not vouch for has to be dialed back.
+    /// Shows `identity` in both directions and trusts `roots`; whoever they do not vouch for has to be dialed back. `None`
+    /// if there is nobody to federate with.
     pub(super) fn new(
-        listen: Option<SocketAddr>,
-        peers: &[(String, String)],
+        options: &Serve,
         identity: &Identity,
         roots: RootCertStore,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Option<Self>, Failure> {
+        let peers = peers(options)?;
+        if options.s2s.is_none() && options.s2s_tls.is_none() && peers.is_empty() {
+            return Ok(None);
+        }
         let tls = PeerTls::new(identity, Versions::Both, roots)
             .map_err(|error| Failure::Usage(error.to_string()))?;
-        let domain = |(name, place): &(String, String)| {
+        Ok(Some(Self {
+            listen: [
+                (options.s2s, Transport::StartTls),
+                (options.s2s_tls, Transport::DirectTls),
+            ],
+            peers,
+            tls,
+        }))
+    }
+}
+
+fn peers(options: &Serve) -> Result<BTreeMap<Domain, Place>, Failure> {
+    let mut peers = BTreeMap::new();
+    for (named, transport) in [
+        (&options.peer, Transport::StartTls),
+        (&options.peer_tls, Transport::DirectTls),
+    ] {
+        for (name, at) in named {
             let domain = Domain::new(name)
                 .ok_or_else(|| Failure::Usage(format!("'{name}' is no domain")))?;
-            Ok((domain, place.clone()))
-        };
-        Ok(Self {
-            listen,
-            peers: peers.iter().map(domain).collect::<Result<_, Failure>>()?,
-            tls,
-        })
+            let at = at.clone();
+            if peers.insert(domain, Place { at, transport }).is_some() {
+                return Err(Failure::Usage(format!("'{name}' is in two places")));
+            }
+        }
     }
+    Ok(peers)
 }
 
 /// What all connections with other servers share.
@@ -68,41 +97,50 @@ pub(super) struct Federation {
     links: RefCell<Links>,
 }
 
-/// Begins to federate: sends what comes out of `abroad` and listens, if it is to. Returns where.
+/// Begins to federate: sends what comes out of `abroad` and listens, if it is to. Returns where, with STARTTLS and with
+/// direct TLS.
 pub(super) async fn start(
     hub: Arc<Hub>,
     with: Federating,
     mut abroad: mpsc::Receiver<Stanza>,
-) -> Result<Option<SocketAddr>, Failure> {
-    let listener = match with.listen {
-        Some(address) => Some(super::listen(address).await?),
-        None => None,
-    };
-    let place = listener.as_ref().map(super::address_of).transpose()?;
+) -> Result<[Option<SocketAddr>; 2], Failure> {
+    let mut places = [None; 2];
+    let mut listeners = Vec::new();
+    for (place, (address, transport)) in places.iter_mut().zip(with.listen) {
+        if let Some(address) = address {
+            let listener = super::listen(address).await?;
+            *place = Some(super::address_of(&listener)?);
+            listeners.push((listener, transport));
+        }
+    }
     let mut secret = vec![0_u8; 32];
     SystemEntropy::new().fill(&mut secret);
+    let mut links = Links::new();
+    for (domain, place) in &with.peers {
+        links.peers.locate(domain.clone(), place.at.as_str());
+    }
     let federation = Rc::new(Federation {
         hub,
         with,
         dialback: DialbackConfig::new(Secret::new(secret)),
-        links: RefCell::new(Links::new()),
+        links: RefCell::new(links),
     });
-    if let Some(listener) = listener {
-        tokio::task::spawn_local(accept(Rc::clone(&federation), listener));
+    for (listener, transport) in listeners {
+        tokio::task::spawn_local(accept(Rc::clone(&federation), listener, transport));
     }
     tokio::task::spawn_local(async move {
         while let Some(stanza) = abroad.recv().await {
             federation.route(stanza);
         }
     });
-    Ok(place)
+    Ok(places)
 }
 
-async fn accept(federation: Rc<Federation>, listener: TcpListener) {
+async fn accept(federation: Rc<Federation>, listener: TcpListener, transport: Transport) {
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
-                tokio::task::spawn_local(wire::take(Rc::clone(&federation), socket));
+                tokio::task::spawn_local(wire::take(Rc::clone(&federation), socket, transport));
             }
             // Out of file descriptors, most likely: others will be closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

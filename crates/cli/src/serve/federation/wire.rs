@@ -24,14 +24,14 @@ const WRITE: Duration = Duration::from_secs(60);
 
 /// Opens a connection to another server and carries it.
 pub(super) async fn open(federation: Rc<Federation>, connection: ConnectionId, pair: Pair) {
-    let socket = match reach(&federation, &pair.to).await {
-        Ok(socket) => socket,
+    let (socket, transport) = match reach(&federation, &pair.to).await {
+        Ok(reached) => reached,
         Err(reason) => return federation.failed(connection, reason),
     };
     let Some(session) = federation.session_to(&pair.to) else {
         return federation.failed(connection, Reason::RemoteServerTimeout);
     };
-    let config = federation.outbound(connection, &pair);
+    let config = federation.outbound(connection, &pair, transport);
     let made = federation.make(|entity, env| entity.connect_to(config, env));
     federation
         .carry(connection, Secured::new(made, session), socket)
@@ -47,8 +47,8 @@ pub(super) async fn verify(
     let ticket = verification.ticket;
     // The stanzas that the key is for come from there.
     let authority = &verification.pair.from;
-    let socket = match reach(&federation, authority).await {
-        Ok(socket) => socket,
+    let (socket, transport) = match reach(&federation, authority).await {
+        Ok(reached) => reached,
         Err(reason) => {
             let checked = match reason {
                 Reason::RemoteServerNotFound => Checked::HostUnknown,
@@ -58,8 +58,8 @@ pub(super) async fn verify(
         }
     };
     let back = Pair::new(verification.pair.to.clone(), authority.clone());
-    let config = federation.outbound(connection, &back);
-    let key = Key::new(authority.clone(), None, Transport::StartTls);
+    let config = federation.outbound(connection, &back, transport);
+    let key = Key::new(authority.clone(), None, transport);
     let plan = Cache::default().plan(&key, &Policy::default());
     let made =
         federation.make(|_, env| Connection::verifier(config, plan, &verification, env).ok());
@@ -72,14 +72,16 @@ pub(super) async fn verify(
 }
 
 /// Takes a connection that another server has opened, and carries it.
-pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream) {
+pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream, transport: Transport) {
     let Ok(session) = federation.with.tls.inbound() else {
         return;
     };
     let connection = federation.links.borrow_mut().peers.add();
     let domains = federation.hub.settings.domains.clone();
-    let mut config = InboundConfig::new(connection, domains, Transport::StartTls);
+    let mut config = InboundConfig::new(connection, domains, transport);
     config.dialback = Some(federation.dialback.clone());
+    // ejabberd before the fix of its bidi looks for this one when it connects (BIDI-R1, ejabberd#4300).
+    config.bidi.advertise_legacy_feature = true;
     config.quickstart.advertise = federation.hub.settings.pipelining;
     let made = federation.make(|_, env| Connection::inbound(config, env));
     federation
@@ -87,13 +89,13 @@ pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream) {
         .await;
 }
 
-/// TCP to the server of a domain, if it is known where that is.
-async fn reach(federation: &Federation, domain: &Domain) -> Result<TcpStream, Reason> {
+/// TCP to the server of a domain, if it is known where that is, and how TLS begins there.
+async fn reach(federation: &Federation, domain: &Domain) -> Result<(TcpStream, Transport), Reason> {
     let Some(place) = federation.with.peers.get(domain) else {
         return Err(Reason::RemoteServerNotFound);
     };
-    match tokio::time::timeout(CONNECT, TcpStream::connect(place)).await {
-        Ok(Ok(socket)) => Ok(socket),
+    match tokio::time::timeout(CONNECT, TcpStream::connect(&place.at)).await {
+        Ok(Ok(socket)) => Ok((socket, place.transport)),
         _ => Err(Reason::RemoteServerTimeout),
     }
 }
@@ -110,9 +112,14 @@ impl Federation {
         self.with.tls.outbound(domain).ok()
     }
 
-    fn outbound(&self, connection: ConnectionId, pair: &Pair) -> OutboundConfig {
+    fn outbound(
+        &self,
+        connection: ConnectionId,
+        pair: &Pair,
+        transport: Transport,
+    ) -> OutboundConfig {
         let (from, to) = (pair.from.clone(), pair.to.clone());
-        let mut config = OutboundConfig::new(connection, from, to, Transport::StartTls);
+        let mut config = OutboundConfig::new(connection, from, to, transport);
         config.hosted.clone_from(&self.hub.settings.domains);
         config.dialback = Some(self.dialback.clone());
         config
