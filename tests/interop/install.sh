@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install.sh DIR   what the interop tests need, on Debian 12, as root: servers from packages, clients into DIR.
+# install.sh DIR   what the interop tests need, on Debian 12, as root: servers from packages, clients and a newer server into DIR.
 # No package starts its service.
 set -euo pipefail
 dir=${1:?install.sh DIR}
@@ -23,6 +23,29 @@ if [ -n "$missing" ]; then
   apt-get -q update > "$dir/apt.log" 2>&1
   # shellcheck disable=SC2086
   apt-get -q install -y --no-install-recommends $missing >> "$dir/apt.log" 2>&1 || { tail -5 "$dir/apt.log"; exit 1; }
+fi
+# An ejabberd that can do bidi, from the backports of the mirror that this system uses, unpacked aside.
+newer="$dir/ejabberd-24.12"
+if [ ! -e "$newer/complete" ]; then
+  echo "unpacking: ejabberd 24.12"
+  mirror=$(grep -hoE '^(URIs: *|deb +(\[[^]]*\] +)?)[a-z]+:[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -oE '[a-z]+:/[^ ]+/debian/?$' | head -1 || true)
+  [ -n "$mirror" ] || { echo "no Debian mirror in the apt sources"; exit 1; }
+  apt="$dir/apt"
+  rm -rf "$apt" "$newer"
+  mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$apt/debs" "$newer"
+  for suite in bookworm bookworm-backports; do
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+  done > "$apt/list"
+  own="-o APT::Sandbox::User=root -o Dir::Etc::sourcelist=$apt/list -o Dir::Etc::sourceparts=- -o Dir::State=$apt/state -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache=$apt/cache"
+  # shellcheck disable=SC2086
+  {
+    apt-get -q $own update
+    cd "$apt/debs"
+    apt-get -q $own download -t bookworm-backports ejabberd erlang-jose erlang-p1-{acme,cache-tab,eimp,mqtree,oauth2,pkix,stringprep,stun,tls,utils,xml,xmpp,yaml,yconf,zlib}
+    cd "$OLDPWD"
+  } > "$dir/newer.log" 2>&1 || { tail -5 "$dir/newer.log"; exit 1; }
+  for package in "$apt"/debs/*.deb; do dpkg -x "$package" "$newer"; done
+  touch "$newer/complete"
 fi
 if ! "$dir/venv/bin/python" -c 'import slixmpp' 2>/dev/null; then
   echo "installing: slixmpp"

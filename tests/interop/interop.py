@@ -236,11 +236,12 @@ def our_server_at_the_edges():
 
 
 def our_federation():
-    done = subprocess.run([sys.executable, str(HERE / "federation.py"), ONETRIP], capture_output=True, text=True, timeout=240)
-    lines = done.stdout.splitlines()
-    for line in lines:
-        check(line[5:], line.startswith("ok"))
-    check("onetrip serve and Prosody federated by certificate and by dialback, with bidi and without", done.returncode == 0 and lines, done.stderr[-500:])
+    for peer, command in (("Prosody", ["federation.py", ONETRIP]), ("ejabberd", ["federation_ejabberd.py", ONETRIP, str(DIR / "ejabberd-24.12")])):
+        done = subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], capture_output=True, text=True, timeout=240)
+        lines = done.stdout.splitlines()
+        for line in lines:
+            check(line[5:], line.startswith("ok"))
+        check(f"onetrip serve and {peer} federated by certificate and by dialback, with bidi and without", done.returncode == 0 and lines, done.stderr[-500:])
 
 
 def main():
