@@ -24,6 +24,9 @@ pub struct Bounds {
     /// The least time before silence behind something sent ahead counts as an answer; it is longer on slow
     /// links, eight round trips as measured. Default: 1 s.
     pub silence: Duration,
+    /// Between servers: how long a connection stays that carries no stanza, in either direction, and has nothing to do for
+    /// dialback (BIDI-20). Default: for ever.
+    pub idle: Option<Duration>,
     /// How long a server may take to find a session that is asked for by its token. Default: 10 s.
     pub resume: Duration,
 }
@@ -36,6 +39,7 @@ impl Default for Bounds {
             negotiation: Duration::from_secs(30),
             close: Duration::from_secs(5),
             silence: Duration::from_secs(1),
+            idle: None,
             resume: Duration::from_secs(10),
         }
     }

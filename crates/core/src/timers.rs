@@ -20,6 +20,8 @@ pub enum Reason {
     Acknowledgement,
     /// An answer of dialback has not come (XEP-0220).
     Dialback,
+    /// Nothing has come or gone for a long time (BIDI-20).
+    Idle,
     /// The negotiation has taken too long as a whole.
     Negotiation,
     /// The peer has not closed its half (RFC 6120 §4.4).

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use onetrip_core::bidi::Change;
 use onetrip_core::dialback::{
@@ -26,6 +27,9 @@ const DOMAINS: [&[&str]; 3] = [
     &["montague.lit", "chat.montague.lit"],
     &["verona.lit", "prince.verona.lit"],
 ];
+
+/// How long connections stay that nobody uses, where they are closed.
+const IDLE: Duration = Duration::from_secs(25);
 
 /// Which server a domain belongs to.
 fn home(name: &str) -> usize {
@@ -75,6 +79,8 @@ struct Setup {
     /// Whether a server knows which domains are at the same place.
     located: [bool; 3],
     starttls: bool,
+    /// Whether connections are closed that nobody uses.
+    idle: bool,
     safe: bool,
     piece: usize,
 }
@@ -173,6 +179,7 @@ impl World {
         let mut config = OutboundConfig::new(number, local, remote, self.transport());
         config.hosted = DOMAINS[node].iter().map(|name| domain(name)).collect();
         config.dialback = Self::dialback(node);
+        config.bounds.idle = self.setup.idle.then_some(IDLE);
         config
     }
 
@@ -214,6 +221,7 @@ impl World {
         let domains = DOMAINS[to].iter().map(|name| domain(name)).collect();
         let mut config = InboundConfig::new(accepted, domains, self.transport());
         config.dialback = Self::dialback(to);
+        config.bounds.idle = self.setup.idle.then_some(IDLE);
         config.bidi.offer = self.setup.bidi[to];
         let other = self.servers.accept(config, self.names(node, to));
         for (place, node, number, other) in [(one, node, number, other), (other, to, accepted, one)]

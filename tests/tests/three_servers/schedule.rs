@@ -229,6 +229,7 @@ fn setup() -> impl Strategy<Value = Setup> {
     let rest = (
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
         prop_oneof![Just(usize::MAX), Just(5)],
     );
     let sharing = (flags(), flags(), flags());
@@ -240,8 +241,9 @@ fn setup() -> impl Strategy<Value = Setup> {
             reverse: sharing.1,
             located: sharing.2,
             starttls: rest.0,
-            safe: rest.1,
-            piece: rest.2,
+            idle: rest.1,
+            safe: rest.2,
+            piece: rest.3,
         }
     })
 }

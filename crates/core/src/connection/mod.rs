@@ -236,6 +236,7 @@ impl Connection {
             }
             _ => {}
         }
+        self.shell.active();
     }
 
     fn on_peer_error(&mut self, env: &mut Env<'_>, error: StreamError) {
@@ -405,6 +406,7 @@ impl Connection {
             peering.check_outgoing(stanza.head())?;
         }
         self.shell.now = env.now;
+        self.shell.active();
         Ok(self.shell.stanza(stanza))
     }
 
@@ -492,6 +494,7 @@ impl Connection {
                         role.on_timeout(env, &mut self.shell, reason);
                     }
                 }
+                (Reason::Idle, _) => self.shell.on_idle(env),
                 (_, Role::Initiator(role)) => role.on_timeout(env, &mut self.shell, reason),
                 (_, Role::Receiver(_) | Role::PeerReceiver(_)) => {}
             }

@@ -79,6 +79,7 @@ impl Connection {
             return Err(UsageError::CannotAsk(AskError::Unannounced));
         }
         self.shell.now = env.now;
+        self.shell.active();
         self.shell.ask(env, pair, resolves_here)
     }
 
@@ -97,6 +98,7 @@ impl Connection {
         if let Some(peering) = &mut self.shell.peering {
             peering.verify(env, verification)?;
         }
+        self.shell.active();
         self.shell.drain_dialback(env);
         Ok(())
     }
@@ -131,7 +133,9 @@ impl Connection {
             return Err(UsageError::Closed);
         }
         self.shell.now = env.now;
-        self.shell.verified(env, ticket, checked)
+        let told = self.shell.verified(env, ticket, checked);
+        self.shell.active();
+        told
     }
 
     /// What is known of a reverse request ([`Request::Reverse`](crate::Request::Reverse)).
@@ -149,6 +153,16 @@ impl Connection {
         }
         self.shell.now = env.now;
         self.shell.judged(env, pair, facts)
+    }
+
+    /// The id of this stream, if dialback is possible on it: what [`Request::Reverse`](crate::Request::Reverse) asks about is
+    /// whether any other live connection has the same.
+    #[must_use]
+    pub fn stream_id(&self) -> Option<&StreamId> {
+        self.shell
+            .peering
+            .as_ref()
+            .and_then(|peering| peering.stream_id())
     }
 
     /// Whether a key of ours for this pair and stream waits here for its answer: what

@@ -314,7 +314,7 @@ impl Initiator {
                 self.attempt.handle(quickstart::Input::ResumeSilence);
             }
             Reason::Dialback => self.on_dialed(env, shell),
-            Reason::Acknowledgement | Reason::Negotiation | Reason::Close => {}
+            Reason::Acknowledgement | Reason::Negotiation | Reason::Idle | Reason::Close => {}
         }
         self.conclude(env, shell);
     }

@@ -177,11 +177,15 @@ impl Peering {
         }
     }
 
+    /// The id of this stream, if dialback is possible on it.
+    pub(crate) fn stream_id(&self) -> Option<&StreamId> {
+        let stream = self.dialback.as_ref()?.stream.as_ref()?;
+        Some(&stream.id)
+    }
+
     /// Whether dialback is possible on this stream.
     pub(crate) fn has_dialback(&self) -> bool {
-        self.dialback
-            .as_ref()
-            .is_some_and(|dialback| dialback.stream.is_some())
+        self.stream_id().is_some()
     }
 
     /// Whether a further pair may be asked for: a peer that we have connected to has to announce dialback, since one that merely

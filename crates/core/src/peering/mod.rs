@@ -7,10 +7,11 @@ use minidom::Element;
 use onetrip_bidi as bidi;
 use onetrip_bidi::{Layer, Pairs, Restart, Trust};
 use onetrip_dialback::Gone;
-use onetrip_stream::{Condition, Content, Domain, Head, Pair, Stanza, ns};
+use onetrip_stream::{Condition, Content, Domain, Env, Head, Pair, Stanza, ns};
 
+use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{ErrorKind, Event, InboundConfig, OutboundConfig, TlsInfo, UsageError};
+use crate::{ErrorKind, Event, InboundConfig, OutboundConfig, Reason, TlsInfo, UsageError};
 use dialback::Dialback;
 
 /// The machine of this end.
@@ -242,6 +243,24 @@ impl Shell {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Something has come or gone, or is about to: the connection is in use (BIDI-20).
+    pub(crate) fn active(&mut self) {
+        let over = self.is_closed() || self.sending.ended || !self.facts.have(Facts::BOUND);
+        if let (Some(idle), Some(_), false) = (self.bounds.idle, &self.peering, over) {
+            self.timers.set(Reason::Idle, self.now + idle);
+        }
+    }
+
+    /// Neither direction has been used for long: closes, unless dialback waits for something. What the peer has sent until
+    /// its own footer still comes in.
+    pub(crate) fn on_idle(&mut self, env: &Env<'_>) {
+        if self.timers.is_set(Reason::Dialback) {
+            self.active();
+        } else {
+            self.close(env);
         }
     }
 
