@@ -242,6 +242,11 @@ def our_federation():
         for line in lines:
             check(line[5:], line.startswith("ok"))
         check(f"onetrip serve and {peer} federated by certificate and by dialback, with bidi and without", done.returncode == 0 and lines, done.stderr[-500:])
+    done = subprocess.run([sys.executable, str(HERE / "federation_edges.py"), ONETRIP], capture_output=True, text=True, timeout=120)
+    lines = done.stdout.splitlines()
+    for line in lines:
+        check(line[5:], line.startswith("ok"))
+    check("onetrip serve at the edges of federation: reverse dialback, limits, idle connections", done.returncode == 0 and lines, done.stderr[-500:])
 
 
 def main():

@@ -259,6 +259,18 @@ pub(crate) struct Serve {
     /// The same with direct TLS.
     #[arg(long, value_name = "DOMAIN=HOST:PORT", value_parser = peer)]
     pub(crate) peer_tls: Vec<(String, String)>,
+    /// Ask for further domains on connections that other servers have opened, too (reverse dialback, XEP-0288 §2.2).
+    #[arg(long)]
+    pub(crate) s2s_reverse: bool,
+    /// How many connections other servers may open.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) s2s_limit: usize,
+    /// How many of them from one address.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) s2s_limit_per_address: usize,
+    /// How long a connection with another server stays without a stanza in either direction.
+    #[arg(long, default_value = "60m", value_parser = duration)]
+    pub(crate) s2s_idle: Duration,
     /// Certificates to trust of other servers, as PEM; else the authority made on start, or with --cert the well-known
     /// ones. Whoever has none of these is dialed back (XEP-0220).
     #[arg(long, value_name = "FILE")]

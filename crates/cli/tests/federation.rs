@@ -29,11 +29,17 @@ struct Server {
 impl Server {
     /// `None` if somebody else has taken the address meanwhile.
     fn start(domain: &str, s2s: &str, peers: &[String]) -> Option<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_onetrip"));
-        command.args(["serve", "--show-secrets", "--domain", domain, "--s2s", s2s]);
+        let mut options = vec!["--domain", domain, "--s2s", s2s];
         for peer in peers {
-            command.args(["--peer", peer]);
+            options.extend(["--peer", peer]);
         }
+        Self::start_with(&options)
+    }
+
+    /// The same with options of one's own.
+    fn start_with(options: &[&str]) -> Option<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onetrip"));
+        command.args(["serve", "--show-secrets"]).args(options);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -227,4 +233,56 @@ fn what_cannot_be_sent_comes_back_with_the_reason() {
         let text = String::from_utf8(got.bytes().to_vec()).unwrap();
         assert!(text.contains(condition), "{text}");
     }
+}
+
+/// BIDI-14, BIDI-15: a domain whose certificate is not trusted is proved on the connection that the other server has opened.
+/// This server knows of no other way to it, and the other one believes it only if it is where the connection goes.
+#[test]
+fn bidi_14_a_further_domain_is_proved_on_the_connection_of_the_other_server() {
+    let chat = "chat.montague.example";
+    for (elsewhere, arrives) in [(false, true), (true, false)] {
+        let (capulet, montague) = trusting(chat, elsewhere);
+        let (mut juliet, mut romeo) = (User::of(&capulet), User::of(&montague));
+        juliet.message(&format!("nobody@{MONTAGUE}"));
+        let bounced = juliet.stanza();
+        assert_eq!(bounced.head().type_.as_deref(), Some("error"));
+        romeo.message(&juliet.jid.to_string());
+        if arrives {
+            assert_eq!(juliet.stanza().head().from, Some(romeo.jid.to_string()));
+            juliet.message(&romeo.jid.to_string());
+            assert_eq!(romeo.stanza().head().from, Some(juliet.jid.to_string()));
+        } else {
+            let text = String::from_utf8(romeo.stanza().bytes().to_vec()).unwrap();
+            assert!(text.contains("remote-server-not-found"), "{text}");
+        }
+    }
+}
+
+/// Two servers of which the second trusts the certificate of the first, does not know where it is, and also has the domain
+/// `chat`, which the first knows to be there or elsewhere.
+fn trusting(chat: &str, elsewhere: bool) -> (Server, Server) {
+    let file = std::env::temp_dir().join(format!("onetrip-{}-{elsewhere}.pem", std::process::id()));
+    for _ in 0..10 {
+        let (there, nowhere) = (free(), free());
+        let place = if elsewhere { &nowhere } else { &there };
+        let peers = [format!("{MONTAGUE}={there}"), format!("{chat}={place}")];
+        let capulet = Server::start(CAPULET, "127.0.0.1:0", &peers).unwrap();
+        std::fs::write(&file, capulet.says("ca_pem")).unwrap();
+        let montague = Server::start_with(&[
+            "--domain",
+            chat,
+            "--domain",
+            MONTAGUE,
+            "--s2s",
+            &there,
+            "--s2s-reverse",
+            "--s2s-ca",
+            file.to_str().unwrap(),
+        ]);
+        let _ = std::fs::remove_file(&file);
+        if let Some(montague) = montague {
+            return (capulet, montague);
+        }
+    }
+    panic!("no address stays free")
 }

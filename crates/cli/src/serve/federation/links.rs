@@ -9,7 +9,7 @@ use onetrip_core::dialback::{
     Awaited, Checked, ConnectionId, Event as Dialback, Reason, StreamId, Ticket, Verification,
 };
 use onetrip_core::stream::{Env, Pair, Stanza};
-use onetrip_core::{Answer, Entity, Event, Peers, PeersAction, Request, ReverseFacts};
+use onetrip_core::{Answer, Entity, Event, Peers, PeersAction, PeersConfig, Request, ReverseFacts};
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use tokio::sync::Notify;
@@ -53,9 +53,9 @@ pub(super) struct Next {
 }
 
 impl Links {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(config: PeersConfig) -> Self {
         Self {
-            peers: Peers::default(),
+            peers: Peers::new(config),
             entity: Entity::default(),
             entropy: SystemEntropy::new(),
             open: BTreeMap::new(),
@@ -224,10 +224,12 @@ impl Federation {
                     let _ = link.secured.answer(env, Answer::Awaited(awaited));
                 });
             }
-            // Without DNS nothing is known of where a domain is; those that a certificate proves are not asked about.
-            Request::Reverse { pair, .. } => self.with_link(links, connection, |link, env| {
-                let _ = link.secured.judged(env, &pair, ReverseFacts::default());
-            }),
+            Request::Reverse { pair, id } => {
+                let facts = reverse_facts(links, connection, &pair, &id);
+                self.with_link(links, connection, |link, env| {
+                    let _ = link.secured.judged(env, &pair, facts);
+                });
+            }
             _ => {}
         }
     }
@@ -275,6 +277,25 @@ impl Federation {
             // Whoever asked may no longer want to know.
             let _ = link.secured.verified(env, ticket, checked);
         });
+    }
+}
+
+/// What is known of a domain that the peer wants to prove on a connection of ours : the places are those that were
+/// given, since DNS is not asked.
+fn reverse_facts(
+    links: &Links,
+    connection: ConnectionId,
+    pair: &Pair,
+    id: &StreamId,
+) -> ReverseFacts {
+    let opened_to = |link: &Link| link.secured.connection().peer_domain().cloned();
+    let there = links.open.get(&connection).and_then(opened_to);
+    let has_id = |(other, link): (&ConnectionId, &Link)| {
+        *other != connection && link.secured.connection().stream_id() == Some(id)
+    };
+    ReverseFacts {
+        resolves_here: there.is_some_and(|there| links.peers.same_place(&there, &pair.from)),
+        fresh_id: !links.open.iter().any(has_id),
     }
 }
 

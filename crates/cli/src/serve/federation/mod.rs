@@ -1,5 +1,6 @@
 //! This server and others: what goes abroad, what comes in from there, and the connections it takes.
 
+mod admission;
 mod links;
 mod local;
 mod wire;
@@ -11,9 +12,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onetrip_core::DialbackConfig;
 use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Domain, Entropy as _, Secret, Stanza};
+use onetrip_core::{DialbackConfig, PeersConfig};
 use onetrip_tls::rustls::rustls::RootCertStore;
 use onetrip_tls::rustls::{Identity, PeerTls, Versions};
 use tokio::net::TcpListener;
@@ -23,6 +24,7 @@ use super::hub::Hub;
 use crate::Failure;
 use crate::environment::SystemEntropy;
 use crate::options::Serve;
+use admission::{Admission, Most};
 use links::Links;
 
 pub(super) use local::rescoped;
@@ -34,6 +36,11 @@ pub(crate) struct Federating {
     /// Where other servers are.
     peers: BTreeMap<Domain, Place>,
     tls: PeerTls,
+    most: Most,
+    /// How long a connection stays without a stanza.
+    idle: Duration,
+    /// Whether further domains are asked for on connections that others have opened.
+    reverse: bool,
 }
 
 /// Where another server listens.
@@ -64,6 +71,12 @@ impl Federating {
             ],
             peers,
             tls,
+            most: Most {
+                total: options.s2s_limit,
+                from_one_address: options.s2s_limit_per_address,
+            },
+            idle: options.s2s_idle,
+            reverse: options.s2s_reverse,
         }))
     }
 }
@@ -94,6 +107,7 @@ pub(super) struct Federation {
     hub: Arc<Hub>,
     with: Federating,
     dialback: DialbackConfig,
+    admission: Rc<Admission>,
     links: RefCell<Links>,
 }
 
@@ -115,12 +129,15 @@ pub(super) async fn start(
     }
     let mut secret = vec![0_u8; 32];
     SystemEntropy::new().fill(&mut secret);
-    let mut links = Links::new();
+    let mut config = PeersConfig::default();
+    config.reverse = with.reverse;
+    let mut links = Links::new(config);
     for (domain, place) in &with.peers {
         links.peers.locate(domain.clone(), place.at.as_str());
     }
     let federation = Rc::new(Federation {
         hub,
+        admission: Admission::new(with.most),
         with,
         dialback: DialbackConfig::new(Secret::new(secret)),
         links: RefCell::new(links),
@@ -139,8 +156,17 @@ pub(super) async fn start(
 async fn accept(federation: Rc<Federation>, listener: TcpListener, transport: Transport) {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => {
-                tokio::task::spawn_local(wire::take(Rc::clone(&federation), socket, transport));
+            Ok((socket, from)) => {
+                let federation = Rc::clone(&federation);
+                match federation.admission.admit(from.ip()) {
+                    Ok(admitted) => tokio::task::spawn_local(async move {
+                        wire::take(federation, socket, transport).await;
+                        drop(admitted);
+                    }),
+                    Err(refusal) => tokio::task::spawn_local(wire::refuse(
+                        federation, socket, transport, refusal,
+                    )),
+                };
             }
             // Out of file descriptors, most likely: others will be closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -8,13 +8,14 @@ use onetrip_core::dialback::{Checked, ConnectionId, Reason, Verification};
 use onetrip_core::quickstart::{Cache, Key, Policy, Transport};
 use onetrip_core::stream::{Domain, Env, Pair};
 use onetrip_core::{Connection, Entity, InboundConfig, OutboundConfig};
-use onetrip_tls::Secured;
 use onetrip_tls::rustls::RustlsSession;
+use onetrip_tls::{Output, Secured};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Federation;
+use super::admission::Refusal;
 use super::links::{Input, Links};
 
 /// How long to wait for TCP.
@@ -77,16 +78,39 @@ pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream, transpor
         return;
     };
     let connection = federation.links.borrow_mut().peers.add();
-    let domains = federation.hub.settings.domains.clone();
-    let mut config = InboundConfig::new(connection, domains, transport);
-    config.dialback = Some(federation.dialback.clone());
-    // ejabberd before the fix of its bidi looks for this one when it connects (BIDI-R1, ejabberd#4300).
-    config.bidi.advertise_legacy_feature = true;
-    config.quickstart.advertise = federation.hub.settings.pipelining;
+    let config = federation.inbound(connection, transport);
     let made = federation.make(|_, env| Connection::inbound(config, env));
     federation
         .carry(connection, Secured::new(made, session), socket)
         .await;
+}
+
+/// Tells another server why its connection is not taken. Over direct TLS there is no saying anything before the handshake.
+pub(super) async fn refuse(
+    federation: Rc<Federation>,
+    mut socket: TcpStream,
+    transport: Transport,
+    refusal: Refusal,
+) {
+    let Ok(session) = federation.with.tls.inbound() else {
+        return;
+    };
+    let connection = federation.links.borrow_mut().peers.add();
+    let config = federation.inbound(connection, transport);
+    let made = federation.make(|_, env| Connection::inbound(config, env));
+    federation
+        .links
+        .borrow_mut()
+        .peers
+        .failed(connection, Reason::ResourceConstraint);
+    let mut secured = Secured::new(made, session);
+    secured.close_with(&refusal.error());
+    while let Some(output) = secured.poll_output() {
+        if let Output::Transmit(bytes) = output {
+            let _ = tokio::time::timeout(CONNECT, socket.write_all(&bytes)).await;
+        }
+    }
+    let _ = socket.shutdown().await;
 }
 
 /// TCP to the server of a domain, if it is known where that is, and how TLS begins there.
@@ -121,7 +145,19 @@ impl Federation {
         let (from, to) = (pair.from.clone(), pair.to.clone());
         let mut config = OutboundConfig::new(connection, from, to, transport);
         config.hosted.clone_from(&self.hub.settings.domains);
+        config.bounds.idle = Some(self.with.idle);
         config.dialback = Some(self.dialback.clone());
+        config
+    }
+
+    fn inbound(&self, connection: ConnectionId, transport: Transport) -> InboundConfig {
+        let domains = self.hub.settings.domains.clone();
+        let mut config = InboundConfig::new(connection, domains, transport);
+        config.bounds.idle = Some(self.with.idle);
+        config.dialback = Some(self.dialback.clone());
+        // ejabberd before the fix of its bidi looks for this one when it connects (BIDI-R1, ejabberd#4300).
+        config.bidi.advertise_legacy_feature = true;
+        config.quickstart.advertise = self.hub.settings.pipelining;
         config
     }
 
