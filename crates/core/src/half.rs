@@ -43,6 +43,8 @@ pub(crate) struct Receiving {
     pub(crate) layer: Layer,
     /// Bytes of the documents before this one.
     before: u64,
+    /// Whether the header of this document has been read.
+    pub(crate) opened: bool,
     /// Whether `</stream:stream>` has been read.
     pub(crate) ended: bool,
 }
@@ -53,14 +55,16 @@ impl Receiving {
             reader: Reader::new(limits),
             layer: Layer::Plain,
             before: 0,
+            opened: false,
             ended: false,
         }
     }
 
     /// Begins a new document. Nothing of the old one survives (RFC 6120 §4.3.3).
-    pub(crate) fn restart(&mut self, limits: Limits) {
+    pub(crate) fn restart(&mut self, reader: Reader) {
         self.before = self.total();
-        self.reader = Reader::new(limits);
+        self.opened = false;
+        self.reader = reader;
     }
 
     /// How many bytes have been read in all documents.

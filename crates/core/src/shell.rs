@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use minidom::Element;
 use onetrip_quickstart::Holdback;
-use onetrip_stream::{Content, Env, Instant, Stanza, StreamError, StreamHeader};
+use onetrip_stream::{Content, Env, Instant, Reader, Stanza, StreamError, StreamHeader};
 use onetrip_stream_management as sm;
 
 use crate::half::{Layer, Receiving, Sending};
@@ -181,11 +181,11 @@ impl Shell {
     /// Begins a new document in the receiving half.
     pub(crate) fn restart_receiving(&mut self) {
         let authenticated = self.facts.have(Facts::AUTHENTICATED);
-        self.receiving.restart(if authenticated {
+        self.receiving.restart(Reader::behind(if authenticated {
             self.bounds.after
         } else {
             self.bounds.before
-        });
+        }));
     }
 
     pub(crate) fn element(&mut self, element: &Element) {
@@ -271,7 +271,7 @@ impl Shell {
     /// From here on this half's bytes come through TLS. Nothing learnt in clear survives (RFC 6120 §5.4.3.3).
     pub(crate) fn upgrade_receiving(&mut self) {
         self.receiving.layer = Layer::Switching;
-        self.receiving.restart(self.bounds.before);
+        self.receiving.restart(Reader::new(self.bounds.before));
         self.push(Action::UpgradeReceive);
     }
 
@@ -333,6 +333,10 @@ impl Shell {
     /// can be acknowledged, but not for ever.
     pub(crate) fn peer_closed(&mut self) {
         self.receiving.ended = true;
+        if !self.receiving.opened {
+            // It was the stream before a restart that the peer has closed, so ours of before is what it waits for.
+            self.sending.unsent = None;
+        }
         if !self.sending.ended && self.management.unhandled() > 0 {
             self.timers.set(Reason::Close, self.now + self.bounds.close);
             return;

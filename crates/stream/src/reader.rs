@@ -3,6 +3,7 @@
 //! | state | next frame | leads to |
 //! |---|---|---|
 //! | prolog | header | between |
+//! | prolog behind another document | header, or the footer of that document | between, or closed |
 //! | between | start of a first-level element, or footer | inside, or closed |
 //! | inside an element or stanza | its end | between |
 //! | closed | nothing but white space | closed |
@@ -29,8 +30,12 @@ pub enum Frame {
     Footer,
 }
 
+const FOOTER: &[u8] = b"</stream:stream>";
+
 #[derive(Debug)]
 enum State {
+    /// Behind another document: how much of its footer has been read.
+    Behind(usize),
     Prolog,
     Between,
     Element(Tree),
@@ -79,6 +84,16 @@ impl Reader {
         }
     }
 
+    /// The same for a document that follows another one in the same layer, as behind SASL: the peer may close that one
+    /// instead, before it knows of the restart (RFC 6120 §4.4).
+    #[must_use]
+    pub fn behind(limits: Limits) -> Self {
+        Self {
+            state: State::Behind(0),
+            ..Self::new(limits)
+        }
+    }
+
     /// A reader that behaves as if it had read `header` already: zero handshake (ZH-R1) and single stanzas.
     ///
     /// # Errors
@@ -107,7 +122,10 @@ impl Reader {
     /// Whether a frame has begun that is not complete: an end of the transport now would cut it.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        matches!(self.state, State::Element(_) | State::Stanza(_)) || self.spent > 0
+        matches!(
+            self.state,
+            State::Behind(1..) | State::Element(_) | State::Stanza(_)
+        ) || self.spent > 0
     }
 
     /// How many bytes of an unfinished frame have been taken in.
@@ -143,6 +161,11 @@ impl Reader {
 
     fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadErrorKind> {
         loop {
+            if let State::Behind(read) = self.state {
+                if let Some(frame) = self.behind_another(read, input)? {
+                    return Ok(Some(frame));
+                }
+            }
             if !self.skip_to_markup(input)? {
                 return Ok(None);
             }
@@ -172,10 +195,40 @@ impl Reader {
         }
     }
 
+    /// Tells the footer of the document before from the beginning of this one, by their second byte.
+    fn behind_another(
+        &mut self,
+        read: usize,
+        input: &mut &[u8],
+    ) -> Result<Option<Frame>, ReadErrorKind> {
+        let left = FOOTER.get(read..).unwrap_or_default();
+        let same = input.iter().zip(left).take_while(|(a, b)| a == b).count();
+        let read = read.saturating_add(same);
+        *input = input.get(same..).unwrap_or_default();
+        self.state = State::Behind(read);
+        if read == FOOTER.len() {
+            self.state = State::Closed;
+            return Ok(Some(Frame::Footer));
+        }
+        if input.is_empty() {
+            return Ok(None);
+        }
+        if read > 1 {
+            return Err(ReadErrorKind::NotWellFormed {
+                what: "an end tag before the header",
+            });
+        }
+        self.state = State::Prolog;
+        let mut held = FOOTER.get(..read).unwrap_or_default();
+        self.tokens.next(&mut held, self.limits.header)?;
+        self.spent = read;
+        Ok(None)
+    }
+
     /// The budget of what is being read.
     fn allowed(&self) -> (Limit, usize) {
         match self.state {
-            State::Prolog => (Limit::Header, self.limits.header),
+            State::Prolog | State::Behind(_) => (Limit::Header, self.limits.header),
             _ => (Limit::Element, self.limits.element),
         }
     }
@@ -184,6 +237,7 @@ impl Reader {
     /// parser, which would keep a run of CR. Returns whether there is something for the parser.
     fn skip_to_markup(&mut self, input: &mut &[u8]) -> Result<bool, ReadErrorKind> {
         match self.state {
+            State::Behind(_) => Ok(false),
             State::Prolog if self.spent == 0 => match input.first() {
                 None => Ok(false),
                 Some(b'<') => Ok(true),
@@ -249,7 +303,7 @@ impl Reader {
                 }
             }
             // The XML declaration, and white space that rxml reports around the root.
-            (State::Prolog | State::Closed | State::Between, _) => Ok(None),
+            (State::Behind(_) | State::Prolog | State::Closed | State::Between, _) => Ok(None),
         }
     }
 

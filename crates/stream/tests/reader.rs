@@ -19,7 +19,13 @@ fn frames<'a>(
     limits: Limits,
     pieces: impl Iterator<Item = &'a [u8]>,
 ) -> (Vec<Frame>, Option<ReadError>) {
-    let mut reader = Reader::new(limits);
+    read_by(Reader::new(limits), pieces)
+}
+
+fn read_by<'a>(
+    mut reader: Reader,
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> (Vec<Frame>, Option<ReadError>) {
     let mut frames = Vec::new();
     for mut piece in pieces {
         loop {
@@ -327,6 +333,47 @@ fn zh_r1_a_primed_reader_needs_no_header() {
         reader.next(&mut more).unwrap_err().kind,
         ReadErrorKind::AfterFooter
     );
+}
+
+/// RFC 6120 §4.4: behind a restart the footer of the document before is a footer, at any split, and nothing else changes.
+#[test]
+fn behind_another_document_its_footer_is_one() {
+    let behind = |document: &str, size| {
+        let pieces = document.as_bytes().chunks(size);
+        read_by(Reader::behind(Limits::default()), pieces)
+    };
+    for size in [1, 2, 7, 1000] {
+        assert_eq!(
+            behind("</stream:stream> \n", size),
+            (vec![Frame::Footer], None)
+        );
+        for document in [
+            format!("{HEADER}<a/></stream:stream>"),
+            format!("<?xml version='1.0'?>{HEADER}"),
+            "<".to_owned(),
+            "< a>".to_owned(),
+            "x".to_owned(),
+            "<!DOCTYPE a>".to_owned(),
+            "\u{feff}".to_owned(),
+        ] {
+            assert_eq!(
+                behind(&document, size),
+                whole(document.as_bytes()),
+                "{document}"
+            );
+        }
+        for document in ["</stream:streams>", "</a>", "</stream:stream >"] {
+            let (frames, error) = behind(document, size);
+            assert_eq!(frames, []);
+            let condition = error.map(|error| error.kind.condition());
+            assert_eq!(condition, Some(Condition::NotWellFormed), "{document}");
+        }
+        let error = behind("</stream:stream><a/>", size).1.unwrap();
+        assert_eq!(error.kind, ReadErrorKind::AfterFooter);
+    }
+    let mut reader = Reader::behind(Limits::default());
+    assert_eq!(reader.next(&mut &b"</str"[..]), Ok(None));
+    assert!(reader.is_mid_frame());
 }
 
 #[test]

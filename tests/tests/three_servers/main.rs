@@ -356,9 +356,10 @@ impl World {
             }
             Event::Closed(End::Failed(error)) => {
                 let late = error.condition() == Some(Condition::ConnectionTimeout);
-                // A footer right behind `<starttls/>` or `<auth/>` meets an end that waits for another stream.
+                // A footer right behind `<starttls/>` meets an end that waits for TLS.
                 let established = |event: &Event| matches!(event, Event::Established { .. });
-                let early = (here.closing || self.places[here.other].closing)
+                let early = self.setup.starttls
+                    && (here.closing || self.places[here.other].closing)
                     && !self.servers.sides[place].saw(established)
                     && matches!(error.kind, ErrorKind::Read(_));
                 assert!(

@@ -204,6 +204,7 @@ impl Connection {
         match frame {
             Frame::Header(header) => {
                 self.shell.read(|| "stream header".to_owned());
+                self.shell.receiving.opened = true;
                 match &mut self.role {
                     Role::Initiator(role) => role.on_header(env, &mut self.shell, &header),
                     Role::Receiver(role) => role.on_header(&mut self.shell, &header),
