@@ -14,78 +14,20 @@
 //! 72b4209cf). What waits is bounded, and comes back when its connection fails. A pair that is refused on the connection of
 //! another gets one of its own first (XEP-0220 §2.5).
 
+mod action;
+mod bounce;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use minidom::Element;
 use onetrip_bidi::Change;
 use onetrip_dialback::{ConnectionId, Event as Outcome, Reason, Verification};
-use onetrip_stream::{Build, Condition, Domain, Jid, Pair, Stanza, ns};
+use onetrip_stream::{Domain, Pair, Stanza};
 
 use crate::{End, Event};
+use bounce::{pair_of, reason_of};
 
-/// How much may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PeersConfig {
-    /// How many stanzas of one pair. Default: 256.
-    pub stanzas: usize,
-    /// How many bytes of all pairs together. Default: 4 MiB.
-    pub bytes: usize,
-    /// Whether further pairs are asked for on a connection that there is already. Default: yes.
-    pub multiplex: bool,
-    /// Whether that goes for connections that the peer has opened, too (BIDI-14). Default: no: asked on a connection
-    /// of its own, Prosody 0.12 closes it, and ejabberd 24.12 never answers.
-    pub reverse: bool,
-}
-
-impl Default for PeersConfig {
-    fn default() -> Self {
-        Self {
-            stanzas: 256,
-            bytes: 4 * 1024 * 1024,
-            multiplex: true,
-            reverse: false,
-        }
-    }
-}
-
-/// What the caller must do, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "an action that is not carried out leaves stanzas waiting"]
-#[non_exhaustive]
-pub enum PeersAction {
-    /// Make a [`Connection::outbound`](crate::Connection::outbound) of this number, from `pair.from` to `pair.to`; or say
-    /// that it [failed](Peers::failed).
-    Open {
-        /// Its number.
-        connection: ConnectionId,
-        /// What it is for.
-        pair: Pair,
-    },
-    /// [Ask](crate::Connection::ask) for the pair on this connection; or say that it [cannot be](Peers::not_asked).
-    Ask {
-        /// Where.
-        connection: ConnectionId,
-        /// What for.
-        pair: Pair,
-        /// Whether the target is at the place that the connection was opened to.
-        resolves_here: bool,
-    },
-    /// [Send](crate::Connection::send) the stanza on this connection; or say that it [was not](Peers::not_sent).
-    Send {
-        /// Where.
-        connection: ConnectionId,
-        /// What.
-        stanza: Stanza,
-    },
-    /// The stanza cannot be sent: [`bounce`] it, or hand it to somebody else.
-    Return {
-        /// What.
-        stanza: Stanza,
-        /// Why.
-        reason: Reason,
-    },
-}
+pub use action::{PeersAction, PeersConfig};
+pub use bounce::bounce;
 
 /// A connection.
 #[derive(Debug)]
@@ -465,51 +407,4 @@ impl Peers {
             .map(|waiting| waiting.stanzas.len())
             .fold(0, usize::saturating_add)
     }
-}
-
-/// The pair of domains of a stanza.
-fn pair_of(stanza: &Stanza) -> Option<Pair> {
-    let domain = |text: &Option<String>| {
-        let jid: Jid = text.as_ref()?.parse().ok()?;
-        Some(jid.domain().clone())
-    };
-    let head = stanza.head();
-    Some(Pair::new(domain(&head.from)?, domain(&head.to)?))
-}
-
-/// What stanzas come back with when their connection ends (RFC 6120 §10.4).
-fn reason_of(end: &End) -> Reason {
-    match end {
-        End::PeerError(error) if error.condition == Condition::HostUnknown => {
-            Reason::RemoteServerNotFound
-        }
-        _ => Reason::RemoteServerTimeout,
-    }
-}
-
-/// The error that a stanza comes back with; `None` for one that must not be answered: an error, or the result of an iq
-/// (RFC 6120 §8.3.1).
-#[must_use]
-pub fn bounce(stanza: &Stanza, reason: Reason) -> Option<Stanza> {
-    let head = stanza.head();
-    if matches!(head.type_.as_deref(), Some("error" | "result")) {
-        return None;
-    }
-    let kind = match reason {
-        Reason::RemoteServerTimeout | Reason::ResourceConstraint => "wait",
-        _ => "cancel",
-    };
-    let namespace = head.content.namespace();
-    let error = Element::bare("error", namespace)
-        .with_attr("type", kind)
-        .with_child(Element::bare(reason.name(), ns::STANZA_ERRORS));
-    let addresses = [("from", &head.to), ("to", &head.from), ("id", &head.id)];
-    let answer = addresses
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-        .fold(
-            Element::bare(head.kind.name(), namespace).with_attr("type", "error"),
-            |answer, (name, value)| answer.with_attr(name, value),
-        );
-    Stanza::from_element(&answer.with_child(error)).ok()
 }
