@@ -58,7 +58,7 @@ pub enum PeersAction {
         /// What.
         stanza: Stanza,
     },
-    /// The stanza cannot be sent: [`bounce`] it, or hand it to somebody else.
+    /// The stanza cannot be sent: [`bounce`](crate::bounce) it, or hand it to somebody else.
     Return {
         /// What.
         stanza: Stanza,
