@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""federation.py ONETRIP [DIR]: the embedded server and Prosody, federated on loopback, with users on raw sockets.
+"""federation.py ONETRIP HOME [DIR]: the embedded server and Prosody, federated on loopback, with users on raw sockets.
 
+HOME is where Prosody is, `/` or where it has been unpacked.
 TCP connections between the two are counted. Each check is a line `ok` or `FAIL`; exit code 0 if all are ok."""
+import functools
 import pathlib
 import re
 import sys
@@ -16,8 +18,8 @@ def by_dialback(pair):
     return "Initiating dialback" in log or "db:result" in log
 
 
-def run_pair(program, run, what, we, expected, bidi=True, dialback=False, ours="certs", theirs="certs", direct=False, further=None):
-    prosody = Prosody(run, bidi, (ours, theirs) == ("certs", "certs"), theirs, direct)
+def run_pair(program, start, run, what, we, expected, bidi=True, dialback=False, ours="certs", theirs="certs", direct=False, further=None):
+    prosody = start(run, bidi, (ours, theirs) == ("certs", "certs"), theirs, direct)
     with Pair(program, run, what, prosody, ours, direct) as pair:
         pair.both_ways(we, expected, direct)
         check(f"{what}: {'by dialback' if dialback else 'without dialback'}", by_dialback(pair) == dialback)
@@ -45,21 +47,22 @@ def queries_and_bounces(pair):
     check("still one TCP connection", connections() == 1, connections())
 
 
-def refused(program, run):
+def refused(program, start, run):
     """A peer that insists on certificates does not take dialback: what is sent comes back."""
-    with Pair(program, run, "refused", Prosody(run), "weak") as pair:
+    with Pair(program, run, "refused", start(run), "weak") as pair:
         pair.juliet.message(f"romeo@{THEIRS}", "x1")
         got = pair.juliet.until("</message>")
         check("refused, a message comes back", "type='error'" in got and "remote-server-timeout" in got, got)
 
 
 def main():
-    program = str(pathlib.Path(sys.argv[1]).resolve())
+    program, home = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
+    start = functools.partial(Prosody, home=home)
     with tempfile.TemporaryDirectory() as directory:
-        run = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else directory)
+        run = pathlib.Path(sys.argv[3] if len(sys.argv) > 3 else directory)
         authority(run)
         what = "EXTERNAL, we connect"
-        with Pair(program, run, what, Prosody(run), peers={"closed.test": f"{NOBODY}:9"}) as pair:
+        with Pair(program, run, what, start(run), peers={"closed.test": f"{NOBODY}:9"}) as pair:
             pair.both_ways(True, 1)
             check(f"{what}: without dialback", not by_dialback(pair))
             queries_and_bounces(pair)
@@ -67,11 +70,11 @@ def main():
             pair.further_domains(1, 1, 0)
             asked = "ours.test->theirs.test is now authenticated for " + SECOND in pair.theirs.log.read_text()
             check("a further domain of ours is asked for where there is a connection", asked)
-        run_pair(program, run, "EXTERNAL, Prosody connects", False, 1)
-        run_pair(program, run, "EXTERNAL over direct TLS, we connect", True, 1, direct=True)
-        run_pair(program, run, "EXTERNAL over direct TLS, Prosody connects", False, 1, direct=True)
-        run_pair(program, run, "without bidi, we connect", True, 2, bidi=False)
-        run_pair(program, run, "without bidi, Prosody connects", False, 2, bidi=False)
+        run_pair(program, start, run, "EXTERNAL, Prosody connects", False, 1)
+        run_pair(program, start, run, "EXTERNAL over direct TLS, we connect", True, 1, direct=True)
+        run_pair(program, start, run, "EXTERNAL over direct TLS, Prosody connects", False, 1, direct=True)
+        run_pair(program, start, run, "without bidi, we connect", True, 2, bidi=False)
+        run_pair(program, start, run, "without bidi, Prosody connects", False, 2, bidi=False)
         # Prosody keeps the connection on which it has dialed back, and sends on that one from then on.
         for what, ours, theirs, we, bidi, dialback, expected in (
             ("our certificate is not trusted, we connect", "weak", "certs", True, True, True, 2),
@@ -83,8 +86,8 @@ def main():
             ("no certificate is trusted, without bidi, we connect", "weak", "weak", True, False, True, 2),
             ("no certificate is trusted, without bidi, Prosody connects", "weak", "weak", False, False, True, 2),
         ):
-            run_pair(program, run, what, we, expected, bidi, dialback, ours, theirs)
-        refused(program, run)
+            run_pair(program, start, run, what, we, expected, bidi, dialback, ours, theirs)
+        refused(program, start, run)
     sys.exit(1 if FAILED else 0)
 
 

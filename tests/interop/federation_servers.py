@@ -175,9 +175,10 @@ def await_port(host, port, up=True):
 
 
 class Prosody:
-    """`direct` says that it looks for other servers where TLS begins with the first byte."""
+    """`home` is where another version than the installed one has been unpacked, `direct` says that it looks for other servers
+    where TLS begins with the first byte."""
 
-    def __init__(self, run, bidi=True, strict=True, shown="certs", direct=False):
+    def __init__(self, run, bidi=True, strict=True, shown="certs", direct=False, home="/"):
         self.names = Names(direct)
         self.log = run / f"prosody-{time.time()}.log"
         config = run / "prosody.cfg.lua"
@@ -208,8 +209,8 @@ Component "{ROOMS}" "muc"
 """)
         if not (run / "data").exists():
             (run / "data").mkdir()
-            sh("prosodyctl", "--config", str(config), "register", "romeo", THEIRS, "secret-romeo")
-        self.process = subprocess.Popen(["prosody", "-F", "--config", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            sh(f"{home}/usr/bin/prosodyctl", "--config", str(config), "register", "romeo", THEIRS, "secret-romeo")
+        self.process = subprocess.Popen([f"{home}/usr/bin/prosody", "-F", "--config", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         await_port(THEIR_PLACE, C2S)
 
     def stop(self):
@@ -219,7 +220,7 @@ Component "{ROOMS}" "muc"
 
 
 class Ejabberd:
-    """`home` is where another version than the installed one has been unpacked; `direct` as above."""
+    """`home` and `direct` as above."""
 
     def __init__(self, run, bidi=True, strict=True, shown="certs", home=None, direct=False):
         folder = run / f"ejabberd-{time.time()}"

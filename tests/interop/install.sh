@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# install.sh DIR   what the interop tests need, on Debian 12, as root: servers from packages, clients and a newer server into DIR.
+# install.sh DIR   what the interop tests need, on Debian 12, as root: servers from packages, clients and newer servers into DIR.
 # No package starts its service.
 set -euo pipefail
-dir=${1:?install.sh DIR}
-mkdir -p "$dir"
+mkdir -p "${1:?install.sh DIR}"
+dir=$(cd "$1" && pwd)
 packages="prosody lua-sec lua-socket lua-expat lua-filesystem lua-event lua-unbound ejabberd openssl python3 python3-venv"
 command -v node >/dev/null && command -v npm >/dev/null || packages="$packages nodejs npm"
 missing=""
@@ -24,10 +24,10 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086
   apt-get -q install -y --no-install-recommends $missing >> "$dir/apt.log" 2>&1 || { tail -5 "$dir/apt.log"; exit 1; }
 fi
-# An ejabberd that can do bidi, from the backports of the mirror that this system uses, unpacked aside.
-newer="$dir/ejabberd-24.12"
+# Newer servers, from the backports of the mirror that this system uses, unpacked aside.
+newer="$dir/newer"
 if [ ! -e "$newer/complete" ]; then
-  echo "unpacking: ejabberd 24.12"
+  echo "unpacking: prosody 13, ejabberd 24.12"
   mirror=$(grep -hoE '^(URIs: *|deb +(\[[^]]*\] +)?)[a-z]+:[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -oE '[a-z]+:/[^ ]+/debian/?$' | head -1 || true)
   [ -n "$mirror" ] || { echo "no Debian mirror in the apt sources"; exit 1; }
   apt="$dir/apt"
@@ -41,10 +41,11 @@ if [ ! -e "$newer/complete" ]; then
   {
     apt-get -q $own update
     cd "$apt/debs"
-    apt-get -q $own download -t bookworm-backports ejabberd erlang-jose erlang-p1-{acme,cache-tab,eimp,mqtree,oauth2,pkix,stringprep,stun,tls,utils,xml,xmpp,yaml,yconf,zlib}
+    apt-get -q $own download -t bookworm-backports prosody ejabberd erlang-jose erlang-p1-{acme,cache-tab,eimp,mqtree,oauth2,pkix,stringprep,stun,tls,utils,xml,xmpp,yaml,yconf,zlib}
     cd "$OLDPWD"
   } > "$dir/newer.log" 2>&1 || { tail -5 "$dir/newer.log"; exit 1; }
   for package in "$apt"/debs/*.deb; do dpkg -x "$package" "$newer"; done
+  sed -i -e "s,^CFG_SOURCEDIR=.*,CFG_SOURCEDIR='$newer/usr/lib/prosody';," -e "s,^CFG_PLUGINDIR=.*,CFG_PLUGINDIR='$newer/usr/lib/prosody/modules/';," "$newer/usr/bin/prosody" "$newer/usr/bin/prosodyctl"
   touch "$newer/complete"
 fi
 if ! "$dir/venv/bin/python" -c 'import slixmpp' 2>/dev/null; then

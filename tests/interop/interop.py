@@ -236,11 +236,12 @@ def our_server_at_the_edges():
 
 
 def our_federation():
-    for peer, command in (("Prosody", ["federation.py", ONETRIP]), ("ejabberd", ["federation_ejabberd.py", ONETRIP, str(DIR / "ejabberd-24.12")])):
+    for peer, command in (("Prosody 0.12", ["federation.py", ONETRIP, "/"]), ("Prosody 13", ["federation.py", ONETRIP, str(DIR / "newer")]),
+                          ("ejabberd", ["federation_ejabberd.py", ONETRIP, str(DIR / "newer")])):
         done = subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], capture_output=True, text=True, timeout=240)
         lines = done.stdout.splitlines()
         for line in lines:
-            check(line[5:], line.startswith("ok"))
+            check(f"{peer}: {line[5:]}", line.startswith("ok"))
         check(f"onetrip serve and {peer} federated by certificate and by dialback, with bidi and without", done.returncode == 0 and lines, done.stderr[-500:])
     done = subprocess.run([sys.executable, str(HERE / "federation_edges.py"), ONETRIP], capture_output=True, text=True, timeout=120)
     lines = done.stdout.splitlines()
