@@ -518,7 +518,9 @@ impl World {
             let last = changes
                 .iter()
                 .rfind(|change| **change == open || **change == shut);
-            *before != place && last == Some(&open) && !self.places[*before].closing
+            // One that is closing takes nothing more, whether the schedule or idleness has closed it.
+            let takes = self.servers.sides[*before].connection.is_online();
+            *before != place && last == Some(&open) && takes
         };
         let before = self.sent.get(&pair).into_iter().flatten();
         let early = before.copied().collect::<Vec<_>>().iter().any(good);

@@ -20,6 +20,8 @@ use super::links::{Input, Links};
 
 /// How long to wait for TCP.
 const CONNECT: Duration = Duration::from_secs(15);
+/// How long a server has to read why its connection is not taken.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long a server may leave what was written unread.
 const WRITE: Duration = Duration::from_secs(60);
 
@@ -111,6 +113,10 @@ pub(super) async fn refuse(
         }
     }
     let _ = socket.shutdown().await;
+    // What has been sent to us and is not read makes TCP reset the connection, and the error would be lost.
+    let mut chunk = [0_u8; 1024];
+    let rest = async { while matches!(socket.read(&mut chunk).await, Ok(1..)) {} };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 /// TCP to the server of a domain, if it is known where that is, and how TLS begins there.
