@@ -292,3 +292,32 @@ fn further_pairs_are_asked_for_where_dialback_is_announced() {
         assert_eq!(asked, if announced { Ok(()) } else { refused });
     }
 }
+
+/// RFC 6120 §4.4: behind our footer nothing can be answered, so nothing becomes valid there, whatever proves it.
+#[test]
+fn a_key_behind_our_footer_opens_nothing() {
+    for certified in [true, false] {
+        let mut servers = Servers::default();
+        let (_, into) = configs();
+        let names: &[&str] = if certified { &["capulet.lit"] } else { &[] };
+        let one = servers.accept(into, names);
+        servers.give(one, HEADER).unwrap();
+        if !certified {
+            servers
+                .give(one, result("capulet.lit", "montague.lit"))
+                .unwrap();
+        }
+        servers.with(one, |connection, env| connection.close(env));
+        if certified {
+            servers
+                .give(one, result("capulet.lit", "montague.lit"))
+                .unwrap();
+        } else {
+            servers.dial_back(one, inbound_at_capulet(), Level::Off);
+        }
+        assert_eq!(servers.sides[one].changes(), []);
+        let stanza = "<message from='juliet@capulet.lit' to='romeo@montague.lit'/>";
+        assert!(servers.give(one, stanza).is_err());
+        assert_eq!(servers.sides[one].stanzas(), 0);
+    }
+}

@@ -149,6 +149,9 @@ impl Shell {
     }
 
     fn on_judged(&mut self, env: &mut Env<'_>, ask: &Ask, verdict: ReverseVerdict) {
+        if self.sending.ended {
+            return; // Nothing can be said any more, so nothing may become valid.
+        }
         let secured = self.facts.have(Facts::SECURED);
         if secured {
             self.dial(env);
@@ -228,6 +231,9 @@ impl Shell {
         ticket: Ticket,
         checked: Checked,
     ) -> Result<(), UsageError> {
+        if self.sending.ended {
+            return Ok(());
+        }
         let peering = self.peering.as_mut().ok_or(UsageError::NotBetweenServers)?;
         let stream = peering.dialback.as_mut().and_then(|d| d.stream.as_mut());
         let stream = stream.ok_or(UsageError::NotAsked)?;

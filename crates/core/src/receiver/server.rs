@@ -220,6 +220,9 @@ impl Receiver {
     }
 
     fn on_sasl(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
+        if shell.sending.ended {
+            return; // Nothing can be said any more, so nobody is authenticated.
+        }
         let Some(sasl) = self.sasl.as_mut() else {
             return unexpected(shell, element.name(), Condition::NotAuthorized);
         };
