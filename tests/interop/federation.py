@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from federation_servers import C2S, FAILED, NOBODY, OURS, OUR_PLACE, ROOMS, SECOND, THEIRS, Client, Onetrip, Pair, Prosody, authority, check, connections  # noqa: E402
+from federation_servers import C2S, FAILED, NOBODY, OURS, OUR_PLACE, ROOMS, SECOND, THEIRS, Client, Onetrip, Pair, Prosody, authority, check, connections, levels  # noqa: E402
 
 
 def by_dialback(pair):
@@ -88,6 +88,7 @@ def main():
         ):
             run_pair(program, start, run, what, we, expected, bidi, dialback, ours, theirs)
         refused(program, start, run)
+        levels(program, run, start(run), "Prosody", True)
     sys.exit(1 if FAILED else 0)
 
 

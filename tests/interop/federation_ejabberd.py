@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from federation_servers import FAILED, Ejabberd, Pair, authority, check  # noqa: E402
+from federation_servers import FAILED, Ejabberd, Pair, authority, check, levels  # noqa: E402
 
 
 def run_pair(program, run, what, we, expected, further, home, shown="certs", direct=False):
@@ -45,6 +45,8 @@ def main():
         ):
             way = ("EXTERNAL" if shown == "certs" else "dialback") + (" over direct TLS" if direct else "")
             run_pair(program, run, f"{name}, {way}, {'we connect' if we else 'it connects'}", we, expected, further, home, shown, direct)
+        for name, home in (one_way, bidi):
+            levels(program, run, Ejabberd(run, strict=False, home=home), name, home is not None)
     sys.exit(1 if FAILED else 0)
 
 

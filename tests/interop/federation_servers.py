@@ -343,3 +343,26 @@ class Pair:
         self.romeo.message(other.jid, "s2")
         got = other.until(">s2</body>")
         check(f"{self.what}: and is answered, {back} more connection(s)", self.romeo.jid in got and settle(before + back) == before + back, (before, connections(), got))
+
+
+def levels(program, run, theirs, name, bidi):
+    """QS-R10 between servers: header, `<bidi/>` and `<auth/>` in one write save two waits, always; what a race saves beyond that it never costs."""
+    strategies = [f"s2s-{level}-starttls-external-bidi" for level in ("classic", "safe", "paced", "quickstart")]
+    command = [program, "compare", THEIRS, "--connect", f"{THEIR_PLACE}:{S2S}", "--local", OURS, "--listen", f"{OUR_PLACE}:{S2S}", "--ca-file", f"{run}/ca.crt",
+               "--cert", f"{run}/certs/{OURS}.crt", "--key", f"{run}/certs/{OURS}.key", "--rtt", "100ms", "--format", "json"]
+    try:
+        done = subprocess.run([*command, *(word for strategy in strategies for word in ("--strategy", strategy))], capture_output=True, text=True, timeout=120)
+    finally:
+        theirs.stop()
+    rows = {row["strategy"]: row for row in map(json.loads, done.stdout.splitlines())}
+    for strategy, trips in zip(strategies, (7, 5, 3, None)):
+        row = rows.get(strategy, {})
+        got, level = row.get("rtt_to_send"), strategy.split("-")[1]
+        good = row.get("lost") == 0
+        if level in ("classic", "safe"):
+            good = good and got == trips and row.get("second_connections") == 0 and (not bidi or row.get("rtt_to_answer") == trips + 1)
+        elif level == "paced":
+            good = good and got in (trips, None)
+        else:
+            good = good and got is None
+        check(f"{name}, {level}: {trips or 'does not take one write, and what was sent is answered'}" + (" round trips" if trips else ""), good, row or done.stderr[-300:])

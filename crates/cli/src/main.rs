@@ -4,6 +4,7 @@ mod compare;
 mod drive;
 mod environment;
 mod exchange;
+mod meter;
 mod options;
 mod picture;
 mod probe;

@@ -73,7 +73,7 @@ pub(crate) enum Command {
 /// Whom to connect to, over what kind of link.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Target {
-    /// The account to log in to; without it, one of the embedded server.
+    /// The account to log in to, or the domain of a server to connect to as a server; without it, the embedded server.
     pub(crate) jid: Option<Jid>,
     /// File with the password; else the variable ONETRIP_PASSWORD.
     #[arg(long, value_name = "FILE")]
@@ -117,6 +117,18 @@ pub(crate) struct Compare {
     /// Fail with exit code 4 when the fastest is slower: rtt=4,ms=800.
     #[arg(long, value_parser = budget)]
     pub(crate) budget: Option<Budget>,
+    /// Between servers: the domain of ours, which the other server must find at --listen.
+    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
+    pub(crate) local: Option<Domain>,
+    /// Between servers: where ours takes connections.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Between servers: the certificate chain that ours shows, as PEM.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key, as PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
     /// Let each strategy learn from one run to the next instead of forcing it: what a client does.
     #[arg(long)]
     pub(crate) learn: bool,

@@ -18,6 +18,15 @@ pub(crate) struct Impairment {
     pub(crate) rate: Option<u64>,
     /// How long it waits for more before it passes anything on.
     pub(crate) merge: Duration,
+    /// What TCP's own round trip takes, before anything is passed on: where whoever connects does not wait for it himself.
+    pub(crate) tcp: Duration,
+}
+
+impl Impairment {
+    /// Whether there is nothing to do for a relay.
+    pub(crate) fn is_none(&self) -> bool {
+        self.round_trip.is_zero() && self.rate.is_none() && self.merge.is_zero()
+    }
 }
 
 /// Begins to relay to `target`; returns where to connect instead. A connection to it is there at once: who
@@ -41,6 +50,7 @@ async fn relay(near: TcpStream, target: SocketAddr, impairment: Impairment) {
         return;
     };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
+    tokio::time::sleep(impairment.tcp).await;
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
     tokio::task::spawn_local(forward(near_read, far_write, impairment));

@@ -7,17 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minidom::Element;
-use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::Plan;
 use onetrip_core::stream::{Build as _, Env, Jid, Stanza, ns};
 use onetrip_core::stream_management as sm;
-use onetrip_core::{ClientConfig, Connection, Direction, End, Entity, EntityEvent, Event, Unit};
+use onetrip_core::{ClientConfig, Connection, End, Entity, EntityEvent, Event};
 use onetrip_simulator::accounts::derive;
-use onetrip_simulator::{ANSWERED, ONLINE};
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::rustls::rustls::ClientConfig as TlsConfig;
 use onetrip_tls::{Output, Secured};
-use onetrip_trace::{Mark, Party, Record, Write};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -25,9 +22,10 @@ use tokio::time::timeout;
 use crate::Failure;
 use crate::environment::{Clock, SystemEntropy};
 use crate::exchange::Exchange;
+use crate::meter::{Measured, Meter, QUESTION};
 
 /// How long a connection attempt or the answer to a stanza may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is needed to log in.
 #[derive(Debug, Clone)]
@@ -43,22 +41,14 @@ pub(crate) struct Login {
 /// What a login came to.
 #[derive(Debug, Default)]
 pub(crate) struct Attempt {
-    /// Time and round trips, TCP's included, until a stanza could be sent and until its answer came.
-    pub(crate) to_send: Option<(Duration, u32)>,
-    pub(crate) to_answer: Option<(Duration, u32)>,
-    pub(crate) bytes_sent: usize,
-    pub(crate) bytes_received: usize,
-    pub(crate) mechanism: Option<sasl::Mechanism>,
+    pub(crate) measured: Measured,
+    pub(crate) mechanism: Option<&'static str>,
     pub(crate) taught: Vec<EntityEvent>,
     /// Whether an earlier session went on.
     pub(crate) resumed: bool,
     /// Why it did not work, in words.
     pub(crate) reason: Option<String>,
-    pub(crate) record: Record,
 }
-
-/// The id of the stanza whose answer is waited for.
-const QUESTION: &str = "onetrip";
 
 /// Logs in, asks the server something, and closes when it is answered and all stanzas have come back.
 pub(crate) async fn login(
@@ -82,19 +72,13 @@ pub(crate) async fn login(
     let env = &mut Env::new(clock.now(), &mut entropy);
     let connection: Connection = entity.connect_as(login.config.clone(), plan, env);
     let secured = Secured::new(connection, session);
-    let attempt = Attempt {
-        record: Record::new(&login.title),
-        ..Attempt::default()
-    };
     let mut driver = Driver {
         secured,
         socket,
         clock,
         entropy,
-        attempt,
-        trips: 1,
-        asked: false,
-        units: Vec::new(),
+        meter: Meter::new(&login.title, clock),
+        attempt: Attempt::default(),
         closed: false,
         closing: false,
         exchange,
@@ -102,7 +86,9 @@ pub(crate) async fn login(
     };
     driver.run().await;
     driver.leave();
-    Ok(driver.attempt)
+    let mut attempt = driver.attempt;
+    attempt.measured = driver.meter.take();
+    Ok(attempt)
 }
 
 struct Driver<'a> {
@@ -110,12 +96,8 @@ struct Driver<'a> {
     socket: TcpStream,
     clock: Clock,
     entropy: SystemEntropy,
+    meter: Meter,
     attempt: Attempt,
-    /// Round trips so far, TCP's included.
-    trips: u32,
-    /// Whether something was written since the last read.
-    asked: bool,
-    units: Vec<Unit>,
     closed: bool,
     closing: bool,
     exchange: Option<&'a mut Exchange>,
@@ -172,12 +154,7 @@ impl Driver<'_> {
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        if self.attempt.to_answer.is_none() {
-            self.attempt.bytes_received += bytes.len();
-        }
-        if core::mem::take(&mut self.asked) {
-            self.trips += 1;
-        }
+        self.meter.read(bytes.len());
         let now = self.clock.now();
         if let Err(error) = self
             .secured
@@ -194,7 +171,7 @@ impl Driver<'_> {
             .as_ref()
             .is_none_or(|exchange| exchange.is_over());
         let learnt = !self.attempt.taught.is_empty();
-        if self.attempt.to_answer.is_some() && learnt && over && !self.closing {
+        if self.meter.is_over() && learnt && over && !self.closing {
             self.closing = true;
             let now = self.clock.now();
             self.secured.close(&mut Env::new(now, &mut self.entropy));
@@ -205,16 +182,10 @@ impl Driver<'_> {
         while let Some(output) = self.secured.poll_output() {
             match output {
                 Output::Transmit(bytes) => {
-                    self.note_received();
-                    // An acknowledgement asks for nothing, so what comes behind it has taken no trip.
-                    self.asked |= !self.acknowledges();
-                    self.note(Party::Initiator, bytes.len(), true);
-                    if self.attempt.to_answer.is_none() {
-                        self.attempt.bytes_sent += bytes.len();
-                    }
+                    self.meter.write(bytes.len());
                     self.socket.write_all(&bytes).await?;
                 }
-                Output::Trace(unit) => self.units.push(unit),
+                Output::Trace(unit) => self.meter.unit(unit),
                 Output::Request(request) => {
                     let now = self.clock.now();
                     if let Some(answer) = derive(&request) {
@@ -232,7 +203,7 @@ impl Driver<'_> {
                 _ => {}
             }
         }
-        self.note_received();
+        self.meter.settle();
         Ok(())
     }
 
@@ -250,80 +221,12 @@ impl Driver<'_> {
         }
     }
 
-    /// Whether nothing but acknowledgements is about to be written.
-    fn acknowledges(&self) -> bool {
-        let mut sent = self
-            .units
-            .iter()
-            .filter(|unit| unit.direction == Direction::Sent)
-            .peekable();
-        sent.peek().is_some() && sent.all(|unit| unit.label == "a")
-    }
-
-    /// Puts the units that were received since the last write on the record.
-    fn note_received(&mut self) {
-        if self
-            .units
-            .iter()
-            .any(|unit| unit.direction == Direction::Received)
-        {
-            self.note(Party::Receiver, 0, false);
-        }
-    }
-
-    fn note(&mut self, from: Party, bytes: usize, ours: bool) {
-        if self.attempt.to_answer.is_some() {
-            return self.units.clear();
-        }
-        let wanted = if ours {
-            Direction::Sent
-        } else {
-            Direction::Received
-        };
-        let (these, rest): (Vec<Unit>, Vec<Unit>) = self
-            .units
-            .drain(..)
-            .partition(|unit| unit.direction == wanted);
-        self.units = rest;
-        let at = self.clock.now().since_epoch();
-        // Each answer belongs to the trip that brought it.
-        let half_trips = if ours {
-            self.trips * 2
-        } else {
-            (self.trips * 2).saturating_sub(1)
-        };
-        self.attempt.record.writes.push(Write {
-            from,
-            at,
-            arrives: at,
-            half_trips,
-            secured: !these.is_empty() && these.iter().all(|unit| unit.secured),
-            units: these.into_iter().map(|unit| unit.label).collect(),
-            bytes,
-        });
-    }
-
-    fn here(&self) -> (Duration, u32) {
-        (self.clock.now().since_epoch(), self.trips)
-    }
-
-    fn mark(&mut self, label: &str) {
-        self.note_received();
-        let (at, trips) = self.here();
-        self.attempt.record.marks.push(Mark {
-            at,
-            half_trips: trips * 2,
-            label: label.to_owned(),
-        });
-    }
-
     fn on_event(&mut self, event: Event) {
         let reason = match event {
             Event::Online { jid, resumed, .. } => {
-                self.attempt.to_send = Some(self.here());
+                self.meter.online();
                 self.attempt.resumed = resumed;
                 self.jid = Some(jid);
-                self.mark(ONLINE);
                 self.ask();
                 // Behind a cut the exchange goes on when the question is answered: what is measured ends there.
                 if self
@@ -354,7 +257,7 @@ impl Driver<'_> {
                 condition.unwrap_or_default()
             ),
             Event::Authenticated { mechanism, .. } => {
-                self.attempt.mechanism = Some(mechanism);
+                self.attempt.mechanism = Some(mechanism.name());
                 return;
             }
             Event::AuthenticationRefused(failure) => {
@@ -386,8 +289,7 @@ impl Driver<'_> {
     fn on_stanza(&mut self, stanza: &Stanza) {
         let id = stanza.head().id.as_deref().unwrap_or_default();
         if id == QUESTION {
-            self.mark(ANSWERED);
-            self.attempt.to_answer = Some(self.here());
+            self.meter.answered();
             return self.send_some();
         }
         if let Some(exchange) = &mut self.exchange {

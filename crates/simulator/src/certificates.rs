@@ -103,6 +103,12 @@ impl Certificates {
         identity(&self.server)
     }
 
+    /// The certificate and key of [`PEER`].
+    #[must_use]
+    pub fn peer_identity(&self) -> Identity {
+        identity(&self.client)
+    }
+
     /// The server's configuration, which asks clients for a certificate if `certified`.
     ///
     /// # Errors

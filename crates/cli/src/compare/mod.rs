@@ -8,13 +8,15 @@ use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy};
 use onetrip_core::stream::Secret;
 use onetrip_core::{ClientConfig, Entity, Management};
-use onetrip_simulator::{Comeback, Login, Strategy};
+use onetrip_simulator::{Answers, Comeback, Login, Strategy};
 use onetrip_trace::Record;
 
 mod row;
+mod servers;
 mod target;
 
 use row::{Row, milliseconds, print};
+use servers::Servers;
 pub(crate) use target::roots;
 use target::{Target, embedded, impaired, remote};
 
@@ -30,16 +32,44 @@ const STANZAS: u32 = 20;
 
 /// Runs every strategy that the target offers.
 pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
-    let target = match &options.target.jid {
-        None => embedded().await?,
-        Some(account) => remote(&options.target, account).await?,
-    };
-    let target = impaired(target, &options.target).await?;
-    let mut rows: Vec<Row> = Vec::new();
-    let mut entity = Entity::default();
     if output.format == Format::Text {
         anstream::println!("{}", headline(options));
     }
+    let mut rows: Vec<Row> = Vec::new();
+    let mut entity = Entity::default();
+    match &options.target.jid {
+        Some(jid) if jid.local().is_none() => {
+            let servers = Servers::real(options, jid.domain()).await?;
+            connect(&servers, options, output, &mut entity, &mut rows).await?;
+        }
+        Some(account) => {
+            let target = remote(&options.target, account).await?;
+            log_in(target, options, output, &mut entity, &mut rows).await?;
+        }
+        None => {
+            log_in(embedded().await?, options, output, &mut entity, &mut rows).await?;
+            let servers = Servers::embedded(options)?;
+            connect(&servers, options, output, &mut entity, &mut rows).await?;
+        }
+    }
+    finish(&rows, options, output)
+}
+
+/// Whether a strategy was asked for.
+fn chosen(options: &Compare, strategy: &Strategy) -> bool {
+    let all = options.strategy.is_empty() && !matches!(strategy, Strategy::Historical(_));
+    all || options.strategy.contains(strategy)
+}
+
+/// Runs the strategies of clients.
+async fn log_in(
+    target: Target,
+    options: &Compare,
+    output: &OutputOptions,
+    entity: &mut Entity,
+    rows: &mut Vec<Row>,
+) -> Result<(), Failure> {
+    let target = impaired(target, &options.target).await?;
     for (transport, address) in &target.addresses {
         for login in Login::ALL {
             // Without a certificate to show there is nothing to try.
@@ -47,23 +77,21 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
                 continue;
             }
             let wanted = |strategy: &Strategy| {
-                let chosen = options.strategy.is_empty() || options.strategy.contains(strategy);
-                chosen
+                chosen(options, strategy)
                     && !matches!(strategy, Strategy::Historical(_))
                     && strategy.transport() == *transport
                     && strategy.login() == Some(login)
             };
-            let strategies: Vec<Strategy> = Strategy::all().into_iter().filter(wanted).collect();
             let mut classic: Option<f64> = None;
             let mut cache = Cache::default();
-            for strategy in strategies {
+            for strategy in Strategy::all().into_iter().filter(wanted) {
                 let row = Trial {
                     target: &target,
                     address: *address,
                     strategy,
                     options,
                 }
-                .run(&mut cache, &mut entity)
+                .run(&mut cache, entity)
                 .await?;
                 if strategy.level() == Level::Off && strategy.comeback().is_none() {
                     classic = row.ms.map(|(_, answer)| answer);
@@ -73,7 +101,61 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
             }
         }
     }
-    finish(&rows, options, output)
+    Ok(())
+}
+
+/// Runs the strategies between servers.
+async fn connect(
+    servers: &Servers<'_>,
+    options: &Compare,
+    output: &OutputOptions,
+    entity: &mut Entity,
+    rows: &mut Vec<Row>,
+) -> Result<(), Failure> {
+    let wanted = |strategy: &Strategy| {
+        chosen(options, strategy) && strategy.answers().is_some() && servers.offers(strategy)
+    };
+    for strategy in Strategy::all().into_iter().filter(wanted) {
+        let row = servers.run(strategy, entity).await?;
+        let classic = rows
+            .iter()
+            .chain([&row])
+            .filter(|other| other.strategy == Some(classic_of(&strategy)))
+            .find_map(|other| other.ms.map(|(_, answer)| answer));
+        print(&row, classic, output.format);
+        rows.push(row);
+    }
+    Ok(())
+}
+
+/// To what a strategy between servers is compared: step by step, over two connections.
+fn classic_of(strategy: &Strategy) -> Strategy {
+    match strategy.classic() {
+        Strategy::Servers {
+            level,
+            transport,
+            proof,
+            ..
+        } => Strategy::Servers {
+            level,
+            transport,
+            proof,
+            answers: Answers::Two,
+        },
+        other => other,
+    }
+}
+
+/// How much a strategy may do at once: just that, or with `--learn` at most that.
+fn policy(options: &Compare, strategy: &Strategy) -> Policy {
+    let mut policy = Policy::default();
+    if options.learn {
+        policy.race = strategy.level() == Level::Paced;
+        policy.ceiling = strategy.level();
+    } else {
+        policy.force = Some(strategy.level());
+    }
+    policy
 }
 
 /// Records one strategy on one target.
@@ -84,6 +166,10 @@ pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Fa
         mechanism: Vec::new(),
         runs: 1,
         budget: None,
+        local: None,
+        listen: None,
+        cert: None,
+        key: None,
         learn: false,
     };
     let target = match &whom.jid {
@@ -184,13 +270,7 @@ impl Trial<'_> {
             runs: self.options.runs,
             ..Row::default()
         };
-        let mut policy = Policy::default();
-        if self.options.learn {
-            policy.race = self.strategy.level() == Level::Paced;
-            policy.ceiling = self.strategy.level();
-        } else {
-            policy.force = Some(self.strategy.level());
-        }
+        let policy = policy(self.options, &self.strategy);
         if self.strategy.level() != Level::Off
             && !self.options.learn
             && cache.known(&self.key()).is_none()
@@ -213,7 +293,9 @@ impl Trial<'_> {
             if self.strategy.level() == Level::Off && !self.options.learn {
                 *cache = entity.cache().clone();
             }
-            if let (Some((send, _)), Some((answer, _))) = (attempt.to_send, attempt.to_answer) {
+            if let (Some((send, _)), Some((answer, _))) =
+                (attempt.measured.to_send, attempt.measured.to_answer)
+            {
                 passed.push((milliseconds(send), milliseconds(answer), attempt));
             }
         }
@@ -244,7 +326,7 @@ impl Trial<'_> {
             let _ = entity.handle(event);
         }
         exchange.go_on();
-        if attempt.to_send.is_none() {
+        if attempt.measured.to_send.is_none() {
             return Ok((exchange, attempt.reason));
         }
         let missing = |what: &str| Some(format!("the server grants no {what}"));
@@ -280,7 +362,7 @@ impl Trial<'_> {
         let begun = Clock::new();
         let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
         if exchange.is_some() && !attempt.resumed {
-            attempt.to_answer = None;
+            attempt.measured.to_answer = None;
         }
         let mut retry = None;
         let mut resent = false;
@@ -307,7 +389,7 @@ impl Trial<'_> {
             if let Some(reason) = attempt
                 .reason
                 .clone()
-                .filter(|_| attempt.to_answer.is_none())
+                .filter(|_| attempt.measured.to_answer.is_none())
             {
                 row.reason.get_or_insert(reason);
                 row.lost += 1;
@@ -328,19 +410,19 @@ impl Trial<'_> {
             let _ = entity.handle(event);
         }
         row.count(exchange.as_ref());
-        if second.to_answer.is_none() {
+        if second.measured.to_answer.is_none() {
             row.lost += 1;
         }
         if self.options.learn {
             let later =
                 |moment: Option<(Duration, u32)>| moment.map(|(at, trips)| (at + spent, trips));
-            second.to_send = later(second.to_send);
-            second.to_answer = later(second.to_answer);
+            second.measured.to_send = later(second.measured.to_send);
+            second.measured.to_answer = later(second.measured.to_answer);
             return Ok(second);
         }
         // What was measured is the strategy; that the login was not lost is in the row.
-        attempt.to_send = None;
-        attempt.to_answer = None;
+        attempt.measured.to_send = None;
+        attempt.measured.to_answer = None;
         Ok(attempt)
     }
 }
@@ -363,7 +445,7 @@ fn headline(options: &Compare) -> String {
         }
     };
     format!(
-        "Logging in to {whom}, {link}.\nRound trips with TCP's own, until a stanza may be sent and until it is answered.\n\n{:<36} {:<18} {:>7} {:>13} {:>17} {:>5}\n{:<36} {:<18} {:>3} {:>3} {:>6} {:>6} {:>8} {:>8} {:>5}",
+        "Logging in to {whom}, {link}.\nRound trips with TCP's own, until a stanza may be sent and until it is answered.\n\n{:<38} {:<18} {:>7} {:>13} {:>17} {:>5}\n{:<38} {:<18} {:>3} {:>3} {:>6} {:>6} {:>8} {:>8} {:>5}",
         "",
         "",
         "trips",

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::Level;
 use onetrip_simulator::Strategy;
 use onetrip_trace::Record;
@@ -16,7 +15,7 @@ use crate::socket::Attempt;
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub(super) strategy: Option<Strategy>,
-    pub(super) mechanism: Option<sasl::Mechanism>,
+    pub(super) mechanism: Option<&'static str>,
     /// The median run.
     pub(super) rtt: Option<(u32, u32)>,
     pub(super) ms: Option<(f64, f64)>,
@@ -44,13 +43,14 @@ impl Row {
         if middle < passed.len() {
             let (send, answer, attempt) = passed.swap_remove(middle);
             self.ms = Some((send, answer));
-            self.rtt = attempt
+            let measured = attempt.measured;
+            self.rtt = measured
                 .to_send
-                .zip(attempt.to_answer)
+                .zip(measured.to_answer)
                 .map(|((_, send), (_, answer))| (send, answer));
-            self.bytes = (attempt.bytes_sent, attempt.bytes_received);
+            self.bytes = (measured.bytes_sent, measured.bytes_received);
             self.mechanism = attempt.mechanism;
-            self.record = Some(attempt.record);
+            self.record = Some(measured.record);
         }
     }
 
@@ -77,7 +77,7 @@ impl Row {
             .map(|(_, gap)| gap.as_millis() as u64);
         json!({
             "strategy": self.name(),
-            "mechanism": self.mechanism.map(sasl::Mechanism::name),
+            "mechanism": self.mechanism,
             "rtt_to_send": self.rtt.map(|rtt| rtt.0),
             "rtt_to_answer": self.rtt.map(|rtt| rtt.1),
             "bytes_sent": self.bytes.0,
@@ -102,7 +102,7 @@ impl Row {
 
     pub(super) fn text(&self, classic: Option<f64>) -> String {
         let name = self.name();
-        let mechanism = self.mechanism.map(sasl::Mechanism::name).unwrap_or("-");
+        let mechanism = self.mechanism.unwrap_or("-");
         let Some(((send, answer), (ms, ms_answer))) = self.rtt.zip(self.ms) else {
             let reason = self.reason.as_deref().unwrap_or("failed");
             let kept = if self.second > 0 && self.lost == 0 {
@@ -110,19 +110,19 @@ impl Row {
             } else {
                 ""
             };
-            return format!("{name:<36}  not taken: {reason}{kept}");
+            return format!("{name:<38}  not taken: {reason}{kept}");
         };
         let ratio = classic
             .map(|classic| format!("{:.2}", ms_answer / classic))
             .unwrap_or_else(|| "-".to_owned());
         let mut line = format!(
-            "{name:<36} {mechanism:<18} {send:>3} {answer:>3} {:>6} {:>6} {ms:>8.1} {ms_answer:>8.1} {ratio:>5}",
+            "{name:<38} {mechanism:<18} {send:>3} {answer:>3} {:>6} {:>6} {ms:>8.1} {ms_answer:>8.1} {ratio:>5}",
             self.bytes.0, self.bytes.1
         );
         if self.runs > 1 {
             let (least, most) = self.spread.unwrap_or_default();
             line.push_str(&format!(
-                "\n{:36} {} runs, {least:.1} to {most:.1} ms, second connection {} times, lost {}",
+                "\n{:38} {} runs, {least:.1} to {most:.1} ms, second connection {} times, lost {}",
                 "", self.runs, self.second, self.lost
             ));
             if let Some((Level::Paced, gap)) = self.levels.last() {
@@ -131,12 +131,12 @@ impl Row {
         }
         if let Some([stanzas, lost, twice, back]) = self.exchanged {
             line.push_str(&format!(
-                "\n{:36} cut in mid-exchange and resumed: {stanzas} stanzas there and back, {lost} lost, {twice} twice, {back} handed back",
+                "\n{:38} cut in mid-exchange and resumed: {stanzas} stanzas there and back, {lost} lost, {twice} twice, {back} handed back",
                 ""
             ));
         }
         if let Some(reason) = &self.reason {
-            line.push_str(&format!("\n{:36} note: {reason}", ""));
+            line.push_str(&format!("\n{:38} note: {reason}", ""));
         }
         line
     }

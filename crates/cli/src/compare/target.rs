@@ -124,14 +124,7 @@ pub(super) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Fail
         {
             continue;
         }
-        let found = tokio::net::lookup_host(&place)
-            .await
-            .map(|mut found| found.next());
-        match found {
-            Ok(Some(address)) => addresses.push((transport, address)),
-            Ok(None) => return Err(Failure::Unreachable(format!("{place}: no address"))),
-            Err(error) => return Err(Failure::Unreachable(format!("{place}: {error}"))),
-        }
+        addresses.push((transport, found(&place).await?));
     }
     Ok(Target {
         account: account.clone(),
@@ -142,16 +135,31 @@ pub(super) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Fail
     })
 }
 
-/// Puts the relay in between, if one is asked for.
-pub(super) async fn impaired(mut target: Target, options: &Whom) -> Result<Target, Failure> {
-    if options.rtt.is_none() && options.rate.is_none() && options.merge.is_none() {
-        return Ok(target);
-    }
-    let impairment = Impairment {
+/// The address of a host and port.
+pub(super) async fn found(place: &str) -> Result<SocketAddr, Failure> {
+    let unreachable =
+        |error: &dyn std::fmt::Display| Failure::Unreachable(format!("{place}: {error}"));
+    let found = tokio::net::lookup_host(place).await;
+    let mut found = found.map_err(|error| unreachable(&error))?;
+    found.next().ok_or_else(|| unreachable(&"no address"))
+}
+
+/// What is asked of the relay.
+pub(super) fn impairment(options: &Whom) -> Impairment {
+    Impairment {
         round_trip: options.rtt.unwrap_or_default(),
         rate: options.rate,
         merge: options.merge.unwrap_or_default(),
-    };
+        tcp: Duration::ZERO,
+    }
+}
+
+/// Puts the relay in between, if one is asked for.
+pub(super) async fn impaired(mut target: Target, options: &Whom) -> Result<Target, Failure> {
+    let impairment = impairment(options);
+    if impairment.is_none() {
+        return Ok(target);
+    }
     for (_, address) in &mut target.addresses {
         *address = relay::start(*address, impairment)
             .await

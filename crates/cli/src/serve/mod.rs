@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::Failure;
 use crate::environment::{Clock, SystemEntropy, password};
 use crate::options::{OutputOptions, Serve};
-use federation::Federating;
+pub(crate) use federation::{Asking, Federating, Manner};
 use hub::Hub;
 use session::Session;
 

@@ -8,14 +8,18 @@ use bytes::Bytes;
 use onetrip_core::dialback::{
     Awaited, Checked, ConnectionId, Event as Dialback, Reason, StreamId, Ticket, Verification,
 };
-use onetrip_core::stream::{Env, Pair, Stanza};
-use onetrip_core::{Answer, Entity, Event, Peers, PeersAction, PeersConfig, Request, ReverseFacts};
+use onetrip_core::quickstart::Plan;
+use onetrip_core::stream::{Domain, Env, Pair, Stanza};
+use onetrip_core::{
+    Answer, Entity, EntityEvent, Event, Peers, PeersAction, PeersConfig, Request, ReverseFacts,
+};
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use tokio::sync::Notify;
 
 use super::{Federation, local, wire};
 use crate::environment::SystemEntropy;
+use crate::meter::Measuring;
 
 /// How many bytes of stanzas may wait for a server that does not read.
 const UNWRITTEN: usize = 4 * 1024 * 1024;
@@ -25,15 +29,17 @@ pub(super) struct Links {
     pub(super) peers: Peers,
     /// What servers were seen to offer.
     pub(super) entity: Entity,
+    /// How to go about the next connection to a server with which something assumed has proved wrong (QS-29).
+    pub(super) retries: BTreeMap<Domain, Plan>,
     pub(super) entropy: SystemEntropy,
-    open: BTreeMap<ConnectionId, Link>,
+    pub(super) open: BTreeMap<ConnectionId, Link>,
 }
 
 /// A connection that has a socket.
-struct Link {
-    secured: Secured<RustlsSession>,
+pub(super) struct Link {
+    pub(super) secured: Secured<RustlsSession>,
     /// Tells whoever has the socket that there is something to write.
-    wake: Rc<Notify>,
+    pub(super) wake: Rc<Notify>,
     unwritten: usize,
 }
 
@@ -53,10 +59,11 @@ pub(super) struct Next {
 }
 
 impl Links {
-    pub(super) fn new(config: PeersConfig) -> Self {
+    pub(super) fn new(config: PeersConfig, entity: Entity) -> Self {
         Self {
             peers: Peers::new(config),
-            entity: Entity::default(),
+            entity,
+            retries: BTreeMap::new(),
             entropy: SystemEntropy::new(),
             open: BTreeMap::new(),
         }
@@ -114,6 +121,9 @@ impl Federation {
             close: false,
             wait: Duration::from_secs(3600),
         };
+        if let Input::Bytes(bytes) = &input {
+            self.measure(|measuring| measuring.meter().read(bytes.len()));
+        }
         if let Some(link) = links.open.get_mut(&connection) {
             let env = &mut Env::new(now, &mut links.entropy);
             match input {
@@ -138,14 +148,34 @@ impl Federation {
                 return next;
             };
             match output {
-                Output::Transmit(bytes) => next.write.push(bytes),
+                Output::Transmit(bytes) => {
+                    self.measure(|measuring| measuring.meter().write(bytes.len()));
+                    next.write.push(bytes);
+                }
+                Output::Trace(unit) => self.measure(|measuring| measuring.meter().unit(unit)),
                 Output::Close => next.close = true,
                 Output::Event(event) => self.on_event(links, connection, event),
                 Output::Request(request) => self.on_request(links, connection, request),
-                // Should it ask for a retry, the manager opens the next connection, and the plan is remembered.
-                Output::Entity(event) => drop(links.entity.handle(event)),
+                Output::Entity(event) => self.learn(links, event),
                 _ => {}
             }
+        }
+    }
+
+    /// Tells whoever measures.
+    pub(super) fn measure(&self, what: impl FnOnce(&Measuring)) {
+        if let Some(measuring) = &self.measuring {
+            what(measuring);
+        }
+    }
+
+    /// The manager opens the next connection, if there is to be one; how is kept for it.
+    fn learn(&self, links: &mut Links, event: EntityEvent) {
+        if let Some(report) = event.report() {
+            self.measure(|measuring| measuring.report(report));
+        }
+        if let Some(plan) = links.entity.handle(event) {
+            links.retries.insert(plan.key().domain.clone(), plan);
         }
     }
 
@@ -163,6 +193,7 @@ impl Federation {
                 } => self.ask(links, connection, pair, resolves_here),
                 PeersAction::Send { connection, stanza } => self.send(links, connection, stanza),
                 PeersAction::Return { stanza, reason } => {
+                    self.measure(|measuring| measuring.fail(&reason.to_string()));
                     local::give_back(&self.hub, &stanza, reason);
                 }
                 _ => {}
@@ -199,6 +230,7 @@ impl Federation {
 
     fn on_event(&self, links: &mut Links, connection: ConnectionId, event: Event) {
         links.peers.handle(connection, &event);
+        self.measure(|measuring| measuring.event(&event));
         match event {
             Event::Stanza(stanza) => {
                 if let Some(answer) = local::take_in(&self.hub, &stanza) {

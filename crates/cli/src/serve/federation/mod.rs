@@ -1,6 +1,7 @@
 //! This server and others: what goes abroad, what comes in from there, and the connections it takes.
 
 mod admission;
+mod asking;
 mod links;
 mod local;
 mod wire;
@@ -12,9 +13,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onetrip_core::quickstart::Transport;
+use onetrip_core::quickstart::{Cache, Level, Policy, Transport};
 use onetrip_core::stream::{Domain, Entropy as _, Secret, Stanza};
-use onetrip_core::{DialbackConfig, PeersConfig};
+use onetrip_core::{DialbackConfig, Entity, PeersConfig};
 use onetrip_tls::rustls::rustls::RootCertStore;
 use onetrip_tls::rustls::{Identity, PeerTls, Versions};
 use tokio::net::TcpListener;
@@ -23,11 +24,29 @@ use tokio::sync::mpsc;
 use super::hub::Hub;
 use crate::Failure;
 use crate::environment::SystemEntropy;
+use crate::meter::Measuring;
 use crate::options::Serve;
 use admission::{Admission, Most};
 use links::Links;
 
+pub(crate) use asking::Asking;
 pub(super) use local::rescoped;
+
+/// How connections with other servers are made: what is left to them, and what a comparison decides.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// How far they run ahead, if that is not left to what is learnt.
+    pub(crate) level: Option<Level>,
+    /// Whether each direction takes a connection of its own (RFC 6120 §4.5).
+    pub(crate) one_way: bool,
+    /// Whether domains are proved by dialback alone.
+    pub(crate) by_dialback: bool,
+    /// What TCP's own round trip takes on a link that a relay only plays.
+    pub(crate) tcp: Duration,
+}
+
+/// How long a connection stays without a stanza, where nothing else is said.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// With whom to federate, and how.
 pub(crate) struct Federating {
@@ -36,6 +55,7 @@ pub(crate) struct Federating {
     /// Where other servers are.
     peers: BTreeMap<Domain, Place>,
     tls: PeerTls,
+    manner: Manner,
     most: Most,
     /// How long a connection stays without a stanza.
     idle: Duration,
@@ -71,6 +91,7 @@ impl Federating {
             ],
             peers,
             tls,
+            manner: Manner::default(),
             most: Most {
                 total: options.s2s_limit,
                 from_one_address: options.s2s_limit_per_address,
@@ -78,6 +99,43 @@ impl Federating {
             idle: options.s2s_idle,
             reverse: options.s2s_reverse,
         }))
+    }
+}
+
+impl Federating {
+    /// With one other server, in a manner of the caller's.
+    pub(crate) fn between(
+        peer: Domain,
+        at: SocketAddr,
+        transport: Transport,
+        tls: PeerTls,
+        manner: Manner,
+    ) -> Self {
+        let place = Place {
+            at: at.to_string(),
+            transport,
+        };
+        Self {
+            listen: [(None, Transport::StartTls), (None, Transport::DirectTls)],
+            peers: BTreeMap::from([(peer, place)]),
+            tls,
+            manner,
+            most: Most {
+                total: usize::MAX,
+                from_one_address: usize::MAX,
+            },
+            idle: IDLE,
+            reverse: false,
+        }
+    }
+
+    /// Listens as well, on a port of its own.
+    pub(crate) fn listening(mut self, transport: Transport) -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        for (address, listens) in &mut self.listen {
+            *address = (*listens == transport).then_some(loopback);
+        }
+        self
     }
 }
 
@@ -109,6 +167,8 @@ pub(super) struct Federation {
     dialback: DialbackConfig,
     admission: Rc<Admission>,
     links: RefCell<Links>,
+    /// Who wants to know what it takes.
+    measuring: Option<Rc<Measuring>>,
 }
 
 /// Begins to federate: sends what comes out of `abroad` and listens, if it is to. Returns where, with STARTTLS and with
@@ -127,21 +187,8 @@ pub(super) async fn start(
             listeners.push((listener, transport));
         }
     }
-    let mut secret = vec![0_u8; 32];
-    SystemEntropy::new().fill(&mut secret);
-    let mut config = PeersConfig::default();
-    config.reverse = with.reverse;
-    let mut links = Links::new(config);
-    for (domain, place) in &with.peers {
-        links.peers.locate(domain.clone(), place.at.as_str());
-    }
-    let federation = Rc::new(Federation {
-        hub,
-        admission: Admission::new(with.most),
-        with,
-        dialback: DialbackConfig::new(Secret::new(secret)),
-        links: RefCell::new(links),
-    });
+    let entity = Entity::new(Cache::default(), with.manner.policy());
+    let federation = Federation::new(hub, with, entity, None);
     for (listener, transport) in listeners {
         tokio::task::spawn_local(accept(Rc::clone(&federation), listener, transport));
     }
@@ -153,11 +200,47 @@ pub(super) async fn start(
     Ok(places)
 }
 
+impl Federation {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        with: Federating,
+        entity: Entity,
+        measuring: Option<Rc<Measuring>>,
+    ) -> Rc<Self> {
+        let mut secret = vec![0_u8; 32];
+        SystemEntropy::new().fill(&mut secret);
+        let mut config = PeersConfig::default();
+        config.reverse = with.reverse;
+        let mut links = Links::new(config, entity);
+        for (domain, place) in &with.peers {
+            links.peers.locate(domain.clone(), place.at.as_str());
+        }
+        Rc::new(Self {
+            hub,
+            admission: Admission::new(with.most),
+            with,
+            dialback: DialbackConfig::new(Secret::new(secret)),
+            links: RefCell::new(links),
+            measuring,
+        })
+    }
+}
+
+impl Manner {
+    /// What this leaves to learning.
+    pub(crate) fn policy(&self) -> Policy {
+        let mut policy = Policy::default();
+        policy.force = self.level;
+        policy
+    }
+}
+
 async fn accept(federation: Rc<Federation>, listener: TcpListener, transport: Transport) {
     loop {
         match listener.accept().await {
             Ok((socket, from)) => {
                 let federation = Rc::clone(&federation);
+                federation.measure(|measuring| measuring.meter().accepted());
                 match federation.admission.admit(from.ip()) {
                     Ok(admitted) => tokio::task::spawn_local(async move {
                         wire::take(federation, socket, transport).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use onetrip_core::dialback::{Checked, ConnectionId, Reason, Verification};
-use onetrip_core::quickstart::{Cache, Key, Policy, Transport};
+use onetrip_core::quickstart::{Key, Transport};
 use onetrip_core::stream::{Domain, Env, Pair};
 use onetrip_core::{Connection, Entity, InboundConfig, OutboundConfig};
 use onetrip_tls::rustls::RustlsSession;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::Federation;
 use super::admission::Refusal;
 use super::links::{Input, Links};
+use crate::meter::Measuring;
 
 /// How long to wait for TCP.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -35,7 +36,11 @@ pub(super) async fn open(federation: Rc<Federation>, connection: ConnectionId, p
         return federation.failed(connection, Reason::RemoteServerTimeout);
     };
     let config = federation.outbound(connection, &pair, transport);
-    let made = federation.make(|entity, env| entity.connect_to(config, env));
+    let retry = federation.links.borrow_mut().retries.remove(&pair.to);
+    let made = federation.make(|entity, env| match retry {
+        Some(plan) => Connection::outbound(config, plan, env),
+        None => entity.connect_to(config, env),
+    });
     federation
         .carry(connection, Secured::new(made, session), socket)
         .await;
@@ -63,9 +68,10 @@ pub(super) async fn verify(
     let back = Pair::new(verification.pair.to.clone(), authority.clone());
     let config = federation.outbound(connection, &back, transport);
     let key = Key::new(authority.clone(), None, transport);
-    let plan = Cache::default().plan(&key, &Policy::default());
-    let made =
-        federation.make(|_, env| Connection::verifier(config, plan, &verification, env).ok());
+    let made = federation.make(|entity, env| {
+        let plan = entity.cache().plan(&key, entity.policy());
+        Connection::verifier(config, plan, &verification, env).ok()
+    });
     let (Some(made), Some(session)) = (made, federation.session_to(authority)) else {
         return federation.unverified(connection, ticket, Checked::ConnectFailed);
     };
@@ -125,7 +131,11 @@ async fn reach(federation: &Federation, domain: &Domain) -> Result<(TcpStream, T
         return Err(Reason::RemoteServerNotFound);
     };
     match tokio::time::timeout(CONNECT, TcpStream::connect(&place.at)).await {
-        Ok(Ok(socket)) => Ok((socket, place.transport)),
+        Ok(Ok(socket)) => {
+            tokio::time::sleep(federation.with.manner.tcp).await;
+            federation.measure(Measuring::connected);
+            Ok((socket, place.transport))
+        }
         _ => Err(Reason::RemoteServerTimeout),
     }
 }
@@ -151,6 +161,9 @@ impl Federation {
         let (from, to) = (pair.from.clone(), pair.to.clone());
         let mut config = OutboundConfig::new(connection, from, to, transport);
         config.hosted.clone_from(&self.hub.settings.domains);
+        config.certificate = !self.with.manner.by_dialback;
+        config.bidi.request = !self.with.manner.one_way;
+        config.trace = self.measuring.is_some();
         config.bounds.idle = Some(self.with.idle);
         config.dialback = Some(self.dialback.clone());
         config
@@ -164,6 +177,9 @@ impl Federation {
         // ejabberd before the fix of its bidi looks for this one when it connects (BIDI-R1, ejabberd#4300).
         config.bidi.advertise_legacy_feature = true;
         config.quickstart.advertise = self.hub.settings.pipelining;
+        config.external = !self.with.manner.by_dialback;
+        config.bidi.offer = !self.with.manner.one_way;
+        config.trace = self.measuring.is_some();
         config
     }
 
