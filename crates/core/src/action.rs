@@ -8,6 +8,7 @@ use onetrip_negotiation::{bind, sasl};
 use onetrip_quickstart::{Broken, Report};
 use onetrip_stream::{Domain, Jid, Pair, Stanza, StreamError};
 use onetrip_stream_management as sm;
+use onetrip_zero_handshake as zh;
 
 use crate::{Error, Resumption, Unit};
 
@@ -192,7 +193,8 @@ pub enum Event {
         /// Whether an earlier session goes on: nothing is to be fetched or said anew (XEP-0198 §5, ISR-19).
         resumed: bool,
     },
-    /// The negotiation with another server is over: stanzas go where pairs are open ([`Event::Pair`]).
+    /// The negotiation with another server is over: stanzas go where pairs are open ([`Event::Pair`]). On a link, where
+    /// none was needed, for all that was agreed with the peer of this main domain.
     Established {
         /// The domain of the other end that was negotiated with.
         peer: Domain,
@@ -215,6 +217,16 @@ pub enum Event {
     },
     /// Dialback: a pair that was asked for was refused, a verification has ended, and the like.
     Dialback(dialback::Event),
+    /// What happened on a zero-handshake link: it closes, something was dropped, and the like.
+    Link(zh::Event),
+    /// A stanza that was not agreed has come in on a link and is to be answered (ZH-11): send the answer as any other, on
+    /// whichever connection its turn is; [`AgreedPeer`](crate::AgreedPeer) does.
+    Bounce {
+        /// What was wrong.
+        why: zh::Invalid,
+        /// The answer.
+        answer: Stanza,
+    },
     /// The stream stays unidirectional (the initiating entity).
     Unidirectional(bidi::Why),
     /// What was provisional has proved true.

@@ -5,6 +5,7 @@ use onetrip_negotiation::{bind, sasl, starttls};
 use onetrip_quickstart::Overflow;
 use onetrip_stream::{Condition, Limit, ReadError, StreamError, WriteError};
 use onetrip_stream_management as sm;
+use onetrip_zero_handshake as zh;
 
 use crate::Reason;
 
@@ -68,6 +69,12 @@ pub enum ErrorKind {
     /// A stanza between servers that must not come in here (BIDI-17).
     #[error(transparent)]
     Intrusion(bidi::Intrusion),
+    /// A zero-handshake link.
+    #[error(transparent)]
+    Link(zh::ErrorKind),
+    /// Not the peer that was agreed on (ZH-20, ZH-R7). It is told nothing, and nothing of it was parsed.
+    #[error(transparent)]
+    Refused(zh::Refusal),
     /// A first-level element that does not belong here.
     #[error("<{got}/> while {during}")]
     Unexpected {
@@ -137,11 +144,12 @@ impl ErrorKind {
             Self::Bidi(error) => error.stream_error().condition,
             Self::Dialback(error) => error.stream_error().condition,
             Self::Intrusion(error) => error.stream_error().condition,
+            Self::Link(error) => return error.condition(),
             Self::Pair(bidi::PairError::TooMany(_)) => Condition::PolicyViolation,
             Self::Pair(_) => Condition::InvalidFrom,
             Self::Unexpected { condition, .. } | Self::Header { condition, .. } => *condition,
             Self::From => Condition::InvalidFrom,
-            Self::Injected => return None,
+            Self::Injected | Self::Refused(_) => return None,
             Self::TooMuch { .. } | Self::Overflow(_) | Self::TooManyAttempts => {
                 Condition::PolicyViolation
             }
@@ -163,6 +171,8 @@ impl ErrorKind {
             Self::Bidi(error) => error.source_section(),
             Self::Dialback(error) => error.source_section(),
             Self::Intrusion(error) => error.source_section(),
+            Self::Link(error) => error.source_section(),
+            Self::Refused(_) => "ZH-20, ZH-R7",
             Self::Pair(_) => "digest §6.2",
             Self::Unexpected { .. } => "RFC 6120 §4.3.5",
             Self::Header { .. } => "RFC 6120 §4.7",
@@ -214,4 +224,15 @@ pub enum UsageError {
     /// A stanza of the other content namespace.
     #[error("a stanza of another content namespace")]
     OtherContent,
+    /// As much is unacknowledged on a link as was agreed: the stanza may be sent when something is acknowledged.
+    #[error("no more may be unacknowledged")]
+    Full,
+    /// A stanza that is longer than was agreed for a link.
+    #[error("{size} bytes, where {allowed} were agreed")]
+    TooLarge {
+        /// Its length in bytes.
+        size: usize,
+        /// What is allowed.
+        allowed: usize,
+    },
 }

@@ -134,8 +134,13 @@ impl Shell {
         }
     }
 
+    /// Writes what a machine with a writer of its own has written, and [traced](Self::may_write).
+    pub(crate) fn pass_on(&mut self, bytes: &Bytes) {
+        self.joining.push(bytes);
+    }
+
     /// Whether anything can still be written; traces what is.
-    fn may_write(&mut self, bytes: usize, label: impl FnOnce() -> String) -> bool {
+    pub(crate) fn may_write(&mut self, bytes: usize, label: impl FnOnce() -> String) -> bool {
         let open = !self.closed && !self.sending.ended;
         if open && self.tracing {
             let secured = self.sending.layer == Layer::Tls;

@@ -20,12 +20,35 @@ pub enum Reason {
     Acknowledgement,
     /// An answer of dialback has not come (XEP-0220).
     Dialback,
-    /// Nothing has come or gone for a long time (BIDI-20).
+    /// A stanza has begun on a link and does not go on.
+    Stall,
+    /// Nothing has come or gone for a long time (BIDI-20), or nothing on a link that we opened (ZH-14).
     Idle,
+    /// Nothing was written on a link for so long (ZH-25).
+    Keepalive,
+    /// What was sent on another link counts as arrived (ZH-R4).
+    Quiet,
+    /// A link that could not be opened may be tried again.
+    Retry,
     /// The negotiation has taken too long as a whole.
     Negotiation,
     /// The peer has not closed its half (RFC 6120 §4.4).
     Close,
+}
+
+impl From<onetrip_zero_handshake::Reason> for Reason {
+    fn from(reason: onetrip_zero_handshake::Reason) -> Self {
+        use onetrip_zero_handshake::Reason as Link;
+        match reason {
+            Link::Stall => Self::Stall,
+            Link::Idle => Self::Idle,
+            Link::Keepalive => Self::Keepalive,
+            Link::Quiet => Self::Quiet,
+            Link::Retry => Self::Retry,
+            // The only one that is left.
+            _ => Self::Close,
+        }
+    }
 }
 
 /// When to call `handle_timeout`, and why.

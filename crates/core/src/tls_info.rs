@@ -26,6 +26,8 @@ pub struct TlsInfo {
     pub exporter: Option<Secret>,
     /// The peer's certificates as DER, end entity first; empty when it sent none.
     pub peer_certificates: Vec<Bytes>,
+    /// The public key of the peer as DER (`SubjectPublicKeyInfo`), whether it came in a certificate or raw.
+    pub public_key: Option<Bytes>,
     /// The names that the peer's certificate proves, as far as it is valid now, trusted, and meant for this: a domain, or
     /// `*.domain` for every domain with one label more (RFC 6125 §6.4). Between servers they are what SASL EXTERNAL and
     /// dialback without dialing back rest on. Default: none.

@@ -294,6 +294,7 @@ impl TlsSession for RustlsSession {
             .iter()
             .map(|der| Bytes::copy_from_slice(der))
             .collect();
+        info.public_key = public_key(certificates);
         info.names = match &self.proof {
             None => proved_names(certificates),
             Some(proof) if !self.inner.is_handshaking() => proof.names(certificates),
@@ -317,6 +318,11 @@ fn proved_names(certificates: &[CertificateDer<'_>]) -> Vec<String> {
         .and_then(|first| webpki::EndEntityCert::try_from(first).ok())
         .map(|first| first.valid_dns_names().map(str::to_owned).collect())
         .unwrap_or_default()
+}
+
+fn public_key(certificates: &[CertificateDer<'_>]) -> Option<Bytes> {
+    let first = webpki::EndEntityCert::try_from(certificates.first()?).ok()?;
+    Some(Bytes::copy_from_slice(&first.subject_public_key_info()))
 }
 
 fn classified(error: rustls::Error) -> TlsError {

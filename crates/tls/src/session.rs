@@ -45,6 +45,35 @@ pub trait TlsSession {
     fn close(&mut self, cipher: &mut BytesMut);
 }
 
+/// For drivers whose connections may do without TLS: `None` is never used by one that does, and refuses all work.
+impl<T: TlsSession> TlsSession for Option<T> {
+    fn read(&mut self, cipher: &[u8], plain: &mut BytesMut) -> Result<(), TlsError> {
+        self.as_mut().ok_or_else(none)?.read(cipher, plain)
+    }
+
+    fn write(&mut self, plain: &[u8], cipher: &mut BytesMut) -> Result<(), TlsError> {
+        self.as_mut().ok_or_else(none)?.write(plain, cipher)
+    }
+
+    fn state(&self) -> TlsState {
+        self.as_ref().map_or(TlsState::Handshaking, T::state)
+    }
+
+    fn info(&self) -> TlsInfo {
+        self.as_ref().map_or_else(TlsInfo::new, T::info)
+    }
+
+    fn close(&mut self, cipher: &mut BytesMut) {
+        if let Some(session) = self {
+            session.close(cipher);
+        }
+    }
+}
+
+fn none() -> TlsError {
+    TlsError::new(TlsErrorKind::Configuration, "no TLS session")
+}
+
 /// Why a TLS session failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}: {text}")]

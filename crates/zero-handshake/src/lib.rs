@@ -48,8 +48,8 @@
 //! A connection that dies says nothing about what was in flight (ZH-26). With the preset [`Acknowledgements`] the
 //! caller counts with `onetrip-stream-management`: every [`Action::Stanza`], [`Action::Bounce`] and
 //! [`Event::Dropped`] has arrived, the elements pass through [`Action::Acknowledgement`] and
-//! [`Link::send_acknowledgement`], [`Route::set_unacknowledged`] and [`Link::set_unsettled`] hear of the queue, the
-//! last `<a/>` goes out at [`Event::Closing`], and what is in the queue at the end is handed back. There is no
+//! [`Link::send_acknowledgement`], [`Route::set_unacknowledged`] and [`Link::set_unsettled`] hear of the queue,
+//! [`Link::set_unhandled`] of what the application has yet to deal with, the last `<a/>` goes out at [`Event::Closing`], and what is in the queue at the end is handed back. There is no
 //! resumption: whether a stanza that was handed back had arrived cannot be known.
 //!
 //! # What it promises

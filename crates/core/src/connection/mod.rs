@@ -1,17 +1,19 @@
 //! A connection: bytes in, actions out. What dies with its socket.
 
+mod link;
+mod reading;
 mod servers;
 
 use onetrip_quickstart::Plan;
-use onetrip_stream::{Condition, Domain, Env, Frame, Instant, Stanza, StreamError};
+use onetrip_stream::{Condition, Domain, Env, Instant, Stanza, StreamError};
 use onetrip_stream_management as sm;
 
 use crate::half::Layer;
 use crate::initiator::Initiator;
+use crate::link::LinkEnd;
 use crate::order::Facts;
 use crate::receiver::{PeerReceiver, Receiver};
 use crate::shell::{Notable, Shell};
-use crate::trace::{label, stanza_label};
 use crate::{
     Action, Answer, ClientConfig, Deadline, End, EntityEvent, Error, ErrorKind, Event, Reason,
     Resumption, ServerConfig, TlsInfo, UsageError,
@@ -33,6 +35,8 @@ enum Role {
     Initiator(Box<Initiator>),
     Receiver(Box<Receiver>),
     PeerReceiver(Box<PeerReceiver>),
+    /// Nobody: everything was agreed beforehand.
+    Link(Box<LinkEnd>),
 }
 
 impl Connection {
@@ -72,7 +76,11 @@ impl Connection {
     /// Whether this end opened the connection.
     #[must_use]
     pub fn is_initiator(&self) -> bool {
-        matches!(self.role, Role::Initiator(_))
+        match &self.role {
+            Role::Initiator(_) => true,
+            Role::Receiver(_) | Role::PeerReceiver(_) => false,
+            Role::Link(link) => link.role() == onetrip_zero_handshake::Role::Opener,
+        }
     }
 
     /// The domain of the server, as far as it is known: a client knows it from the start.
@@ -81,6 +89,7 @@ impl Connection {
         match &self.role {
             Role::Initiator(role) => Some(role.domain()),
             Role::Receiver(_) | Role::PeerReceiver(_) => None,
+            Role::Link(link) => link.peer(),
         }
     }
 
@@ -104,7 +113,13 @@ impl Connection {
     /// Whether stanzas may be sent.
     #[must_use]
     pub fn is_online(&self) -> bool {
-        self.shell.facts.have(Facts::BOUND) && !self.shell.sending.ended && !self.shell.is_closed()
+        let online = self.shell.facts.have(Facts::BOUND)
+            && !self.shell.sending.ended
+            && !self.shell.is_closed();
+        match &self.role {
+            Role::Link(link) => online && link.is_open(),
+            _ => online,
+        }
     }
 
     /// Takes in bytes from the peer, below TLS if there is TLS, and returns how many it consumed.
@@ -131,143 +146,15 @@ impl Connection {
         }
     }
 
-    fn process(&mut self, env: &mut Env<'_>, rest: &mut &[u8]) {
-        loop {
-            if self.shell.is_closed() {
-                *rest = &[];
-                return;
-            }
-            if self.shell.receiving.layer == Layer::Switching {
-                return;
-            }
-            if self.shell.pending {
-                if let Err(overflow) = self.shell.held.push(rest) {
-                    self.shell.fail(overflow.into());
-                }
-                *rest = &[];
-                return;
-            }
-            match self.shell.receiving.reader.next(rest) {
-                Ok(Some(frame)) => {
-                    if self.over_total() {
-                        return;
-                    }
-                    self.on_frame(env, frame);
-                    self.check_boundary(rest);
-                }
-                Ok(None) => {
-                    self.over_total();
-                    return;
-                }
-                Err(error) => {
-                    let kind = self.translate(error);
-                    return self.shell.fail(kind);
-                }
-            }
-        }
-    }
-
-    /// Whether more was read before authentication than is allowed.
-    fn over_total(&mut self) -> bool {
-        let allowed = self.shell.bounds.before.unauthenticated_total;
-        let over = !self.shell.facts.have(Facts::AUTHENTICATED)
-            && self.shell.receiving.total() > allowed as u64;
-        if over {
-            self.shell.fail(ErrorKind::TooMuch { allowed });
-        }
-        over
-    }
-
-    /// What follows a switch to TLS in the same bytes must be able to belong to TLS (QS-R6).
-    fn check_boundary(&mut self, rest: &mut &[u8]) {
-        if self.shell.receiving.layer != Layer::Switching || self.shell.is_closed() {
-            return;
-        }
-        let honest = match &self.role {
-            Role::Initiator(initiator) => initiator.hello_may_be_answered(),
-            Role::Receiver(receiver) => {
-                // No TLS record begins with white space, so this is unambiguous.
-                *rest = rest.trim_ascii_start();
-                receiver.takes_leftover()
-            }
-            Role::PeerReceiver(receiver) => {
-                *rest = rest.trim_ascii_start();
-                receiver.takes_leftover()
-            }
-        };
-        if !honest && !rest.is_empty() {
-            self.shell.fail(ErrorKind::Injected);
-        }
-    }
-
-    fn on_frame(&mut self, env: &mut Env<'_>, frame: Frame) {
-        match frame {
-            Frame::Header(header) => {
-                self.shell.read(|| "stream header".to_owned());
-                self.shell.receiving.opened = true;
-                match &mut self.role {
-                    Role::Initiator(role) => role.on_header(env, &mut self.shell, &header),
-                    Role::Receiver(role) => role.on_header(&mut self.shell, &header),
-                    Role::PeerReceiver(role) => role.on_header(&mut self.shell, &header),
-                }
-            }
-            Frame::Element(element) => {
-                self.shell.read(|| label(&element));
-                if let Some(error) = StreamError::from_element(&element) {
-                    return self.on_peer_error(env, error);
-                }
-                match &mut self.role {
-                    Role::Initiator(role) => role.on_element(env, &mut self.shell, &element),
-                    Role::Receiver(role) => role.on_element(env, &mut self.shell, &element),
-                    Role::PeerReceiver(role) => role.on_element(env, &mut self.shell, &element),
-                }
-            }
-            Frame::Stanza(stanza) => {
-                self.shell.read(|| stanza_label(&stanza));
-                match &mut self.role {
-                    Role::Initiator(role) => role.on_stanza(env, &mut self.shell, stanza),
-                    Role::Receiver(role) => role.on_stanza(&mut self.shell, stanza),
-                    Role::PeerReceiver(role) => role.on_stanza(&mut self.shell, stanza),
-                }
-            }
-            Frame::Footer => {
-                self.shell.read(|| "footer".to_owned());
-                self.before_end(env);
-                self.shell.peer_closed();
-            }
-            _ => {}
-        }
-        self.shell.active();
-    }
-
-    fn on_peer_error(&mut self, env: &mut Env<'_>, error: StreamError) {
-        self.shell.event(Event::PeerError(error.clone()));
-        self.shell.management.on_peer_error(error.condition);
-        self.before_end(env);
-        self.shell.peer_failed(error);
-    }
-
-    /// Lets the role draw its conclusions while the connection is ending.
-    fn before_end(&mut self, env: &mut Env<'_>) {
-        if let Role::Initiator(role) = &mut self.role {
-            role.on_end(env, &mut self.shell);
-        }
-    }
-
-    fn translate(&self, error: onetrip_stream::ReadError) -> ErrorKind {
-        match &self.role {
-            Role::Receiver(role) => role.translate(error),
-            Role::PeerReceiver(role) => role.translate(error),
-            Role::Initiator(_) => error.into(),
-        }
-    }
-
     /// The transport ended: nothing more will come.
     pub fn receive_eof(&mut self, env: &mut Env<'_>) {
         if self.shell.is_closed() {
             return;
         }
         self.shell.now = env.now;
+        if let Role::Link(link) = &mut self.role {
+            return link.receive_eof(env, &mut self.shell);
+        }
         if self.shell.owes_close() {
             return self.shell.answer_close();
         }
@@ -312,6 +199,7 @@ impl Connection {
             Role::Initiator(role) => role.on_secured(&mut self.shell, info),
             Role::Receiver(role) => role.on_secured(&mut self.shell, info),
             Role::PeerReceiver(role) => role.on_secured(&mut self.shell, info),
+            Role::Link(link) => link.on_secured(env, &mut self.shell, &info),
         }
         let mut rest = plain;
         self.process(env, &mut rest);
@@ -358,7 +246,7 @@ impl Connection {
             }
             Role::Initiator(role) => role.on_answer(env, &mut self.shell, answer)?,
             Role::Receiver(role) => role.on_answer(env, &mut self.shell, answer)?,
-            Role::PeerReceiver(_) => return Err(UsageError::NotAsked),
+            Role::PeerReceiver(_) | Role::Link(_) => return Err(UsageError::NotAsked),
         }
         if !self.shell.pending {
             let held = self.shell.held.take();
@@ -388,7 +276,7 @@ impl Connection {
     /// # Errors
     /// [`UsageError::NotOnline`] before a resource is bound or the other server has been established,
     /// [`UsageError::Closed`] after the end, [`UsageError::PairNotOpen`] between servers for a pair that may not be sent
-    /// here; nothing changes.
+    /// here; on a link also [`UsageError::Full`] and [`UsageError::TooLarge`]; nothing changes.
     pub fn send(
         &mut self,
         env: &mut Env<'_>,
@@ -396,6 +284,10 @@ impl Connection {
     ) -> Result<Option<sm::Handle>, UsageError> {
         if self.shell.is_closed() || self.shell.sending.ended {
             return Err(UsageError::Closed);
+        }
+        if let Role::Link(link) = &mut self.role {
+            self.shell.now = env.now;
+            return link.send(env, &mut self.shell, stanza);
         }
         if !self.shell.facts.have(Facts::BOUND) {
             return Err(UsageError::NotOnline);
@@ -416,6 +308,9 @@ impl Connection {
     ///
     /// Without stream management it does nothing.
     pub fn handled(&mut self, stanzas: u32) {
+        if let Role::Link(link) = &mut self.role {
+            return link.handled(&mut self.shell, stanzas);
+        }
         self.shell.management.handled(stanzas);
         self.shell.drain_management();
         if self.shell.owes_close() && self.shell.management.unhandled() == 0 {
@@ -426,7 +321,10 @@ impl Connection {
     /// Where a stanza is that is not settled yet.
     #[must_use]
     pub fn stage(&self, handle: sm::Handle) -> Option<sm::Stage> {
-        self.shell.management.stage(handle)
+        match &self.role {
+            Role::Link(link) => link.stage(handle),
+            _ => self.shell.management.stage(handle),
+        }
     }
 
     /// The client's session as it stands, to store it while the connection is up: what it takes to go on in another
@@ -457,19 +355,25 @@ impl Connection {
     pub fn bind(&mut self, env: &mut Env<'_>, resource: Option<&str>) -> Result<(), UsageError> {
         match &mut self.role {
             Role::Initiator(role) => role.bind_again(env, &mut self.shell, resource),
-            Role::Receiver(_) | Role::PeerReceiver(_) => Err(UsageError::NotAsked),
+            Role::Receiver(_) | Role::PeerReceiver(_) | Role::Link(_) => Err(UsageError::NotAsked),
         }
     }
 
     /// Closes the stream: our footer, then the wait for the peer's (RFC 6120 §4.4).
     pub fn close(&mut self, env: &mut Env<'_>) {
         self.shell.now = env.now;
-        self.shell.close(env);
+        match &mut self.role {
+            Role::Link(link) => link.close(env, &mut self.shell),
+            _ => self.shell.close(env),
+        }
     }
 
     /// Ends the stream with a stream error, on the application's behalf. What will pass, such as a shutdown, leaves the
     /// session to be resumed; anything else ends it.
     pub fn close_with(&mut self, error: &StreamError) {
+        if let Role::Link(link) = &mut self.role {
+            return link.close_with(&mut self.shell, error);
+        }
         if !self.shell.is_closed() {
             self.shell.management.on_own_error(error.condition);
             self.shell.drain_management();
@@ -482,6 +386,9 @@ impl Connection {
         self.shell.now = env.now;
         while let Some(reason) = self.shell.timers.expired(env.now) {
             match (reason, &mut self.role) {
+                (reason, Role::Link(link)) if reason != Reason::Negotiation => {
+                    link.on_timeout(env, &mut self.shell);
+                }
                 (Reason::Close, _) if self.shell.owes_close() => self.shell.answer_close(),
                 (Reason::Close, _) => self.shell.finish(End::Clean),
                 (Reason::Negotiation, _) => {
@@ -497,7 +404,7 @@ impl Connection {
                 }
                 (Reason::Idle, _) => self.shell.on_idle(env),
                 (_, Role::Initiator(role)) => role.on_timeout(env, &mut self.shell, reason),
-                (_, Role::Receiver(_) | Role::PeerReceiver(_)) => {}
+                (_, Role::Receiver(_) | Role::PeerReceiver(_) | Role::Link(_)) => {}
             }
         }
     }
@@ -516,6 +423,9 @@ impl Connection {
     /// How many bytes are held for now: of an unfinished frame, and behind a pending decision.
     #[must_use]
     pub fn buffered(&self) -> usize {
+        if let Role::Link(link) = &self.role {
+            return link.buffered();
+        }
         self.shell
             .held
             .len()
@@ -525,6 +435,9 @@ impl Connection {
     /// How many bytes of XML have been read, over all restarts.
     #[must_use]
     pub fn received(&self) -> u64 {
+        if let Role::Link(link) = &self.role {
+            return link.received();
+        }
         self.shell.receiving.total()
     }
 }

@@ -314,7 +314,8 @@ impl Initiator {
                 self.attempt.handle(quickstart::Input::ResumeSilence);
             }
             Reason::Dialback => self.on_dialed(env, shell),
-            Reason::Acknowledgement | Reason::Negotiation | Reason::Idle | Reason::Close => {}
+            // The shell's, and those of links.
+            _ => {}
         }
         self.conclude(env, shell);
     }

@@ -7,7 +7,7 @@ use onetrip_stream::{Build, Condition, Jid, Pair, Stanza, ns};
 use crate::End;
 
 /// The pair of domains of a stanza.
-pub(super) fn pair_of(stanza: &Stanza) -> Option<Pair> {
+pub(crate) fn pair_of(stanza: &Stanza) -> Option<Pair> {
     let domain = |text: &Option<String>| {
         let jid: Jid = text.as_ref()?.parse().ok()?;
         Some(jid.domain().clone())

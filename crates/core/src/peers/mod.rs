@@ -24,7 +24,8 @@ use onetrip_dialback::{ConnectionId, Event as Outcome, Reason, Verification};
 use onetrip_stream::{Domain, Pair, Stanza};
 
 use crate::{End, Event};
-use bounce::{pair_of, reason_of};
+pub(crate) use bounce::pair_of;
+use bounce::reason_of;
 
 pub use action::{PeersAction, PeersConfig};
 pub use bounce::bounce;

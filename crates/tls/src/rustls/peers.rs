@@ -69,6 +69,19 @@ impl PeerTls {
         })
     }
 
+    /// The same with another application protocol than `xmpp-server`, or with none: what was agreed for a zero-handshake
+    /// link (ZH-28).
+    #[must_use]
+    pub fn with_alpn(&self, alpn: Option<&str>) -> Self {
+        let protocols: Vec<Vec<u8>> = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let mut this = self.clone();
+        Arc::make_mut(&mut this.outbound)
+            .alpn_protocols
+            .clone_from(&protocols);
+        Arc::make_mut(&mut this.inbound).alpn_protocols = protocols;
+        this
+    }
+
     /// A session with the server of `domain`, which this end opens.
     ///
     /// # Errors

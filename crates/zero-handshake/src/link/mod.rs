@@ -14,7 +14,7 @@
 //! | state | takes | leads to |
 //! |---|---|---|
 //! | open | `send`, keepalive; `close`, idleness, the peer's footer | open; closing |
-//! | closing | acknowledgements; no action left to poll: the footer goes out | awaiting; over, if the peer has closed |
+//! | closing | acknowledgements; no action left to poll and nothing unhandled, or the deadline: the footer goes out | awaiting; over, if the peer has closed |
 //! | awaiting | the peer's footer, its end of transport, the deadline | over |
 //! | over | | |
 
@@ -94,6 +94,8 @@ pub struct Link {
     /// Bytes that never reached the reader.
     skipped: u64,
     unsettled: bool,
+    /// Whether our footer waits for the application.
+    held: bool,
     now: Instant,
 }
 
@@ -119,6 +121,7 @@ impl Link {
             joining: Joining::default(),
             skipped: 0,
             unsettled: false,
+            held: false,
             now: env.now,
             terms,
         };
@@ -181,7 +184,7 @@ impl Link {
             match reason {
                 _ if self.is_over() => {}
                 Reason::Stall => drop(self.fail(ErrorKind::TimedOut(reason))),
-                Reason::Close => self.finish(End::Unanswered),
+                Reason::Close => self.on_close_due(),
                 Reason::Idle => self.begin_closing(Why::Idle, false),
                 Reason::Keepalive if self.is_open() => self.write(Bytes::from_static(b" ")),
                 Reason::Keepalive | Reason::Quiet | Reason::Retry => {}
@@ -272,6 +275,12 @@ impl Link {
             self.unsettled = unsettled;
             self.touch();
         }
+    }
+
+    /// Says whether the application has yet to deal with something that arrived: then our footer waits, so that it can
+    /// still be acknowledged, for [`Terms::close_wait`] at most.
+    pub fn set_unhandled(&mut self, unhandled: bool) {
+        self.held = unhandled;
     }
 
     /// Closes the link: our footer, then the wait for the peer's (ZH-22, ZH-R2).

@@ -46,6 +46,9 @@ impl Link {
         let Phase::Closing { answered } = self.phase else {
             return;
         };
+        if self.held {
+            return;
+        }
         self.write_last(None);
         if answered {
             self.finish(End::Clean);
@@ -53,6 +56,19 @@ impl Link {
             self.finish(End::Unanswered);
         } else {
             self.phase = Phase::Awaiting;
+        }
+    }
+
+    /// The peer, or our application, has taken too long over the close.
+    pub(super) fn on_close_due(&mut self) {
+        if !matches!(self.phase, Phase::Closing { .. }) {
+            return self.finish(End::Unanswered);
+        }
+        self.held = false;
+        self.finish_closing();
+        if !self.is_over() {
+            self.timers
+                .set(Reason::Close, self.now + self.terms.close_wait);
         }
     }
 

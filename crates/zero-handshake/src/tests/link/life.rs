@@ -33,6 +33,41 @@ fn zh_22_zh_r2_the_close_is_exchanged() {
     assert!(ours.is_over() && theirs.is_over() && ours.poll_timeout().is_none());
 }
 
+/// What has arrived can still be acknowledged when the application has dealt with it, for as long as the close may take.
+#[test]
+fn zh_r5_the_footer_waits_for_what_is_unhandled() {
+    for late in [false, true] {
+        let mut link = link(terms(), Role::Acceptor);
+        link.set_unhandled(true);
+        let (_, actions) = receive(&mut link, &format!("{IN}</stream:stream>"));
+        let closing = Action::Event(Event::Closing(Why::Peer));
+        assert_eq!(actions, [Action::Stanza(stanza(IN)), closing]);
+        with(29_999, |env| link.handle_timeout(env));
+        assert_eq!(drain(&mut link), []);
+        if late {
+            with(30_000, |env| link.handle_timeout(env));
+        } else {
+            link.set_unhandled(false);
+        }
+        let end = [
+            Action::Transmit("</stream:stream>".into()),
+            Action::Event(Event::Ended(End::Clean)),
+            Action::Close,
+        ];
+        assert_eq!(drain(&mut link), end);
+    }
+    // Where the close was ours, the peer has its time for the answer behind that.
+    let mut link = link(terms(), Role::Opener);
+    link.set_unhandled(true);
+    with(0, |env| link.close(env));
+    drain(&mut link);
+    with(30_000, |env| link.handle_timeout(env));
+    assert_eq!(written(&drain(&mut link)), "</stream:stream>");
+    assert!(!link.is_over());
+    with(60_000, |env| link.handle_timeout(env));
+    assert!(link.is_over());
+}
+
 #[test]
 fn zh_r2_ends_without_a_close_are_told_apart() {
     let eof = |link: &mut Link| {

@@ -1,0 +1,151 @@
+//! What comes in on a connection that negotiates, frame by frame.
+
+use onetrip_stream::{Env, Frame, ReadError, StreamError};
+
+use super::{Connection, Role};
+use crate::half::Layer;
+use crate::order::Facts;
+use crate::trace::{label, stanza_label};
+use crate::{ErrorKind, Event};
+
+impl Connection {
+    pub(super) fn process(&mut self, env: &mut Env<'_>, rest: &mut &[u8]) {
+        if let Role::Link(link) = &mut self.role {
+            let taken = link.receive(env, &mut self.shell, rest);
+            *rest = rest.get(taken..).unwrap_or_default();
+            return;
+        }
+        loop {
+            if self.shell.is_closed() {
+                *rest = &[];
+                return;
+            }
+            if self.shell.receiving.layer == Layer::Switching {
+                return;
+            }
+            if self.shell.pending {
+                if let Err(overflow) = self.shell.held.push(rest) {
+                    self.shell.fail(overflow.into());
+                }
+                *rest = &[];
+                return;
+            }
+            match self.shell.receiving.reader.next(rest) {
+                Ok(Some(frame)) => {
+                    if self.over_total() {
+                        return;
+                    }
+                    self.on_frame(env, frame);
+                    self.check_boundary(rest);
+                }
+                Ok(None) => {
+                    self.over_total();
+                    return;
+                }
+                Err(error) => {
+                    let kind = self.translate(error);
+                    return self.shell.fail(kind);
+                }
+            }
+        }
+    }
+
+    /// Whether more was read before authentication than is allowed.
+    fn over_total(&mut self) -> bool {
+        let allowed = self.shell.bounds.before.unauthenticated_total;
+        let over = !self.shell.facts.have(Facts::AUTHENTICATED)
+            && self.shell.receiving.total() > allowed as u64;
+        if over {
+            self.shell.fail(ErrorKind::TooMuch { allowed });
+        }
+        over
+    }
+
+    /// What follows a switch to TLS in the same bytes must be able to belong to TLS (QS-R6).
+    fn check_boundary(&mut self, rest: &mut &[u8]) {
+        if self.shell.receiving.layer != Layer::Switching || self.shell.is_closed() {
+            return;
+        }
+        let honest = match &self.role {
+            Role::Initiator(initiator) => initiator.hello_may_be_answered(),
+            Role::Receiver(receiver) => {
+                // No TLS record begins with white space, so this is unambiguous.
+                *rest = rest.trim_ascii_start();
+                receiver.takes_leftover()
+            }
+            Role::PeerReceiver(receiver) => {
+                *rest = rest.trim_ascii_start();
+                receiver.takes_leftover()
+            }
+            Role::Link(_) => true,
+        };
+        if !honest && !rest.is_empty() {
+            self.shell.fail(ErrorKind::Injected);
+        }
+    }
+
+    fn on_frame(&mut self, env: &mut Env<'_>, frame: Frame) {
+        match frame {
+            Frame::Header(header) => {
+                self.shell.read(|| "stream header".to_owned());
+                self.shell.receiving.opened = true;
+                match &mut self.role {
+                    Role::Initiator(role) => role.on_header(env, &mut self.shell, &header),
+                    Role::Receiver(role) => role.on_header(&mut self.shell, &header),
+                    Role::PeerReceiver(role) => role.on_header(&mut self.shell, &header),
+                    Role::Link(_) => {}
+                }
+            }
+            Frame::Element(element) => {
+                self.shell.read(|| label(&element));
+                if let Some(error) = StreamError::from_element(&element) {
+                    return self.on_peer_error(env, error);
+                }
+                match &mut self.role {
+                    Role::Initiator(role) => role.on_element(env, &mut self.shell, &element),
+                    Role::Receiver(role) => role.on_element(env, &mut self.shell, &element),
+                    Role::PeerReceiver(role) => role.on_element(env, &mut self.shell, &element),
+                    Role::Link(_) => {}
+                }
+            }
+            Frame::Stanza(stanza) => {
+                self.shell.read(|| stanza_label(&stanza));
+                match &mut self.role {
+                    Role::Initiator(role) => role.on_stanza(env, &mut self.shell, stanza),
+                    Role::Receiver(role) => role.on_stanza(&mut self.shell, stanza),
+                    Role::PeerReceiver(role) => role.on_stanza(&mut self.shell, stanza),
+                    Role::Link(_) => {}
+                }
+            }
+            Frame::Footer => {
+                self.shell.read(|| "footer".to_owned());
+                self.before_end(env);
+                self.shell.peer_closed();
+            }
+            _ => {}
+        }
+        self.shell.active();
+    }
+
+    fn on_peer_error(&mut self, env: &mut Env<'_>, error: StreamError) {
+        self.shell.event(Event::PeerError(error.clone()));
+        self.shell.management.on_peer_error(error.condition);
+        self.before_end(env);
+        self.shell.peer_failed(error);
+    }
+
+    /// Lets the role draw its conclusions while the connection is ending.
+    pub(super) fn before_end(&mut self, env: &mut Env<'_>) {
+        if let Role::Initiator(role) = &mut self.role {
+            role.on_end(env, &mut self.shell);
+        }
+    }
+
+    fn translate(&self, error: ReadError) -> ErrorKind {
+        match &self.role {
+            Role::Receiver(role) => role.translate(error),
+            Role::PeerReceiver(role) => role.translate(error),
+            Role::Initiator(_) | Role::Link(_) => error.into(),
+        }
+    }
+}
