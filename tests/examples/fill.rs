@@ -13,14 +13,20 @@ fn main() {
             .map(|line| format!("{line}\n"))
             .collect();
         let mut player = Player::new(&transcript, Default::default());
+        let mut told = 0;
         for step in &transcript.steps {
-            let Step::Initiator(text) = step else {
-                continue;
-            };
-            out.push_str(&format!("C: {text}\n"));
-            let before = player.log.len();
-            player.receive(text.as_bytes());
-            for entry in &player.log[before..] {
+            match step {
+                Step::Initiator(text) => {
+                    out.push_str(&format!("C: {text}\n"));
+                    player.receive(text.as_bytes());
+                }
+                Step::Wait(span) => {
+                    out.push_str(&format!("@ {}ms\n", span.as_millis()));
+                    player.wait(*span);
+                }
+                _ => continue,
+            }
+            for entry in &player.log[told..] {
                 out.push_str(&match entry.split_once(' ') {
                     Some(("transmit", text)) => format!("S: {text}\n"),
                     Some(("upgrade", "send")) => "S: [tls]\n".to_owned(),
@@ -29,6 +35,7 @@ fn main() {
                     _ => format!("* {entry}\n"),
                 });
             }
+            told = player.log.len();
         }
         std::fs::write(&file, out).unwrap();
     }

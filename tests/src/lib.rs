@@ -13,10 +13,12 @@
 //!
 //! `C:` and `S:` are what the initiating and the receiving entity write, below TLS; a line that begins with two
 //! spaces goes on where the last one ended. `[tls]` is where that half goes through TLS. `@` moves the clock. `*`
-//! is an event of the connection under test, in its order among what it writes.
+//! is an event of the connection under test, in its order among what it writes. `#! link` makes it a zero-handshake link,
+//! with what else was agreed in words: see [`links::agreed`].
 
 pub mod cuts;
 pub mod house;
+pub mod links;
 pub mod realm;
 pub mod servers;
 pub mod words;
@@ -148,7 +150,9 @@ impl Player {
             .unwrap_or(1);
         let mut entropy = Seeded::new(seed);
         let mechanisms = mechanisms(transcript.get("mechanisms").unwrap_or("PLAIN"));
-        let connection = if transcript.is_initiator() {
+        let connection = if let Some(agreed) = transcript.get("link") {
+            links::agreed(agreed, transcript.is_initiator())
+        } else if transcript.is_initiator() {
             let mut sasl = sasl::InitiatorConfig::password(
                 account.local().unwrap_or_default(),
                 Secret::from(password),
@@ -263,6 +267,9 @@ impl Player {
                     // An event may overtake a write that is still joining; the log keeps both in one order.
                     let text = describe(&event);
                     self.note(format!("event {text}"));
+                    if matches!(event, Event::Stanza(_)) {
+                        self.connection.handled(1);
+                    }
                 }
                 Action::Close => self.note("close".to_owned()),
                 _ => {}
@@ -324,6 +331,9 @@ pub fn describe(event: &Event) -> String {
         ),
         Event::Confirmed => "confirmed".to_owned(),
         Event::Stanza(stanza) => format!("stanza {}", String::from_utf8_lossy(stanza.bytes())),
+        Event::Established { peer, .. } => format!("established with {peer}"),
+        Event::Link(event) => format!("link: {event:?}"),
+        Event::Bounce { why, .. } => format!("to be answered: {why}"),
         Event::PeerError(error) => format!("peer error {}", error.condition),
         Event::Closed(End::Clean) => "closed cleanly".to_owned(),
         Event::Closed(End::Cut) => "cut".to_owned(),
