@@ -12,8 +12,8 @@ use crate::{Failure, picture};
 
 /// The columns of the table, with what they count above.
 const HEADLINE: &str = concat!(
-    "                                                         round trips         bytes      milliseconds\n",
-    "strategy                           writes flights  units   send  answer    sent   rcvd   send   answer",
+    "                                                         round trips         bytes      milliseconds        delivered\n",
+    "strategy                           writes flights  units   send  answer    sent   rcvd   send   answer       ms  bytes",
 );
 
 /// Runs the strategies and prints a line for each.
@@ -150,7 +150,11 @@ fn line(strategy: &Strategy, tls: Versions, run: &Run) -> Value {
     };
     json!({
         "strategy": strategy.name(),
-        "tls": if tls == Versions::Tls12 { "1.2" } else { "1.3" },
+        "tls": match (strategy, tls) {
+            (Strategy::Zero { tls: false }, _) => None,
+            (_, Versions::Tls12) => Some("1.2"),
+            _ => Some("1.3"),
+        },
         "writes": negotiation.writes.len(),
         "flights": negotiation.flights(),
         "units": negotiation.units(),
@@ -160,6 +164,9 @@ fn line(strategy: &Strategy, tls: Versions, run: &Run) -> Value {
         "bytes_received": run.bytes_received,
         "ms_to_send": ms(run.to_send),
         "ms_to_answer": ms(run.to_answer),
+        // When the first stanza has arrived, and what both sides had sent by then.
+        "ms_to_deliver": ms(run.arrived),
+        "bytes_to_deliver": run.arrived.map(|_| run.bytes_to_arrive),
         "ok": run.ok(),
     })
 }
@@ -180,8 +187,10 @@ fn row(value: &Value) -> String {
         "bytes_received",
         "ms_to_send",
         "ms_to_answer",
+        "ms_to_deliver",
+        "bytes_to_deliver",
     ];
-    let widths = [6, 7, 6, 6, 7, 7, 6, 6, 8];
+    let widths = [6, 7, 6, 6, 7, 7, 6, 6, 8, 8, 6];
     let cells = keys
         .iter()
         .zip(widths)

@@ -35,7 +35,7 @@ fn simulate_gives_every_key_for_every_strategy_and_the_same_every_time() {
     let output = onetrip(&["simulate", "--strategy", "all", "--format", "json"], "");
     assert!(output.status.success());
     let rows = lines(&output);
-    assert_eq!(rows.len(), 65);
+    assert_eq!(rows.len(), 67);
     let keys = [
         "strategy",
         "tls",
@@ -49,6 +49,8 @@ fn simulate_gives_every_key_for_every_strategy_and_the_same_every_time() {
         "ms_to_send",
         "ms_to_answer",
         "ok",
+        "ms_to_deliver",
+        "bytes_to_deliver",
     ];
     for row in &rows {
         let found: Vec<&String> = row.as_object().unwrap().keys().collect();
@@ -64,6 +66,35 @@ fn simulate_gives_every_key_for_every_strategy_and_the_same_every_time() {
     assert_eq!(counts("xep0305-steps"), Some((8.into(), 21.into())));
     let again = onetrip(&["simulate", "--format", "json", "--seed", "1"], "");
     assert_eq!(again.stdout, output.stdout);
+}
+
+/// At 2400 bit/s and five seconds there and back, the fewer has the earlier.
+#[test]
+fn simulate_shows_what_zero_handshake_saves_on_a_slow_link() {
+    let mut arguments = vec![
+        "simulate", "--rtt", "5s", "--rate", "2400", "--format", "json",
+    ];
+    for name in [
+        "s2s-zero-tcp",
+        "s2s-zero-tls",
+        "s2s-quickstart-starttls-external-bidi",
+        "s2s-classic-starttls-external-two",
+    ] {
+        arguments.extend(["--strategy", name]);
+    }
+    let output = onetrip(&arguments, "");
+    assert!(output.status.success());
+    let rows = lines(&output);
+    assert_eq!((rows.len(), &rows[0]["tls"]), (4, &serde_json::Value::Null));
+    let delivered = |row: &serde_json::Value| row["ms_to_deliver"].as_f64().unwrap();
+    assert!(
+        rows.windows(2)
+            .all(|two| delivered(&two[0]) < delivered(&two[1])),
+        "{rows:#?}"
+    );
+    // TCP, the one stanza at 2400 bit/s, and half the trip.
+    let stanza = rows[0]["bytes_to_deliver"].as_f64().unwrap();
+    assert!((delivered(&rows[0]) - (5000.0 + stanza * 8.0 / 2.4 + 2500.0)).abs() < 1.0);
 }
 
 #[test]

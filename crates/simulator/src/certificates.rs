@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use onetrip_core::stream::Domain;
+use onetrip_core::zero_handshake::Fingerprint;
 use onetrip_tls::TlsError;
 use onetrip_tls::rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use onetrip_tls::rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -107,6 +108,15 @@ impl Certificates {
     #[must_use]
     pub fn peer_identity(&self) -> Identity {
         identity(&self.client)
+    }
+
+    /// By what the client's certificate and the server's are pinned.
+    #[must_use]
+    pub fn fingerprints(&self) -> (Fingerprint, Fingerprint) {
+        let of = |(chain, _): &(Vec<CertificateDer<'static>>, Vec<u8>)| {
+            Fingerprint::of(chain.first().map_or(&[][..], |first| first))
+        };
+        (of(&self.client), of(&self.server))
     }
 
     /// The server's configuration, which asks clients for a certificate if `certified`.

@@ -39,7 +39,7 @@ pub(crate) struct Written1 {
 #[derive(Debug)]
 pub(crate) struct End<'a> {
     pub(crate) party: Party,
-    secured: Secured<RustlsSession>,
+    secured: Secured<Option<RustlsSession>>,
     content: Content,
     accounts: &'a Accounts,
     /// The server's sessions and tokens.
@@ -64,7 +64,7 @@ const QUESTION: &str = "onetrip";
 impl<'a> End<'a> {
     pub(crate) fn new(
         party: Party,
-        secured: Secured<RustlsSession>,
+        secured: Secured<Option<RustlsSession>>,
         content: Content,
         accounts: &'a Accounts,
         registry: &'a Mutex<Registry>,

@@ -24,6 +24,7 @@
 //! [`accounts`] and [`certificates`] are the small server's decisions and identities, for others to use as well.
 
 pub mod accounts;
+mod agreed;
 pub mod certificates;
 mod end;
 mod entropy;

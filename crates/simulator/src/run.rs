@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, ReceiverConfig, Report, Transport};
 use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Secret};
+use onetrip_core::zero_handshake::{AgreementError, Refusal};
 use onetrip_core::{
     ClientConfig, Connection, End as Ending, Entity, EntityEvent, InstantResume, Management,
     Registry, ServerConfig,
@@ -62,7 +63,9 @@ pub struct Run {
     pub to_answer: Option<(Duration, u32)>,
     /// When the first stanza arrived at the other end, and the one-way trips before that.
     pub arrived: Option<(Duration, u32)>,
-    /// Bytes the client sent and received up to then.
+    /// Bytes both had sent by then.
+    pub bytes_to_arrive: usize,
+    /// Bytes the client sent and received up to the answer.
     pub bytes_sent: usize,
     /// See `bytes_sent`.
     pub bytes_received: usize,
@@ -109,6 +112,8 @@ pub struct Lab {
     pub(crate) registry: Mutex<Registry>,
 }
 
+/// How long a negotiation may take: minutes, since a link of 2400 bit/s is to be measured and not to be given up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 /// How long the server of the lab keeps a session.
 const KEEP: Duration = Duration::from_secs(300);
 
@@ -122,6 +127,12 @@ pub enum LabError {
     /// An address of the lab does not parse; it is our own.
     #[error("the lab's own address is none")]
     Address,
+    /// An agreement of the lab's servers does not hold.
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
+    /// One of them refuses the other.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The step-by-step login that is to fill the cache failed.
     #[error("the login that fills the cache failed: {0}")]
     Rehearsal(String),
@@ -200,6 +211,7 @@ impl Lab {
         sasl.allowed = strategy.login().map_or_else(Vec::new, Login::mechanisms);
         let mut config = ClientConfig::new(self.account.clone(), strategy.transport(), sasl);
         config.management = strategy.comeback().map(|_| Management::default());
+        config.bounds.negotiation = PATIENCE;
         config.trace = true;
         config
     }
@@ -219,6 +231,7 @@ impl Lab {
         config.management = strategy.comeback().map(|_| Default::default());
         config.instant_resume =
             (strategy.comeback() == Some(Comeback::Token)).then(InstantResume::default);
+        config.bounds.negotiation = PATIENCE;
         config.trace = true;
         config
     }
@@ -284,9 +297,13 @@ impl Lab {
         strategy: &Strategy,
         settings: &Settings,
     ) -> Result<(Arc<TlsClient>, Arc<TlsServer>), CertificateError> {
-        if let Strategy::Servers { proof, .. } = strategy {
-            let certified = *proof == Proof::External;
-            return self.certificates.servers(settings.tls, certified);
+        match strategy {
+            Strategy::Servers { proof, .. } => {
+                let certified = *proof == Proof::External;
+                return self.certificates.servers(settings.tls, certified);
+            }
+            Strategy::Zero { .. } => return self.certificates.servers(settings.tls, true),
+            _ => {}
         }
         let certified = strategy.login() == Some(Login::External);
         let half_rtt = *strategy == Strategy::Historical(Historical::Xep0305);
@@ -320,21 +337,26 @@ impl Lab {
                     Connection::inbound(inbound, server_env),
                 )
             }
+            Strategy::Zero { tls } => {
+                let [opener, acceptor] = self.agreed(*tls)?;
+                let link = |config, env| Connection::link(config, env).map_err(LabError::from);
+                (link(opener, client_env)?, link(acceptor, server_env)?)
+            }
             _ => (
                 entity.connect(self.client_config(strategy), client_env),
                 Connection::server(self.server_config(strategy), server_env),
             ),
         };
-        let content = if second.is_some() {
+        let content = if strategy.is_between_servers() {
             Content::Server
         } else {
             Content::Client
         };
         let tls = self.tls(strategy, settings)?;
         let session = RustlsSession::client(tls.0, &self.domain).map_err(CertificateError::from)?;
-        let outbound = Secured::new(outbound, session);
+        let outbound = Secured::new(outbound, Some(session));
         let session = RustlsSession::server(tls.1).map_err(CertificateError::from)?;
-        let inbound = Secured::new(inbound, session);
+        let inbound = Secured::new(inbound, Some(session));
         let end = |party, secured, entropy| {
             let (accounts, registry) = (&self.accounts, &self.registry);
             End::new(party, secured, content, accounts, registry, entropy)

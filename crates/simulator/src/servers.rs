@@ -14,7 +14,7 @@ use onetrip_trace::Party;
 use crate::certificates::PEER;
 use crate::end::End;
 use crate::entropy::Seeded;
-use crate::run::{Lab, LabError, Settings};
+use crate::run::{Lab, LabError, PATIENCE, Settings};
 use crate::strategy::{Answers, Proof, Strategy};
 
 /// What a key of ours is made from.
@@ -42,9 +42,11 @@ impl Lab {
         let (remote, transport) = (self.domain.clone(), strategy.transport());
         let mut outbound = OutboundConfig::new(ConnectionId(1), local, remote, transport);
         outbound.bidi.request = strategy.answers() == Some(Answers::Bidi);
+        outbound.bounds.negotiation = PATIENCE;
         outbound.trace = true;
         let mut inbound = InboundConfig::new(ConnectionId(2), vec![self.domain.clone()], transport);
         inbound.quickstart.advertise = self.pipelining;
+        inbound.bounds.negotiation = PATIENCE;
         inbound.trace = true;
         if matches!(
             strategy,
@@ -102,6 +104,7 @@ impl<'a> Second<'a> {
         let mut outbound = OutboundConfig::new(ConnectionId(3), local, remote, self.transport);
         outbound.dialback = Some(self.dialback.clone());
         outbound.certificate = false;
+        outbound.bounds.negotiation = PATIENCE;
         outbound.trace = true;
         let env = &mut Env::new(now, &mut one);
         let verifier = Connection::verifier(outbound, self.plan.clone(), verification, env).ok()?;
@@ -109,6 +112,7 @@ impl<'a> Second<'a> {
             InboundConfig::new(ConnectionId(4), vec![self.peer.clone()], self.transport);
         inbound.dialback = Some(self.dialback.clone());
         inbound.quickstart.advertise = self.lab.pipelining;
+        inbound.bounds.negotiation = PATIENCE;
         inbound.trace = true;
         let authority = Connection::inbound(inbound, &mut Env::new(now, &mut other));
         let client = RustlsSession::client(Arc::clone(&self.tls.0), &self.peer).ok()?;
@@ -118,8 +122,12 @@ impl<'a> Second<'a> {
             End::new(party, secured, Content::Server, accounts, registry, entropy)
         };
         Some([
-            end(Party::Receiver, Secured::new(verifier, client), one),
-            end(Party::Initiator, Secured::new(authority, server), other),
+            end(Party::Receiver, Secured::new(verifier, Some(client)), one),
+            end(
+                Party::Initiator,
+                Secured::new(authority, Some(server)),
+                other,
+            ),
         ])
     }
 }

@@ -103,7 +103,7 @@ impl Answers {
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 65);
+/// assert_eq!(Strategy::all().len(), 67);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -136,6 +136,11 @@ pub enum Strategy {
         proof: Proof,
         /// How answers come back.
         answers: Answers,
+    },
+    /// Two servers have agreed on everything, and stanzas flow at once (XEP-0361).
+    Zero {
+        /// Whether over TLS, which begins with the first byte.
+        tls: bool,
     },
     /// One of the two historical counts.
     Historical(Historical),
@@ -208,6 +213,7 @@ impl Strategy {
                 }
             }
         }
+        all.extend([false, true].map(|tls| Self::Zero { tls }));
         all.extend([Historical::Rfc6120, Historical::Xep0305].map(Self::Historical));
         all
     }
@@ -242,6 +248,8 @@ impl Strategy {
                     answers.name()
                 )
             }
+            Self::Zero { tls: false } => "s2s-zero-tcp".to_owned(),
+            Self::Zero { tls: true } => "s2s-zero-tls".to_owned(),
             Self::Historical(Historical::Rfc6120) => "rfc6120-9.1".to_owned(),
             Self::Historical(Historical::Xep0305) => "xep0305-steps".to_owned(),
         }
@@ -254,18 +262,25 @@ impl Strategy {
             Self::Login { level, .. }
             | Self::Comeback { level, .. }
             | Self::Servers { level, .. } => level,
-            Self::Historical(Historical::Rfc6120) => Level::Off,
+            Self::Zero { .. } | Self::Historical(Historical::Rfc6120) => Level::Off,
             Self::Historical(Historical::Xep0305) => Level::Full,
         }
     }
 
-    /// How TLS begins.
+    /// Whether it is between two servers.
+    #[must_use]
+    pub const fn is_between_servers(&self) -> bool {
+        matches!(self, Self::Servers { .. } | Self::Zero { .. })
+    }
+
+    /// How TLS begins, if there is any.
     #[must_use]
     pub const fn transport(&self) -> Transport {
         match *self {
             Self::Login { transport, .. }
             | Self::Comeback { transport, .. }
             | Self::Servers { transport, .. } => transport,
+            Self::Zero { .. } => Transport::DirectTls,
             Self::Historical(_) => Transport::StartTls,
         }
     }
@@ -276,7 +291,7 @@ impl Strategy {
         match *self {
             Self::Login { login, .. } => Some(login),
             Self::Comeback { .. } | Self::Historical(_) => Some(Login::Scram),
-            Self::Servers { .. } => None,
+            Self::Servers { .. } | Self::Zero { .. } => None,
         }
     }
 
@@ -320,6 +335,7 @@ impl Strategy {
                 proof,
                 answers,
             },
+            Self::Zero { .. } => *self,
             Self::Historical(_) => Self::Login {
                 level,
                 transport,

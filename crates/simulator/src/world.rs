@@ -50,6 +50,8 @@ pub(crate) struct World<'a> {
     to_answer: Option<(Duration, u32)>,
     /// When the question arrived, and whether that is all there is to see here.
     arrived: Option<(Duration, u32)>,
+    /// How many bytes both had sent by then.
+    bytes_to_arrive: usize,
     one_way: bool,
     cut: bool,
 }
@@ -93,6 +95,7 @@ impl<'a> World<'a> {
             to_send: None,
             to_answer: None,
             arrived: None,
+            bytes_to_arrive: 0,
             one_way: strategy.answers() == Some(Answers::Two),
             cut: false,
         }
@@ -180,7 +183,20 @@ impl<'a> World<'a> {
             Arrival::Bytes(bytes) => end.receive(now, &bytes),
             _ => end.receive_eof(now),
         };
+        // The answer to it is not part of what it took.
+        self.note_arrival();
         self.send(to, written);
+    }
+
+    /// Notes when the question arrives.
+    fn note_arrival(&mut self) {
+        let server = self.ends.get(SERVER);
+        if let Some(server) = server.filter(|_| self.arrived.is_none()) {
+            if !server.received.is_empty() {
+                self.arrived = Some((self.now.since_epoch(), server.half_trips));
+                self.bytes_to_arrive = self.bytes.iter().sum();
+            }
+        }
     }
 
     /// Does for both servers what one connection needs of another (XEP-0220 §2.1).
@@ -324,14 +340,12 @@ impl<'a> World<'a> {
     /// Notes the two moments that count, and lets the client ask once it may.
     fn observe(&mut self, domain: &Domain) {
         let now = self.now;
-        let [Some(client), Some(server)] = [self.ends.get(CLIENT), self.ends.get(SERVER)] else {
+        self.note_arrival();
+        let Some(client) = self.ends.get(CLIENT) else {
             return;
         };
         let here = (now.since_epoch(), client.half_trips);
         let (online, answered) = (client.online, client.answered);
-        if !server.received.is_empty() && self.arrived.is_none() {
-            self.arrived = Some((now.since_epoch(), server.half_trips));
-        }
         let mark = |label: &str| Mark {
             at: here.0,
             half_trips: here.1,
@@ -364,6 +378,7 @@ impl<'a> World<'a> {
             to_send: self.to_send,
             to_answer: self.to_answer,
             arrived: self.arrived,
+            bytes_to_arrive: self.bytes_to_arrive,
             bytes_sent: sent,
             bytes_received: received,
             reports: taught

@@ -126,6 +126,9 @@ const CELLS: &[(&str, [Cell; 2])] = &[
         "s2s-quickstart-direct-dialback-bidi",
         [(18, 20, 14), (14, 16, 10)],
     ),
+    // No handshake but TLS's.
+    ("s2s-zero-tls", [(6, 8, 4), (4, 6, 2)]),
+    ("s2s-zero-tcp", [(2, 4, 0), (2, 4, 0)]),
     // Measured on real servers with TLS 1.3 (digest §1.1.5); one more round trip with TLS 1.2.
     ("c2s-safe-starttls-scram", [(14, 16, 12), (12, 14, 10)]),
     ("c2s-safe-starttls-plain", [(12, 14, 10), (10, 12, 8)]),

@@ -1,0 +1,59 @@
+//! Two servers that have agreed on everything beforehand.
+
+use std::net::SocketAddr;
+
+use onetrip_core::LinkConfig;
+use onetrip_core::stream::Domain;
+use onetrip_core::zero_handshake::{
+    Agreement, CertificateRule, Fingerprint, Network, Security, SourceRule, Terms, TlsTerms,
+};
+
+use crate::certificates::PEER;
+use crate::run::{Lab, LabError};
+
+/// Where each of the two is: who opens, who is opened to.
+const PLACES: [&str; 2] = ["192.0.2.1:5299", "198.51.100.7:5299"];
+
+impl Lab {
+    /// The ends of a link, who opens it first; over TLS each has pinned the other's certificate.
+    pub(crate) fn agreed(&self, tls: bool) -> Result<[LinkConfig; 2], LabError> {
+        let peer = Domain::new(PEER).ok_or(LabError::Address)?;
+        let (client, server) = self.certificates.fingerprints();
+        let here = self.agreement(&peer, &self.domain, 1, tls.then_some(server))?;
+        let there = self.agreement(&self.domain, &peer, 0, tls.then_some(client))?;
+        let [from, to] = PLACES;
+        let reached = here.reached(place(to)?, None)?;
+        let accepted = there.accept_source(place(from)?, None)?;
+        Ok(
+            [(here, reached), (there, accepted)].map(|(agreement, admitted)| {
+                let mut config = LinkConfig::new(agreement, admitted);
+                config.trace = true;
+                config
+            }),
+        )
+    }
+
+    /// What `ours` has agreed with `theirs`, who is at `peer`.
+    fn agreement(
+        &self,
+        ours: &Domain,
+        theirs: &Domain,
+        peer: usize,
+        pin: Option<Fingerprint>,
+    ) -> Result<Agreement, LabError> {
+        let security = pin.map_or(Security::Plain, |pin| {
+            let mut tls = TlsTerms::new(CertificateRule::PinnedCertificate(vec![pin]));
+            tls.alpn = Some("xmpp-server".to_owned());
+            Security::Tls(tls)
+        });
+        let at = place(PLACES.get(peer).copied().unwrap_or_default())?;
+        let mut terms = Terms::new(vec![ours.clone()], vec![theirs.clone()], security);
+        terms.address = at.to_string().parse().ok();
+        terms.allowed_sources = vec![SourceRule::network(Network::host(at.ip()))];
+        Ok(Agreement::new(terms)?)
+    }
+}
+
+fn place(text: &str) -> Result<SocketAddr, LabError> {
+    text.parse().map_err(|_| LabError::Address)
+}
