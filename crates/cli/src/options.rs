@@ -283,6 +283,12 @@ pub(crate) struct Serve {
     /// How long a connection with another server stays without a stanza in either direction.
     #[arg(long, default_value = "60m", value_parser = duration)]
     pub(crate) s2s_idle: Duration,
+    /// What was agreed with another server, so that nothing is negotiated with it (XEP-0361), as TOML (repeatable).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) agreement: Vec<PathBuf>,
+    /// Where to listen for servers with which there is an agreement.
+    #[arg(long, value_name = "ADDR", requires = "agreement")]
+    pub(crate) link: Option<SocketAddr>,
     /// Certificates to trust of other servers, as PEM; else the authority made on start, or with --cert the well-known
     /// ones. Whoever has none of these is dialed back (XEP-0220).
     #[arg(long, value_name = "FILE")]

@@ -141,9 +141,13 @@ impl<'a> Servers<'a> {
                     Federating::between(self.pair.from.clone(), back, transport, tls, manner);
                 let settings = settings(&self.pair.to, Some(with.listening(transport)))?;
                 let addresses = serve::start(settings).await?;
-                addresses.s2s.or(addresses.s2s_direct_tls).ok_or_else(|| {
-                    Failure::Check("the embedded server listens nowhere".to_owned())
-                })?
+                addresses
+                    .abroad
+                    .s2s
+                    .or(addresses.abroad.s2s_direct_tls)
+                    .ok_or_else(|| {
+                        Failure::Check("the embedded server listens nowhere".to_owned())
+                    })?
             }
         };
         relayed(place, impairment(whom)).await

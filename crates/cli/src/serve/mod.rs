@@ -1,5 +1,6 @@
 //! The embedded server: a few users, in memory, on the receiving machines.
 
+mod agreements;
 mod certificates;
 mod federation;
 mod hub;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::Failure;
 use crate::environment::{Clock, SystemEntropy, password};
 use crate::options::{OutputOptions, Serve};
+use federation::Places;
 pub(crate) use federation::{Asking, Federating, Manner};
 use hub::Hub;
 use session::Session;
@@ -48,8 +50,8 @@ pub(crate) struct Settings {
 pub(crate) struct Addresses {
     pub(crate) starttls: SocketAddr,
     pub(crate) direct_tls: SocketAddr,
-    pub(crate) s2s: Option<SocketAddr>,
-    pub(crate) s2s_direct_tls: Option<SocketAddr>,
+    /// For other servers.
+    pub(crate) abroad: Places,
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -71,8 +73,7 @@ pub(crate) async fn start(mut settings: Settings) -> Result<Addresses, Failure> 
     let mut addresses = Addresses {
         starttls: address_of(&plain)?,
         direct_tls: address_of(&direct)?,
-        s2s: None,
-        s2s_direct_tls: None,
+        abroad: Places::default(),
     };
     let mut decoy = vec![0_u8; 32];
     SystemEntropy::new().fill(&mut decoy);
@@ -81,8 +82,7 @@ pub(crate) async fn start(mut settings: Settings) -> Result<Addresses, Failure> 
     let abroad = federating.is_some().then_some(abroad);
     let hub = Arc::new(Hub::new(settings, decoy, abroad));
     if let Some(with) = federating {
-        [addresses.s2s, addresses.s2s_direct_tls] =
-            federation::start(Arc::clone(&hub), with, letters).await?;
+        addresses.abroad = federation::start(Arc::clone(&hub), with, letters).await?;
     }
     let expiring = Arc::clone(&hub);
     tokio::task::spawn_local(async move { expiring.expire().await });
@@ -141,7 +141,7 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         }
     }
     let presented = certificates::shown(options, &domains)?;
-    let federating = Federating::new(options, &presented.identity, presented.servers)?;
+    let federating = Federating::new(options, &domains, &presented.identity, presented.servers)?;
     let settings = Settings {
         domains,
         accounts,
@@ -170,8 +170,9 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         "ready": true,
         "starttls": addresses.starttls.to_string(),
         "direct_tls": addresses.direct_tls.to_string(),
-        "s2s": addresses.s2s.map(|address| address.to_string()),
-        "s2s_direct_tls": addresses.s2s_direct_tls.map(|address| address.to_string()),
+        "s2s": addresses.abroad.s2s.map(|address| address.to_string()),
+        "s2s_direct_tls": addresses.abroad.s2s_direct_tls.map(|address| address.to_string()),
+        "link": addresses.abroad.link.map(|address| address.to_string()),
         "domains": names,
         "accounts": accounts,
         "ca_pem": presented.authority,

@@ -17,12 +17,13 @@ use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use tokio::sync::Notify;
 
+use super::wire::Machines;
 use super::{Federation, local, wire};
 use crate::environment::SystemEntropy;
 use crate::meter::Measuring;
 
 /// How many bytes of stanzas may wait for a server that does not read.
-const UNWRITTEN: usize = 4 * 1024 * 1024;
+pub(super) const UNWRITTEN: usize = 4 * 1024 * 1024;
 
 /// All connections, and what is known beyond them.
 pub(super) struct Links {
@@ -56,6 +57,17 @@ pub(super) struct Next {
     pub(super) write: Vec<Bytes>,
     pub(super) close: bool,
     pub(super) wait: Duration,
+}
+
+impl Next {
+    /// Nothing.
+    pub(super) fn new() -> Self {
+        Self {
+            write: Vec::new(),
+            close: false,
+            wait: Duration::from_secs(3600),
+        }
+    }
 }
 
 impl Links {
@@ -99,67 +111,6 @@ impl Federation {
         let links = &mut *self.links.borrow_mut();
         links.peers.failed(connection, reason);
         self.settle(links);
-    }
-
-    /// Forgets a connection that is over.
-    pub(super) fn gone(&self, connection: ConnectionId) {
-        self.links.borrow_mut().open.remove(&connection);
-    }
-
-    /// Gives in what happened on a socket, and collects what there is to do there. `backlog` is how many bytes have not
-    /// been written yet.
-    pub(super) fn advance(
-        self: &Rc<Self>,
-        connection: ConnectionId,
-        input: Input<'_>,
-        backlog: usize,
-    ) -> Next {
-        let links = &mut *self.links.borrow_mut();
-        let now = self.hub.clock.now();
-        let mut next = Next {
-            write: Vec::new(),
-            close: false,
-            wait: Duration::from_secs(3600),
-        };
-        if let Input::Bytes(bytes) = &input {
-            self.measure(|measuring| measuring.meter().read(bytes.len()));
-        }
-        if let Some(link) = links.open.get_mut(&connection) {
-            let env = &mut Env::new(now, &mut links.entropy);
-            match input {
-                // What the peer did wrong comes out as outputs as well.
-                Input::Bytes(bytes) => drop(link.secured.receive(env, bytes)),
-                Input::End => link.secured.receive_eof(env),
-                Input::Nothing => link.secured.handle_timeout(env),
-            }
-        }
-        loop {
-            self.settle(links);
-            let Some(link) = links.open.get_mut(&connection) else {
-                next.close = true;
-                return next;
-            };
-            let Some(output) = link.secured.poll_output() else {
-                let lengths = next.write.iter().map(Bytes::len);
-                link.unwritten = lengths.fold(backlog, usize::saturating_add);
-                if let Some(deadline) = link.secured.poll_timeout() {
-                    next.wait = deadline.at.since(now);
-                }
-                return next;
-            };
-            match output {
-                Output::Transmit(bytes) => {
-                    self.measure(|measuring| measuring.meter().write(bytes.len()));
-                    next.write.push(bytes);
-                }
-                Output::Trace(unit) => self.measure(|measuring| measuring.meter().unit(unit)),
-                Output::Close => next.close = true,
-                Output::Event(event) => self.on_event(links, connection, event),
-                Output::Request(request) => self.on_request(links, connection, request),
-                Output::Entity(event) => self.learn(links, event),
-                _ => {}
-            }
-        }
     }
 
     /// Tells whoever measures.
@@ -328,6 +279,64 @@ fn reverse_facts(
     ReverseFacts {
         resolves_here: there.is_some_and(|there| links.peers.same_place(&there, &pair.from)),
         fresh_id: !links.open.iter().any(has_id),
+    }
+}
+
+impl Machines for Federation {
+    type Id = ConnectionId;
+
+    fn gone(&self, connection: ConnectionId) {
+        self.links.borrow_mut().open.remove(&connection);
+    }
+
+    fn advance(
+        self: &Rc<Self>,
+        connection: ConnectionId,
+        input: Input<'_>,
+        backlog: usize,
+    ) -> Next {
+        let links = &mut *self.links.borrow_mut();
+        let now = self.hub.clock.now();
+        let mut next = Next::new();
+        if let Input::Bytes(bytes) = &input {
+            self.measure(|measuring| measuring.meter().read(bytes.len()));
+        }
+        if let Some(link) = links.open.get_mut(&connection) {
+            let env = &mut Env::new(now, &mut links.entropy);
+            match input {
+                // What the peer did wrong comes out as outputs as well.
+                Input::Bytes(bytes) => drop(link.secured.receive(env, bytes)),
+                Input::End => link.secured.receive_eof(env),
+                Input::Nothing => link.secured.handle_timeout(env),
+            }
+        }
+        loop {
+            self.settle(links);
+            let Some(link) = links.open.get_mut(&connection) else {
+                next.close = true;
+                return next;
+            };
+            let Some(output) = link.secured.poll_output() else {
+                let lengths = next.write.iter().map(Bytes::len);
+                link.unwritten = lengths.fold(backlog, usize::saturating_add);
+                if let Some(deadline) = link.secured.poll_timeout() {
+                    next.wait = deadline.at.since(now);
+                }
+                return next;
+            };
+            match output {
+                Output::Transmit(bytes) => {
+                    self.measure(|measuring| measuring.meter().write(bytes.len()));
+                    next.write.push(bytes);
+                }
+                Output::Trace(unit) => self.measure(|measuring| measuring.meter().unit(unit)),
+                Output::Close => next.close = true,
+                Output::Event(event) => self.on_event(links, connection, event),
+                Output::Request(request) => self.on_request(links, connection, request),
+                Output::Entity(event) => self.learn(links, event),
+                _ => {}
+            }
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! This server and others: what goes abroad, what comes in from there, and the connections it takes.
 
 mod admission;
+mod agreed;
 mod asking;
+mod dial;
 mod links;
 mod local;
 mod wire;
@@ -15,18 +17,21 @@ use std::time::Duration;
 
 use onetrip_core::quickstart::{Cache, Level, Policy, Transport};
 use onetrip_core::stream::{Domain, Entropy as _, Secret, Stanza};
+use onetrip_core::zero_handshake::Agreement;
 use onetrip_core::{DialbackConfig, Entity, PeersConfig};
 use onetrip_tls::rustls::rustls::RootCertStore;
 use onetrip_tls::rustls::{Identity, PeerTls, Versions};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::agreements;
 use super::hub::Hub;
 use crate::Failure;
 use crate::environment::SystemEntropy;
 use crate::meter::Measuring;
 use crate::options::Serve;
 use admission::{Admission, Most};
+use agreed::Agreed;
 use links::Links;
 
 pub(crate) use asking::Asking;
@@ -54,6 +59,10 @@ pub(crate) struct Federating {
     listen: [(Option<SocketAddr>, Transport); 2],
     /// Where other servers are.
     peers: BTreeMap<Domain, Place>,
+    /// What was agreed with others, so that nothing has to be negotiated (XEP-0361).
+    agreements: Vec<Agreement>,
+    /// Where those may connect.
+    link: Option<SocketAddr>,
     tls: PeerTls,
     manner: Manner,
     most: Most,
@@ -70,16 +79,27 @@ struct Place {
     transport: Transport,
 }
 
+/// Where other servers may connect: those that negotiate, and those that do not.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Places {
+    pub(crate) s2s: Option<SocketAddr>,
+    pub(crate) s2s_direct_tls: Option<SocketAddr>,
+    pub(crate) link: Option<SocketAddr>,
+}
+
 impl Federating {
     /// Shows `identity` in both directions and trusts `roots`; whoever they do not vouch for has to be dialed back. `None`
     /// if there is nobody to federate with.
     pub(super) fn new(
         options: &Serve,
+        domains: &[Domain],
         identity: &Identity,
         roots: RootCertStore,
     ) -> Result<Option<Self>, Failure> {
         let peers = peers(options)?;
-        if options.s2s.is_none() && options.s2s_tls.is_none() && peers.is_empty() {
+        let agreements = agreements::read(&options.agreement, domains)?;
+        let negotiates = options.s2s.is_some() || options.s2s_tls.is_some() || !peers.is_empty();
+        if !negotiates && agreements.is_empty() {
             return Ok(None);
         }
         let tls = PeerTls::new(identity, Versions::Both, roots)
@@ -90,6 +110,8 @@ impl Federating {
                 (options.s2s_tls, Transport::DirectTls),
             ],
             peers,
+            agreements,
+            link: options.link,
             tls,
             manner: Manner::default(),
             most: Most {
@@ -118,6 +140,8 @@ impl Federating {
         Self {
             listen: [(None, Transport::StartTls), (None, Transport::DirectTls)],
             peers: BTreeMap::from([(peer, place)]),
+            agreements: Vec::new(),
+            link: None,
             tls,
             manner,
             most: Most {
@@ -171,13 +195,12 @@ pub(super) struct Federation {
     measuring: Option<Rc<Measuring>>,
 }
 
-/// Begins to federate: sends what comes out of `abroad` and listens, if it is to. Returns where, with STARTTLS and with
-/// direct TLS.
+/// Begins to federate: sends what comes out of `abroad` and listens, if it is to. Returns where.
 pub(super) async fn start(
     hub: Arc<Hub>,
-    with: Federating,
+    mut with: Federating,
     mut abroad: mpsc::Receiver<Stanza>,
-) -> Result<[Option<SocketAddr>; 2], Failure> {
+) -> Result<Places, Failure> {
     let mut places = [None; 2];
     let mut listeners = Vec::new();
     for (place, (address, transport)) in places.iter_mut().zip(with.listen) {
@@ -187,17 +210,37 @@ pub(super) async fn start(
             listeners.push((listener, transport));
         }
     }
+    let agreements = core::mem::take(&mut with.agreements);
+    let mut link = None;
+    let mut agreed_listener = None;
+    if let Some(address) = with.link {
+        let listener = super::listen(address).await?;
+        link = Some(super::address_of(&listener)?);
+        agreed_listener = Some(listener);
+    }
     let entity = Entity::new(Cache::default(), with.manner.policy());
-    let federation = Federation::new(hub, with, entity, None);
+    let federation = Federation::new(Arc::clone(&hub), with, entity, None);
+    let agreed = Rc::new(Agreed::new(hub, agreements, &federation.with.tls));
+    tokio::task::spawn_local(Rc::clone(&agreed).keep_time());
+    if let Some(listener) = agreed_listener {
+        tokio::task::spawn_local(Rc::clone(&agreed).accept(listener));
+    }
     for (listener, transport) in listeners {
         tokio::task::spawn_local(accept(Rc::clone(&federation), listener, transport));
     }
     tokio::task::spawn_local(async move {
         while let Some(stanza) = abroad.recv().await {
-            federation.route(stanza);
+            if !agreed.route(&stanza) {
+                federation.route(stanza);
+            }
         }
     });
-    Ok(places)
+    let [s2s, s2s_direct_tls] = places;
+    Ok(Places {
+        s2s,
+        s2s_direct_tls,
+        link,
+    })
 }
 
 impl Federation {

@@ -12,15 +12,16 @@ use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Federation;
 use super::admission::Refusal;
-use super::links::{Input, Links};
+use super::links::{Input, Links, Next};
 use crate::meter::Measuring;
 
 /// How long to wait for TCP.
-const CONNECT: Duration = Duration::from_secs(15);
+pub(super) const CONNECT: Duration = Duration::from_secs(15);
 /// How long a server has to read why its connection is not taken.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long a server may leave what was written unread.
@@ -182,58 +183,82 @@ impl Federation {
         config.trace = self.measuring.is_some();
         config
     }
+}
 
-    /// Moves bytes until the connection is over, and lets the others know.
+impl Federation {
     async fn carry(
         self: &Rc<Self>,
         connection: ConnectionId,
         secured: Secured<RustlsSession>,
-        mut socket: TcpStream,
+        socket: TcpStream,
     ) {
-        let _ = socket.set_nodelay(true);
         let wake = self.opened(connection, secured);
-        let (mut reading, mut writing) = socket.split();
-        let mut chunk = vec![0_u8; 16 * 1024];
-        let mut out = BytesMut::new();
-        let mut stalls = Instant::now();
-        let mut next = self.advance(connection, Input::Nothing, 0);
-        let mut due = Instant::now() + next.wait;
-        loop {
-            if out.is_empty() {
-                stalls = Instant::now() + WRITE;
-            }
-            for bytes in next.write.drain(..) {
-                out.extend_from_slice(&bytes);
-            }
-            if next.close && out.is_empty() {
-                let _ = writing.shutdown().await;
-                return self.gone(connection);
-            }
-            // It reads while it writes: of two servers that both have much to say, neither may wait for the other.
-            let input = tokio::select! {
-                written = writing.write(&out), if !out.is_empty() => match written {
-                    Ok(count @ 1..) => {
-                        out.advance(count);
-                        stalls = Instant::now() + WRITE;
-                        continue;
-                    }
-                    _ => Input::End,
-                },
-                read = reading.read(&mut chunk), if !next.close => match read {
-                    Ok(count @ 1..) => Input::Bytes(chunk.get(..count).unwrap_or_default()),
-                    _ => Input::End,
-                },
-                () = wake.notified(), if !next.close => Input::Nothing,
-                () = tokio::time::sleep_until(due), if !next.close => Input::Nothing,
-                () = tokio::time::sleep_until(stalls), if !out.is_empty() => Input::End,
-            };
-            let over = next.close || Instant::now() >= stalls && !out.is_empty();
-            next = self.advance(connection, input, out.len());
-            due = Instant::now() + next.wait;
-            if over {
-                self.advance(connection, Input::End, 0);
-                return self.gone(connection);
-            }
+        carry(self, connection, &wake, socket).await;
+    }
+}
+
+/// Who has the machines of connections, and knows them by number.
+pub(super) trait Machines {
+    /// The number of a connection.
+    type Id: Copy;
+
+    /// Gives in what happened on a socket, and collects what there is to do there. `backlog` is how many bytes have not
+    /// been written yet.
+    fn advance(self: &Rc<Self>, connection: Self::Id, input: Input<'_>, backlog: usize) -> Next;
+
+    /// Forgets a connection that is over.
+    fn gone(&self, connection: Self::Id);
+}
+
+/// Moves bytes until the connection is over. `wake` says that there may be something to write.
+pub(super) async fn carry<M: Machines>(
+    machines: &Rc<M>,
+    connection: M::Id,
+    wake: &Notify,
+    mut socket: TcpStream,
+) {
+    let _ = socket.set_nodelay(true);
+    let (mut reading, mut writing) = socket.split();
+    let mut chunk = vec![0_u8; 16 * 1024];
+    let mut out = BytesMut::new();
+    let mut stalls = Instant::now();
+    let mut next = machines.advance(connection, Input::Nothing, 0);
+    let mut due = Instant::now() + next.wait;
+    loop {
+        if out.is_empty() {
+            stalls = Instant::now() + WRITE;
+        }
+        for bytes in next.write.drain(..) {
+            out.extend_from_slice(&bytes);
+        }
+        if next.close && out.is_empty() {
+            let _ = writing.shutdown().await;
+            return machines.gone(connection);
+        }
+        // It reads while it writes: of two servers that both have much to say, neither may wait for the other.
+        let input = tokio::select! {
+            written = writing.write(&out), if !out.is_empty() => match written {
+                Ok(count @ 1..) => {
+                    out.advance(count);
+                    stalls = Instant::now() + WRITE;
+                    continue;
+                }
+                _ => Input::End,
+            },
+            read = reading.read(&mut chunk), if !next.close => match read {
+                Ok(count @ 1..) => Input::Bytes(chunk.get(..count).unwrap_or_default()),
+                _ => Input::End,
+            },
+            () = wake.notified(), if !next.close => Input::Nothing,
+            () = tokio::time::sleep_until(due), if !next.close => Input::Nothing,
+            () = tokio::time::sleep_until(stalls), if !out.is_empty() => Input::End,
+        };
+        let over = next.close || Instant::now() >= stalls && !out.is_empty();
+        next = machines.advance(connection, input, out.len());
+        due = Instant::now() + next.wait;
+        if over {
+            machines.advance(connection, Input::End, 0);
+            return machines.gone(connection);
         }
     }
 }
