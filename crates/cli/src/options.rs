@@ -332,7 +332,8 @@ pub(crate) struct Drive {
     pub(crate) remote: Option<Jid>,
     /// A setting of the machine (repeatable): level, transport, mechanisms, lang, advertise, proactive, management,
     /// tokens, handled=script, and the session to go on with: previd, h, acked, tok. Between servers: external, authzid,
-    /// bidi, and hosted, the further domains that are ours.
+    /// bidi, and hosted, the further domains that are ours. Of a link: agreement=FILE, or acks, on-invalid and tolerate;
+    /// role=opener, and source, where the peer is.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
     /// Feed so many bytes at a time; 0 is all at once.
@@ -371,6 +372,8 @@ pub(crate) enum Machine {
     S2sInitiator,
     /// A server that another one connects to.
     S2sReceiver,
+    /// One end of a zero-handshake link.
+    Link,
 }
 
 /// What the fastest strategy may take.

@@ -164,10 +164,10 @@ fn line(strategy: &Strategy, tls: Versions, run: &Run) -> Value {
         "bytes_received": run.bytes_received,
         "ms_to_send": ms(run.to_send),
         "ms_to_answer": ms(run.to_answer),
+        "ok": run.ok(),
         // When the first stanza has arrived, and what both sides had sent by then.
         "ms_to_deliver": ms(run.arrived),
         "bytes_to_deliver": run.arrived.map(|_| run.bytes_to_arrive),
-        "ok": run.ok(),
     })
 }
 

@@ -16,7 +16,7 @@ use crate::options::Drive;
 pub(super) struct Config<'a>(pub(super) &'a [String]);
 
 impl Config<'_> {
-    const KEYS: [&'static str; 17] = [
+    const KEYS: [&'static str; 23] = [
         "level",
         "transport",
         "mechanisms",
@@ -34,6 +34,12 @@ impl Config<'_> {
         "authzid",
         "bidi",
         "hosted",
+        "agreement",
+        "role",
+        "source",
+        "acks",
+        "on-invalid",
+        "tolerate",
     ];
 
     pub(super) fn check(&self) -> Result<(), Failure> {

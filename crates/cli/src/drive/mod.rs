@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 mod answer;
 mod config;
+mod link;
 mod output;
 mod script;
 mod servers;
@@ -127,6 +128,7 @@ impl Driver {
             Machine::C2sInitiator => client(options, &config, secret, env)?,
             Machine::S2sInitiator => servers::initiator(options, &config, secret, env)?,
             Machine::S2sReceiver => servers::receiver(&local(options)?, &config, secret, env)?,
+            Machine::Link => link::end(options, &config, env)?,
             Machine::Stream | Machine::C2sReceiver => {
                 let local = local(options)?;
                 if let (Some(user), Some(secret)) = (&options.user, &secret) {
@@ -141,7 +143,7 @@ impl Driver {
             }
         };
         let content = match options.machine {
-            Machine::S2sInitiator | Machine::S2sReceiver => Content::Server,
+            Machine::S2sInitiator | Machine::S2sReceiver | Machine::Link => Content::Server,
             _ => Content::Client,
         };
         let show_secrets = output.show_secrets;
@@ -192,6 +194,10 @@ impl Driver {
                 }
             }
             self.drain();
+        }
+        // What ended a connection that nobody has spoken to since.
+        if self.ended {
+            failed = self.receive(&[]).err().or(failed);
         }
         let state = match (&failed, self.ended, self.connection.is_online()) {
             (Some(_), ..) => "failed",

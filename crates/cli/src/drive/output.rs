@@ -8,7 +8,7 @@ use onetrip_core::stream_management as sm;
 use onetrip_core::{End, EntityEvent, Event, Request};
 use serde_json::{Value, json};
 
-use super::servers;
+use super::{link, servers};
 
 pub(super) fn emit(value: &Value) {
     anstream::println!("{value}");
@@ -21,7 +21,7 @@ pub(super) fn emit_bytes(key: &str, bytes: &[u8]) {
     }
 }
 
-fn stanza_json(stanza: &Stanza) -> Value {
+pub(super) fn stanza_json(stanza: &Stanza) -> Value {
     let head = stanza.head();
     json!({"stanza": {
         "name": head.kind.name(),
@@ -215,7 +215,9 @@ pub(super) fn event_json(event: &Event) -> Value {
         Event::TokenConfirmed { session } => {
             json!({"event": "token-confirmed", "session": session})
         }
-        _ => servers::event_json(event).unwrap_or(json!({"event": "unknown"})),
+        _ => servers::event_json(event)
+            .or_else(|| link::event_json(event))
+            .unwrap_or(json!({"event": "unknown"})),
     }
 }
 

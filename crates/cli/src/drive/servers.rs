@@ -70,7 +70,7 @@ pub(super) fn receiver(
 }
 
 /// The further domains that are ours.
-fn hosted(config: &Config<'_>) -> Result<Vec<Domain>, Failure> {
+pub(super) fn hosted(config: &Config<'_>) -> Result<Vec<Domain>, Failure> {
     let names = config.get("hosted").into_iter();
     names
         .flat_map(|names| names.split(','))
