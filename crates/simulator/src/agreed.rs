@@ -19,11 +19,10 @@ impl Lab {
     pub(crate) fn agreed(&self, tls: bool) -> Result<[LinkConfig; 2], LabError> {
         let peer = Domain::new(PEER).ok_or(LabError::Address)?;
         let (client, server) = self.certificates.fingerprints();
-        let here = self.agreement(&peer, &self.domain, 1, tls.then_some(server))?;
-        let there = self.agreement(&self.domain, &peer, 0, tls.then_some(client))?;
-        let [from, to] = PLACES;
-        let reached = here.reached(place(to)?, None)?;
-        let accepted = there.accept_source(place(from)?, None)?;
+        let here = agreement(&peer, &self.domain, 1, tls.then_some(server))?;
+        let there = agreement(&self.domain, &peer, 0, tls.then_some(client))?;
+        let reached = here.reached(place(1)?, None)?;
+        let accepted = there.accept_source(place(0)?, None)?;
         Ok(
             [(here, reached), (there, accepted)].map(|(agreement, admitted)| {
                 let mut config = LinkConfig::new(agreement, admitted);
@@ -32,28 +31,29 @@ impl Lab {
             }),
         )
     }
-
-    /// What `ours` has agreed with `theirs`, who is at `peer`.
-    fn agreement(
-        &self,
-        ours: &Domain,
-        theirs: &Domain,
-        peer: usize,
-        pin: Option<Fingerprint>,
-    ) -> Result<Agreement, LabError> {
-        let security = pin.map_or(Security::Plain, |pin| {
-            let mut tls = TlsTerms::new(CertificateRule::PinnedCertificate(vec![pin]));
-            tls.alpn = Some("xmpp-server".to_owned());
-            Security::Tls(tls)
-        });
-        let at = place(PLACES.get(peer).copied().unwrap_or_default())?;
-        let mut terms = Terms::new(vec![ours.clone()], vec![theirs.clone()], security);
-        terms.address = at.to_string().parse().ok();
-        terms.allowed_sources = vec![SourceRule::network(Network::host(at.ip()))];
-        Ok(Agreement::new(terms)?)
-    }
 }
 
-fn place(text: &str) -> Result<SocketAddr, LabError> {
+/// What `ours` has agreed with `theirs`, who is at `peer`.
+pub(crate) fn agreement(
+    ours: &Domain,
+    theirs: &Domain,
+    peer: usize,
+    pin: Option<Fingerprint>,
+) -> Result<Agreement, LabError> {
+    let security = pin.map_or(Security::Plain, |pin| {
+        let mut tls = TlsTerms::new(CertificateRule::PinnedCertificate(vec![pin]));
+        tls.alpn = Some("xmpp-server".to_owned());
+        Security::Tls(tls)
+    });
+    let at = place(peer)?;
+    let mut terms = Terms::new(vec![ours.clone()], vec![theirs.clone()], security);
+    terms.address = at.to_string().parse().ok();
+    terms.allowed_sources = vec![SourceRule::network(Network::host(at.ip()))];
+    Ok(Agreement::new(terms)?)
+}
+
+/// Where one of the two is.
+pub(crate) fn place(of: usize) -> Result<SocketAddr, LabError> {
+    let text = PLACES.get(of).copied().unwrap_or_default();
     text.parse().map_err(|_| LabError::Address)
 }

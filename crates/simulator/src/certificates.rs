@@ -153,15 +153,17 @@ impl Certificates {
         Ok((outbound, inbound))
     }
 
-    /// The configurations for a connection the other way.
+    /// The configurations for a connection the other way, on which the one that connects has a certificate if `certified`.
     ///
     /// # Errors
     /// [`CertificateError`] when TLS cannot work with them.
     pub fn servers_back(
         &self,
         versions: Versions,
+        certified: bool,
     ) -> Result<(Arc<ClientConfig>, Arc<ServerConfig>), CertificateError> {
-        let outbound = outbound_config(self.roots(), versions, None)?;
+        let shown = certified.then(|| identity(&self.server));
+        let outbound = outbound_config(self.roots(), versions, shown)?;
         let inbound = inbound_config(identity(&self.client), versions, self.roots())?;
         Ok((outbound, inbound))
     }

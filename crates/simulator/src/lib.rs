@@ -32,9 +32,11 @@ mod link;
 mod run;
 mod servers;
 mod strategy;
+mod traffic;
 mod world;
 
 pub use entropy::Seeded;
 pub use link::{Faults, Link};
 pub use run::{ANSWERED, Lab, LabError, ONLINE, Run, Settings};
 pub use strategy::{Answers, Comeback, Historical, Login, Proof, Strategy};
+pub use traffic::{Fate, Flow, Traffic};

@@ -80,7 +80,7 @@ impl Lab {
             peer,
             transport,
             dialback,
-            tls: self.certificates.servers_back(settings.tls)?,
+            tls: self.certificates.servers_back(settings.tls, false)?,
             seed: settings.seed,
         })
     }
