@@ -130,6 +130,40 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Between servers that have an agreement
+//!
+//! [`Connection::link`] is a zero-handshake link (XEP-0361, [`zero_handshake`]): no negotiation, so its first byte is a
+//! stanza's. Whoever it leads to is checked before a byte is parsed, the source by
+//! [`Agreement::accept_source`](zero_handshake::Agreement::accept_source), the certificate when TLS is up. [`AgreedPeer`] says
+//! on which link a stanza goes, as [`Peers`] does among connections that negotiate; it is a type of its own, since one
+//! agreement has one order for all its pairs, and since time counts in it.
+//!
+//! With acknowledgements agreed, a link that ends hands back what was in flight ([`Event::Management`]), and
+//! [`AgreedPeer`] returns it. Nothing of a link is resumed: what comes back may have arrived.
+//!
+//! ```
+//! # use onetrip_core::stream::{Content, Domain, Env, Instant, Stanza};
+//! use onetrip_core::zero_handshake::{Agreement, Security, SourceRule, Terms};
+//! use onetrip_core::{Action, Connection, LinkConfig};
+//!
+//! # let domain = |name| Domain::new(name).unwrap();
+//! # let mut entropy = |_: &mut [u8]| ();
+//! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//! let mut terms = Terms::new(vec![domain("ground.example")], vec![domain("air.example")], Security::Plain);
+//! terms.address = Some("198.51.100.7:5299".parse()?);
+//! terms.allowed_sources = vec![SourceRule::network("198.51.100.7".parse()?)];
+//! let agreement = Agreement::new(terms)?;
+//!
+//! let reached = agreement.reached("198.51.100.7:5299".parse()?, None)?; // TCP is there
+//! let mut link = Connection::link(LinkConfig::new(agreement, reached), env)?;
+//! let text = b"<message from='ops@ground.example' to='pilot@air.example'/>";
+//! link.send(env, &Stanza::parse(text, Content::Server)?)?;
+//! let Some(Action::Event(_)) = link.poll_action() else { panic!() }; // established
+//! let Some(Action::Transmit(first)) = link.poll_action() else { panic!() };
+//! assert_eq!(&first[..], text, "and not a byte before it");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # The contract
 //!
 //! 1. One call, one input; nothing happens between calls. Forgetting to drain only delays.
@@ -151,7 +185,7 @@
 //!
 //! QS-08, QS-12 to QS-28, QS-31, QS-38, QS-39, QS-41, QS-R1, QS-R2, QS-R5, QS-R6; ISR-05, ISR-06, ISR-09, ISR-12 to
 //! ISR-14, ISR-16 to ISR-20, ISR-22, ISR-26 to ISR-28, ISR-31, ISR-R3; BIDI-03, BIDI-05 to BIDI-23, BIDI-R1 to BIDI-R9;
-//! QS-30; digest §3.3, §3.4, §6.1, §6.2.
+//! ZH-02, ZH-05, ZH-11, ZH-13 to ZH-17, ZH-20, ZH-22, ZH-26, ZH-R4, ZH-R5, ZH-R7; QS-30; digest §3.3, §3.4, §6.1, §6.2.
 
 mod action;
 mod config;

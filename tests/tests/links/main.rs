@@ -4,4 +4,5 @@
 mod cuts;
 mod refused;
 mod routes;
+mod tls;
 mod wrong;

@@ -241,3 +241,40 @@ fn zh_07_a_second_connection_of_the_peer_takes_the_place_of_the_first() {
     assert_eq!(links.parties[GROUND].got, [0, 1]);
     assert_eq!(links.wires.len(), 2);
 }
+
+/// What only connections that negotiate have is refused, and changes nothing.
+#[test]
+fn calls_that_a_link_has_no_use_for_change_nothing() {
+    use onetrip_core::stream::{Domain, Env, Instant, Pair};
+    use onetrip_core::zero_handshake::Agreement;
+    use onetrip_core::{Action, Answer, TlsInfo, UsageError};
+    let agreement = Agreement::new(acknowledged(GROUND)).unwrap();
+    let mut connection = onetrip_tests::links::link(&agreement, true, Instant::EPOCH);
+    assert!(connection.is_initiator() && connection.is_online());
+    assert_eq!(connection.agreement(), Some(&agreement));
+    assert_eq!(
+        connection.peer_domain().map(Domain::as_str),
+        Some("air.example")
+    );
+    while connection.poll_action().is_some() {}
+    let mut entropy = onetrip_simulator::Seeded::new(1);
+    let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+    assert!(connection.hand_over(env).is_none() && connection.resumption().is_none());
+    assert_eq!(connection.bind(env, None), Err(UsageError::NotAsked));
+    let answer = Answer::NoSession { h: None };
+    assert_eq!(connection.answer(env, answer), Err(UsageError::NotAsked));
+    let pair = Pair::new(
+        Domain::new("ground.example").unwrap(),
+        Domain::new("air.example").unwrap(),
+    );
+    let asked = connection.ask(env, pair, true);
+    assert_eq!(asked, Err(UsageError::NotBetweenServers));
+    let told = connection.tls_established(env, TlsInfo::new(), b"");
+    assert_eq!(told, Err(UsageError::NoTls));
+    assert!(connection.poll_action().is_none() && connection.pairs().is_none());
+    connection.send(env, &message(GROUND, 0)).unwrap();
+    assert!(matches!(
+        connection.poll_action(),
+        Some(Action::Transmit(_))
+    ));
+}

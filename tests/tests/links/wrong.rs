@@ -304,6 +304,25 @@ fn zh_r5_wrong_acknowledgements_end_the_link_and_hand_back() {
     }
 }
 
+/// What comes behind a wrong acknowledgement is not looked at, however the bytes are split.
+#[test]
+fn zh_r5_nothing_behind_a_wrong_acknowledgement_counts_in_any_split() {
+    let wrong = "<a xmlns='urn:xmpp:sm:3' h='9'/>";
+    let text = format!("{RIGHT}<r xmlns='urn:xmpp:sm:3'/>{RIGHT}{wrong}{RIGHT}");
+    let once = feed(acknowledged(GROUND), [text.as_bytes()]);
+    let offset = text.len() - RIGHT.len();
+    assert_eq!(once.stanzas, 2);
+    assert_eq!(
+        once.failed.as_ref().map(|failed| failed.1),
+        Some(offset as u64)
+    );
+    for at in 0..text.len() {
+        let (one, other) = text.as_bytes().split_at(at);
+        let done = feed(acknowledged(GROUND), [one, other]);
+        assert_eq!((done.stanzas, &done.failed), (2, &once.failed), "at {at}");
+    }
+}
+
 /// ZH-23: the peer's stream error, which parses although no header bound its prefix.
 #[test]
 fn zh_23_a_stream_error_of_the_peers_ends_the_link() {

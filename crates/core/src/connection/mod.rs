@@ -337,7 +337,8 @@ impl Connection {
     /// The session is wanted by another connection: it is handed over, and this one ends with `<conflict/>`
     /// (XEP-0198 §5, ISR-26).
     pub fn hand_over(&mut self, env: &mut Env<'_>) -> Option<Box<sm::Session>> {
-        if self.shell.is_closed() {
+        // A link has no session: nothing of it is resumed (ZH-R5).
+        if self.shell.is_closed() || matches!(self.role, Role::Link(_)) {
             return None;
         }
         self.shell.now = env.now;

@@ -36,6 +36,11 @@ impl Books {
         }
     }
 
+    /// Whether anything is counted.
+    pub(super) fn are_kept(&self) -> bool {
+        self.ledger.is_some()
+    }
+
     /// Whether a stanza can be kept until it is acknowledged: one that cannot must not go out, or it could be lost.
     pub(super) fn have_room(&self, bytes: usize) -> bool {
         self.ledger.as_ref().is_none_or(|ledger| {

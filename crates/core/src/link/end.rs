@@ -163,9 +163,15 @@ impl LinkEnd {
             return input.len();
         }
         let Some(up) = self.up() else { return 0 };
-        // What the peer did wrong comes out as the link's end.
-        let _ = up.link.receive(env, input);
-        self.drain(env, shell);
+        // Every frame ends with `>`: so an acknowledgement is looked at before what is behind it, however bytes are split.
+        let step = up.books.are_kept();
+        for piece in input.split_inclusive(|byte| step && *byte == b'>') {
+            if let Some(up) = self.up() {
+                // What the peer did wrong comes out as the link's end.
+                let _ = up.link.receive(env, piece);
+            }
+            self.drain(env, shell);
+        }
         input.len()
     }
 
