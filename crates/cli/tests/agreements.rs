@@ -285,6 +285,45 @@ fn zh_19_two_servers_talk_over_one_tls_connection_with_pinned_certificates() {
     }
 }
 
+/// ZH-17: both begin at once. Whichever way the connections cross, everything arrives once and in order.
+#[test]
+fn zh_17_many_messages_both_ways_at_once_arrive_in_order() {
+    let folder = Folder::new("both");
+    let (to_air, to_ground) = (Relay::new(), Relay::new());
+    let ground = serve(
+        &folder,
+        GROUND,
+        &agreement(GROUND, AIR, to_air.address, None),
+        None,
+    );
+    let air = serve(
+        &folder,
+        AIR,
+        &agreement(AIR, GROUND, to_ground.address, None),
+        None,
+    );
+    to_air.leads_to(&air);
+    to_ground.leads_to(&ground);
+    let (mut one, mut other) = (user(&ground, GROUND[0], None), user(&air, AIR[0], None));
+    let (to_one, to_other) = (one.jid.to_string(), other.jid.to_string());
+    let long = "x".repeat(2000);
+    for number in 0..150 {
+        one.say(&to_other, &format!("{number} {long}"));
+        other.say(&to_one, &format!("{number} {long}"));
+    }
+    for user in [&mut one, &mut other] {
+        for number in 0..150 {
+            let text = body(&user.stanza());
+            assert!(
+                text.starts_with(&format!("{number} x")),
+                "{number}: {text:.50}"
+            );
+        }
+    }
+    let connections = to_air.connections().len() + to_ground.connections().len();
+    assert!((1..=2).contains(&connections), "{connections}");
+}
+
 /// A peer of the ground's that is this test, with TLS and nothing above it.
 struct Peer {
     session: RustlsSession,

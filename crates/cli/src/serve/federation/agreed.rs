@@ -131,7 +131,7 @@ impl Agreed {
             };
             let mut config = LinkConfig::new(agreement, admitted);
             config.candidates.extend(candidates);
-            self.enter(state, config, session, false)
+            self.enter(state, config, session, None)
         };
         self.carry(taken, socket).await;
     }
@@ -152,16 +152,10 @@ impl Agreed {
                 None => None,
             };
             let config = LinkConfig::new(agreement.clone(), admitted);
-            self.enter(state, config, session, true)
+            self.enter(state, config, session, Some(place))
         });
         if opened.is_none() {
             return self.open_failed(place);
-        }
-        if let Some((connection, _)) = opened {
-            let state = &mut *self.state.borrow_mut();
-            if let Some(link) = state.links.get_mut(&connection) {
-                link.party = Some(place);
-            }
         }
         self.carry(opened, socket).await;
     }
@@ -182,12 +176,13 @@ impl Agreed {
         self.due.notify_one();
     }
 
+    /// A connection that has a socket; `opened` says for which agreement we have opened it.
     fn enter(
         &self,
         state: &mut State,
         config: LinkConfig,
         session: Option<RustlsSession>,
-        opened: bool,
+        opened: Option<usize>,
     ) -> Option<(ConnectionId, Rc<Notify>)> {
         let env = &mut Env::new(self.hub.clock.now(), &mut state.entropy);
         let connection = onetrip_core::Connection::link(config, env).ok()?;
@@ -196,8 +191,8 @@ impl Agreed {
         let wake = Rc::new(Notify::new());
         let link = Link {
             secured: Secured::new(connection, session),
-            party: None,
-            opened,
+            party: opened,
+            opened: opened.is_some(),
             wake: Rc::clone(&wake),
             unwritten: 0,
         };
