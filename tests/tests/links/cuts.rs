@@ -18,12 +18,34 @@ fn chatty(of: usize) -> Terms {
     terms
 }
 
-/// Both send at once, over links that are cut so; returns what each end wrote on the first one.
-fn exchange(cuts: &[[Option<usize>; 2]], piece: usize, handles: bool) -> (Links, [usize; 2]) {
+/// What goes wrong with links, and how they are closed.
+#[derive(Debug, Clone)]
+struct Weather {
+    cuts: Vec<[Option<usize>; 2]>,
+    /// Behind so many stanzas an end closes whatever it has open.
+    closes: Vec<(usize, usize)>,
+    piece: usize,
+    /// Whether the air deals with what comes in.
+    handles: bool,
+}
+
+impl Weather {
+    fn fair() -> Self {
+        Self {
+            cuts: Vec::new(),
+            closes: Vec::new(),
+            piece: usize::MAX,
+            handles: true,
+        }
+    }
+}
+
+/// Both send at once; returns what each end wrote on the first link.
+fn exchange(weather: &Weather) -> (Links, [usize; 2]) {
     let mut links = Links::new([chatty(GROUND), chatty(AIR)]);
-    links.cuts.extend(cuts);
-    links.piece = piece;
-    links.parties[AIR].handles = handles;
+    links.cuts.extend(&weather.cuts);
+    links.piece = weather.piece;
+    links.parties[AIR].handles = weather.handles;
     for number in 0..EACH {
         links.send(GROUND, number);
         links.send(AIR, number);
@@ -31,6 +53,9 @@ fn exchange(cuts: &[[Option<usize>; 2]], piece: usize, handles: bool) -> (Links,
             links.open(GROUND);
         }
         for wire in 0..links.wires.len() {
+            for (_, party) in weather.closes.iter().filter(|(at, _)| *at == number) {
+                links.with(wire, *party, |connection, env| connection.close(env));
+            }
             for from in [GROUND, AIR] {
                 links.deliver(wire, from);
             }
@@ -63,7 +88,7 @@ fn accounted(links: &Links, what: &str) {
 
 #[test]
 fn zh_26_without_a_cut_nothing_comes_back() {
-    let (links, wrote) = exchange(&[], usize::MAX, true);
+    let (links, wrote) = exchange(&Weather::fair());
     accounted(&links, "whole");
     assert!(links.parties.iter().all(|party| party.returned.is_empty()));
     assert!(links.parties.iter().all(|party| party.got.len() == EACH));
@@ -72,13 +97,17 @@ fn zh_26_without_a_cut_nothing_comes_back() {
 
 #[test]
 fn zh_26_cut_at_every_byte_of_either_direction_everything_is_accounted_for() {
-    let (_, wrote) = exchange(&[], usize::MAX, true);
+    let (_, wrote) = exchange(&Weather::fair());
     let (mut back, mut both) = (0, 0);
     for from in [GROUND, AIR] {
         for byte in 0..=wrote[from] {
             let mut cut = [None; 2];
             cut[from] = Some(byte);
-            let (links, _) = exchange(&[cut], usize::MAX, true);
+            let cuts = vec![cut];
+            let (links, _) = exchange(&Weather {
+                cuts,
+                ..Weather::fair()
+            });
             accounted(&links, &format!("cut at {byte} of {from}"));
             back += links
                 .parties
@@ -92,17 +121,37 @@ fn zh_26_cut_at_every_byte_of_either_direction_everything_is_accounted_for() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Link after link is cut, in pieces of any size, and one application is slow to take what comes.
+    /// Link after link is cut or closed, in pieces of any size, and one application is slow to take what comes.
     #[test]
     fn zh_26_cut_again_and_again_everything_is_accounted_for(
         cuts in proptest::collection::vec([proptest::option::of(0_usize..1500), proptest::option::of(0_usize..1500)], 0..6),
+        closes in proptest::collection::vec((0..EACH, 0_usize..2), 0..3),
         piece in prop_oneof![1_usize..40, Just(usize::MAX)],
         handles in any::<bool>(),
     ) {
-        let (links, _) = exchange(&cuts, piece, handles);
+        let weather = Weather { cuts, closes, piece, handles };
+        let (links, _) = exchange(&weather);
         accounted(&links, "again and again");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Where links are only ever closed, nothing that has arrived comes back as well, and nothing is lost.
+    #[test]
+    fn zh_22_closed_again_and_again_every_stanza_has_one_fate(
+        closes in proptest::collection::vec((0..EACH, 0_usize..2), 1..5),
+        piece in prop_oneof![1_usize..40, Just(usize::MAX)],
+    ) {
+        let (links, _) = exchange(&Weather { closes, piece, ..Weather::fair() });
+        accounted(&links, "closed");
+        for (from, to) in [(GROUND, AIR), (AIR, GROUND)] {
+            let fates = links.parties[to].got.len() + links.parties[from].returned.len();
+            prop_assert_eq!(fates, EACH);
+        }
     }
 }
 
