@@ -255,6 +255,11 @@ fn zh_02_zh_06_two_servers_talk_over_one_plain_connection_and_its_first_byte_is_
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert!(text.starts_with("<message "), "{text:.100}");
         assert_eq!(text.matches("</message>").count(), 12);
+        // ZH-R5: what is asked about has been dealt with.
+        assert!(
+            text.contains("<r xmlns='urn:xmpp:sm:3'/>")
+                && text.contains("<a xmlns='urn:xmpp:sm:3' h='5'/>")
+        );
         for negotiation in ["<?xml", "stream:", "starttls", "features", "urn:xmpp:bidi"] {
             assert!(!text.contains(negotiation), "{negotiation}");
         }
