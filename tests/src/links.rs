@@ -387,6 +387,11 @@ fn carry_out(party: &mut Party, env: &mut Env<'_>, action: AgreedPeerAction) {
                 Err(error) => party.peer.not_sent(env.now, connection, stanza, error),
             }
         }
+        AgreedPeerAction::Ask { connection } => {
+            if let Some(link) = party.links.get_mut(&connection.0) {
+                link.request_acknowledgement(env);
+            }
+        }
         AgreedPeerAction::Close { connection } => {
             if let Some(link) = party.links.get_mut(&connection.0) {
                 link.close(env);

@@ -97,6 +97,24 @@ fn zh_r4_our_connection_is_taken_when_nothing_can_be_overtaken() {
     }
 }
 
+/// ZH-R4: what waits for an acknowledgement asks for it, once, and not when the policy would get around to it.
+#[test]
+fn zh_r4_what_waits_for_an_acknowledgement_asks_for_it_at_once() {
+    let mut links = Links::new([acknowledged(GROUND), acknowledged(AIR)]);
+    links.send(GROUND, 0);
+    links.send(AIR, 0);
+    links.open(AIR);
+    links.open(GROUND);
+    links.send(GROUND, 1);
+    links.send(GROUND, 2);
+    assert_eq!(links.parties[GROUND].peer.waiting(), 2);
+    links.talk();
+    assert_eq!(links.parties[AIR].got, [0, 1, 2]);
+    assert_eq!(links.parties[GROUND].sent[&1], 2);
+    let asked = written(&links, 0, GROUND);
+    assert_eq!(asked.matches("<r xmlns").count(), 1, "{asked}");
+}
+
 /// Both at once, in pieces of any size.
 #[test]
 fn both_sides_send_at_once_and_everything_arrives_once_and_in_order() {

@@ -24,6 +24,17 @@ impl Connection {
         })
     }
 
+    /// Asks at once which stanzas have arrived, if any are unacknowledged on this link; does nothing otherwise. The policy
+    /// that was agreed asks by itself, in its own time.
+    pub fn request_acknowledgement(&mut self, env: &mut Env<'_>) {
+        if let Role::Link(link) = &mut self.role {
+            if !self.shell.is_closed() {
+                self.shell.now = env.now;
+                link.request(env, &mut self.shell);
+            }
+        }
+    }
+
     /// What was agreed with this peer, once it is known who it is; `None` for a connection that negotiates.
     #[must_use]
     pub fn agreement(&self) -> Option<&Agreement> {

@@ -57,6 +57,16 @@ impl Books {
         ledger.is_some_and(|ledger| ledger.request_due(now))
     }
 
+    /// Asks now, whatever the policy says, if there is anything to ask about.
+    pub(super) fn request(&mut self, now: Instant) -> Option<sm::Nonza> {
+        let ledger = self.ledger.as_mut()?;
+        if ledger.queue().unacked() == 0 {
+            return None;
+        }
+        ledger.note_request(now);
+        Some(sm::Nonza::Request)
+    }
+
     pub(super) fn sent(&mut self, now: Instant, bytes: Bytes) -> Option<sm::Handle> {
         // There was room, so that nothing is dropped.
         self.ledger.as_mut().map(|ledger| ledger.send(now, bytes).0)

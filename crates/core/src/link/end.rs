@@ -209,6 +209,16 @@ impl LinkEnd {
         Ok(handle)
     }
 
+    /// Asks what has arrived, if anything is open.
+    pub(crate) fn request(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        if let Some(up) = self.up() {
+            if let Some(request) = up.books.request(env.now) {
+                up.say(env, shell, request);
+            }
+        }
+        self.drain(env, shell);
+    }
+
     pub(crate) fn handled(&mut self, shell: &mut Shell, stanzas: u32) {
         if let Some(up) = self.up() {
             up.books.handled(stanzas);

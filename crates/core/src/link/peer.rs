@@ -30,6 +30,12 @@ pub enum AgreedPeerAction {
         /// What.
         stanza: Stanza,
     },
+    /// [Ask](crate::Connection::request_acknowledgement) at once what has arrived on this connection: stanzas wait to take
+    /// another one.
+    Ask {
+        /// Where.
+        connection: ConnectionId,
+    },
     /// [Close](crate::Connection::close) this connection: the peer has opened another one in its place.
     Close {
         /// Which.
@@ -79,6 +85,8 @@ pub struct AgreedPeer {
     pending: Option<Pending>,
     /// No more may be unacknowledged on the connection whose turn it is.
     full: bool,
+    /// Where it was asked what has arrived, so that stanzas may take another connection.
+    asked: Option<ConnectionId>,
     actions: VecDeque<AgreedPeerAction>,
 }
 
@@ -95,6 +103,7 @@ impl AgreedPeer {
             bytes: 0,
             pending: None,
             full: false,
+            asked: None,
             actions: VecDeque::new(),
         }
     }
@@ -288,9 +297,23 @@ impl AgreedPeer {
                 }
                 Choice::Wait(pending) => {
                     self.pending = Some(pending);
-                    return;
+                    return self.ask(pending);
                 }
             }
+        }
+        self.asked = None;
+    }
+
+    /// What waits until nothing can be overtaken asks whether that is so, once.
+    fn ask(&mut self, pending: Pending) {
+        let acknowledges = self.agreement.terms().presets.acknowledgements.is_some();
+        let open = |(id, count): (&ConnectionId, &usize)| (*count > 0).then_some(*id);
+        let Some(connection) = self.links.iter().find_map(open) else {
+            return;
+        };
+        if acknowledges && pending == Pending::Unsettled && self.asked != Some(connection) {
+            self.asked = Some(connection);
+            self.actions.push_back(AgreedPeerAction::Ask { connection });
         }
     }
 

@@ -182,6 +182,11 @@ impl Party {
                     self.peer.not_sent(now, connection, stanza, error);
                 }
             }
+            AgreedPeerAction::Ask { connection } => {
+                if let Some(open) = self.links.get_mut(&connection) {
+                    open.secured.request_acknowledgement(env);
+                }
+            }
             AgreedPeerAction::Close { connection } => {
                 if let Some(open) = self.links.get_mut(&connection) {
                     open.secured.close(env);

@@ -23,6 +23,13 @@ impl<T: TlsSession> Secured<T> {
         result
     }
 
+    /// Asks at once which stanzas have arrived on a link:
+    /// [`Connection::request_acknowledgement`](onetrip_core::Connection::request_acknowledgement).
+    pub fn request_acknowledgement(&mut self, env: &mut Env<'_>) {
+        self.connection.request_acknowledgement(env);
+        self.pump();
+    }
+
     /// Has a key verified here: [`Connection::verify`](onetrip_core::Connection::verify).
     ///
     /// # Errors

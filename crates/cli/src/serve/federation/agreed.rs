@@ -260,7 +260,12 @@ impl Agreed {
                             party.peer.not_sent(now, connection, stanza, error);
                         }
                     }
-                    AgreedPeerAction::Close { connection } => self.close(state, connection),
+                    AgreedPeerAction::Ask { connection } => {
+                        self.with(state, connection, Secured::request_acknowledgement)
+                    }
+                    AgreedPeerAction::Close { connection } => {
+                        self.with(state, connection, Secured::close);
+                    }
                     AgreedPeerAction::Return { stanza, reason } => {
                         local::give_back(&self.hub, &stanza, reason);
                     }
@@ -285,10 +290,15 @@ impl Agreed {
         Ok(())
     }
 
-    fn close(&self, state: &mut State, connection: ConnectionId) {
+    fn with(
+        &self,
+        state: &mut State,
+        connection: ConnectionId,
+        call: impl FnOnce(&mut Secured<Option<RustlsSession>>, &mut Env<'_>),
+    ) {
         let env = &mut Env::new(self.hub.clock.now(), &mut state.entropy);
         if let Some(link) = state.links.get_mut(&connection) {
-            link.secured.close(env);
+            call(&mut link.secured, env);
             link.wake.notify_one();
         }
     }
@@ -340,7 +350,7 @@ impl Agreed {
             party.peer.accepted(now, connection)
         };
         if entered.is_err() {
-            self.close(state, connection);
+            self.with(state, connection, Secured::close);
         }
     }
 }
