@@ -451,6 +451,30 @@ fn zh_20_another_source_is_closed_before_it_says_anything() {
     assert_eq!(socket.read(&mut [0; 16]).unwrap(), 0);
 }
 
+/// ZH-R3: a peer that negotiates is told nothing; the operator here is told what is wrong.
+#[test]
+fn zh_r3_a_peer_that_opens_a_stream_is_closed_without_a_word_and_named() {
+    let folder = Folder::new("header");
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let mut ground = serve(
+        &folder,
+        GROUND,
+        &agreement(GROUND, AIR, nowhere, None),
+        None,
+    );
+    let mut socket = TcpStream::connect(ground.says("link")).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    socket
+        .write_all(b"<?xml version='1.0'?><stream:stream xmlns='jabber:server'>")
+        .unwrap();
+    assert_eq!(socket.read(&mut [0; 16]).unwrap(), 0);
+    let told = ground.told();
+    let expected = "a link with air.example: the peer opens a stream (RFC 6120)";
+    assert!(told.contains(expected), "{told}");
+}
+
 /// A peer that cannot be reached: who has sent learns of it.
 #[test]
 fn what_no_link_can_be_opened_for_comes_back() {

@@ -34,13 +34,26 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onetrip"));
         command.args(["serve", "--show-secrets"]);
         command.args(arguments.iter().map(AsRef::as_ref));
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
         let ready = serde_json::from_str(&line).unwrap_or_default();
         let this = Self { child, ready };
         this.ready.is_object().then_some(this)
+    }
+
+    /// Ends it, and returns what it has told people.
+    pub fn told(&mut self) -> String {
+        let _ = self.child.kill();
+        let mut text = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut text).unwrap();
+        text
     }
 
     pub fn says(&self, key: &str) -> &str {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use onetrip_core::dialback::Reason;
 use onetrip_core::stream::{Domain, Env, Jid, Stanza};
 use onetrip_core::zero_handshake::{Agreement, ConnectionId, Security};
-use onetrip_core::{AgreedPeer, AgreedPeerAction, Event, LinkConfig, PeersConfig, UsageError};
+use onetrip_core::{AgreedPeer, AgreedPeerAction, End, Event, LinkConfig, PeersConfig, UsageError};
 use onetrip_tls::rustls::{PeerTls, RustlsSession};
 use onetrip_tls::{Output, Secured};
 use tokio::net::{TcpListener, TcpStream};
@@ -318,6 +318,12 @@ impl Agreed {
                 self.send(state, &answer);
             }
             return;
+        }
+        if let Event::Closed(End::Failed(error)) = event {
+            // Most likely one of the two is not configured as was agreed, which only this end is told (ZH-R3).
+            let peer = link.secured.connection().peer_domain();
+            let peer = peer.map_or_else(|| "whoever connects".to_owned(), ToString::to_string);
+            anstream::eprintln!("onetrip: a link with {peer}: {error}");
         }
         let (party, closed) = (link.party, matches!(event, Event::Closed(_)));
         let never = closed && link.opened && link.secured.connection().agreement().is_none();
