@@ -8,6 +8,7 @@ use onetrip_core::zero_handshake::{Agreement, OnInvalid, Terms};
 use onetrip_core::{Action, Connection, End, ErrorKind, Event, Reason};
 use onetrip_simulator::Seeded;
 use onetrip_tests::links::{AIR, GROUND, acknowledged, link, message, terms};
+use proptest::prelude::*;
 
 /// What became of bytes from the air at the ground's end.
 #[derive(Debug, Default, PartialEq)]
@@ -365,4 +366,43 @@ fn zh_r3_a_header_is_swallowed_where_that_was_agreed() {
         "{:?}",
         done.events
     );
+}
+
+/// What a peer may say, right and wrong.
+fn words() -> impl Strategy<Value = String> {
+    let wrong = table().into_iter().map(|(_, text, _)| text);
+    let wrong: Vec<String> = wrong.filter(|text| text.len() < 1000).collect();
+    prop_oneof![
+        6 => Just(RIGHT.to_owned()),
+        1 => Just(" \n".to_owned()),
+        2 => Just("<r xmlns='urn:xmpp:sm:3'/>".to_owned()),
+        1 => (0_u32..2).prop_map(|h| format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")),
+        1 => Just("</stream:stream>".to_owned()),
+        1 => proptest::sample::select(wrong),
+        1 => "[<>a-z'/ =&]{0,12}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Any split of the same bytes gives the same; how far the application has come when it is asked is its own.
+    #[test]
+    fn whatever_a_peer_says_is_the_same_however_it_is_split(
+        said in proptest::collection::vec(words(), 0..8),
+        cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..12),
+        acks in any::<bool>(),
+    ) {
+        let text = said.concat();
+        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        at.extend([0, text.len()]);
+        at.sort_unstable();
+        let pieces = at.windows(2).map(|two| &text.as_bytes()[two[0]..two[1]]);
+        let of = || if acks { acknowledged(GROUND) } else { terms(GROUND) };
+        let (mut whole, mut split) = (feed(of(), [text.as_bytes()]), feed(of(), pieces));
+        if acks {
+            (whole.written, split.written) = Default::default();
+        }
+        prop_assert_eq!(whole, split);
+    }
 }
