@@ -132,6 +132,17 @@ fn serve(
     agreement: &str,
     shown: Option<&Certificates>,
 ) -> Server {
+    serve_with(folder, domains, agreement, shown, &[])
+}
+
+/// The same with further options.
+fn serve_with(
+    folder: &Folder,
+    domains: [&str; 2],
+    agreement: &str,
+    shown: Option<&Certificates>,
+    more: &[&str],
+) -> Server {
     let name = domains[0];
     let file = folder.write(&format!("{name}.toml"), agreement);
     let password = folder.write("password", PASSWORD);
@@ -175,6 +186,7 @@ fn serve(
                 .flat_map(|(option, file)| [option.to_owned(), file]),
         );
     }
+    arguments.extend(more.iter().map(|option| (*option).to_owned()));
     Server::start(&arguments).unwrap()
 }
 
@@ -449,6 +461,27 @@ fn zh_20_another_source_is_closed_before_it_says_anything() {
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
     assert_eq!(socket.read(&mut [0; 16]).unwrap(), 0);
+}
+
+/// Connections that nothing is said on are bounded like all others.
+#[test]
+fn more_connections_than_are_allowed_are_closed_at_once() {
+    let folder = Folder::new("limit");
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let text = agreement(GROUND, AIR, nowhere, None);
+    let ground = serve_with(
+        &folder,
+        GROUND,
+        &text,
+        None,
+        &["--s2s-limit-per-address", "1"],
+    );
+    let _first = TcpStream::connect(ground.says("link")).unwrap();
+    let mut second = TcpStream::connect(ground.says("link")).unwrap();
+    second
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    assert_eq!(second.read(&mut [0; 16]).unwrap(), 0);
 }
 
 /// ZH-R3: a peer that negotiates is told nothing; the operator here is told what is wrong.

@@ -17,6 +17,7 @@ use onetrip_tls::{Output, Secured};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use super::admission::Admission;
 use super::links::{Input, Next, UNWRITTEN};
 use super::wire::{self, Machines};
 use super::{dial, local};
@@ -29,6 +30,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// All agreements and their links. As [`super::Federation`], on one thread.
 pub(super) struct Agreed {
     hub: Arc<Hub>,
+    admission: Rc<Admission>,
     state: RefCell<State>,
     /// A deadline of a manager may have changed.
     due: Notify,
@@ -60,7 +62,12 @@ struct Link {
 
 impl Agreed {
     /// Shows and believes in TLS what `tls` does.
-    pub(super) fn new(hub: Arc<Hub>, agreements: Vec<Agreement>, tls: &PeerTls) -> Self {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        admission: Rc<Admission>,
+        agreements: Vec<Agreement>,
+        tls: &PeerTls,
+    ) -> Self {
         let party = |agreement: Agreement| Party {
             tls: tls.with_alpn(agreement.alpn()),
             peer: AgreedPeer::new(agreement, PeersConfig::default()),
@@ -73,6 +80,7 @@ impl Agreed {
         };
         Self {
             hub,
+            admission,
             state: RefCell::new(state),
             due: Notify::new(),
         }
@@ -111,8 +119,12 @@ impl Agreed {
         }
     }
 
-    /// Takes a connection, if its source is allowed in any agreement; not a byte is read otherwise (ZH-20).
+    /// Takes a connection, if its source is allowed in any agreement; not a byte is read otherwise (ZH-20). There may be no
+    /// more of them than of any others.
     async fn take(self: Rc<Self>, socket: TcpStream, source: SocketAddr) {
+        let Ok(_place) = self.admission.admit(source.ip()) else {
+            return;
+        };
         let taken = {
             let state = &mut *self.state.borrow_mut();
             let allowed = |party: &Party| {

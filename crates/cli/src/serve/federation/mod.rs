@@ -220,7 +220,8 @@ pub(super) async fn start(
     }
     let entity = Entity::new(Cache::default(), with.manner.policy());
     let federation = Federation::new(Arc::clone(&hub), with, entity, None);
-    let agreed = Rc::new(Agreed::new(hub, agreements, &federation.with.tls));
+    let (admission, tls) = (Rc::clone(&federation.admission), &federation.with.tls);
+    let agreed = Rc::new(Agreed::new(hub, admission, agreements, tls));
     tokio::task::spawn_local(Rc::clone(&agreed).keep_time());
     if let Some(listener) = agreed_listener {
         tokio::task::spawn_local(Rc::clone(&agreed).accept(listener));
