@@ -8,6 +8,7 @@ draw() { "$program" "${@:2}" -o "docs/img/$1" >/dev/null; }
 
 draw login.svg simulate --strategy c2s-classic-starttls-scram --strategy c2s-quickstart-starttls-plain
 draw ladder.svg trace --simulate --strategy c2s-quickstart-starttls-scram
+draw radio.svg simulate --rtt 5s --rate 2400 --strategy s2s-classic-starttls-external-bidi --strategy s2s-zero-tcp
 draw slope.svg simulate --rtt 600ms \
   --strategy s2s-classic-starttls-external-two --strategy c2s-classic-starttls-scram \
   --strategy c2s-safe-starttls-scram --strategy c2s-quickstart-starttls-scram \

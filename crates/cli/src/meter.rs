@@ -3,9 +3,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::time::Duration;
 
-use onetrip_core::bidi::Change;
 use onetrip_core::quickstart::{Outcome, Report};
-use onetrip_core::stream::Pair;
 use onetrip_core::{Direction, Event, Unit};
 use onetrip_simulator::{ANSWERED, ONLINE};
 use onetrip_trace::{Mark, Party, Record, Write};
@@ -183,8 +181,6 @@ impl Meter {
 #[derive(Debug)]
 pub(crate) struct Measuring {
     meter: RefCell<Meter>,
-    /// From whom to whom.
-    pair: Pair,
     /// How many connections we have opened.
     connections: Cell<u32>,
     /// How often something that was assumed has proved wrong.
@@ -202,11 +198,10 @@ pub(crate) struct Asked {
 }
 
 impl Measuring {
-    /// Of a question of this pair.
-    pub(crate) fn new(title: &str, pair: Pair) -> Self {
+    /// Of a question that has not been asked yet.
+    pub(crate) fn new(title: &str) -> Self {
         Self {
             meter: RefCell::new(Meter::new(title, Clock::new())),
-            pair,
             connections: Cell::new(0),
             broken: Cell::new(0),
             reason: RefCell::new(None),
@@ -229,7 +224,8 @@ impl Measuring {
     /// Something happened on one of the connections.
     pub(crate) fn event(&self, event: &Event) {
         match event {
-            Event::Pair(Change::SendOpened(pair)) if *pair == self.pair => self.meter().online(),
+            // The first that is established is one of ours, for the pair that is asked about.
+            Event::Established { .. } => self.meter().online(),
             Event::Stanza(stanza) if stanza.head().id.as_deref() == Some(QUESTION) => {
                 self.meter().answered();
                 self.over.notify_one();

@@ -25,7 +25,7 @@ use crate::exchange::Exchange;
 use crate::meter::{Measured, Meter, QUESTION};
 
 /// How long a connection attempt or the answer to a stanza may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is needed to log in.
 #[derive(Debug, Clone)]

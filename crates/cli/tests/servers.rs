@@ -12,6 +12,8 @@ const CELLS: &[(&str, u64, u64)] = &[
     ("s2s-quickstart-starttls-external-bidi", 3, 4),
     ("s2s-classic-starttls-dialback-bidi", 12, 13),
     ("s2s-quickstart-direct-dialback-bidi", 7, 8),
+    ("s2s-zero-tcp", 1, 2),
+    ("s2s-zero-tls", 2, 3),
 ];
 
 /// The link is long enough for nothing to overtake, and for the answer in the other direction to come by itself.
@@ -35,10 +37,10 @@ fn each_strategy_takes_the_round_trips_that_the_digest_counts() {
         assert_eq!(row["rtt_to_send"], *send, "{row}");
         assert_eq!(row["rtt_to_answer"], *answer, "{row}");
         assert_eq!(row["second_connections"], 0, "{row}");
-        let proof = if name.contains("dialback") {
-            "dialback"
-        } else {
-            "EXTERNAL"
+        let proof = match name {
+            name if name.contains("dialback") => "dialback",
+            name if name.contains("zero") => "by agreement",
+            _ => "EXTERNAL",
         };
         assert_eq!(row["mechanism"], proof);
     }

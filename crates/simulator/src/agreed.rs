@@ -19,10 +19,11 @@ impl Lab {
     pub(crate) fn agreed(&self, tls: bool) -> Result<[LinkConfig; 2], LabError> {
         let peer = Domain::new(PEER).ok_or(LabError::Address)?;
         let (client, server) = self.certificates.fingerprints();
-        let here = agreement(&peer, &self.domain, 1, tls.then_some(server))?;
-        let there = agreement(&self.domain, &peer, 0, tls.then_some(client))?;
-        let reached = here.reached(place(1)?, None)?;
-        let accepted = there.accept_source(place(0)?, None)?;
+        let [at_peer, at_domain] = [place(0)?, place(1)?];
+        let here = agreement(&peer, &self.domain, at_domain, tls.then_some(server))?;
+        let there = agreement(&self.domain, &peer, at_peer, tls.then_some(client))?;
+        let reached = here.reached(at_domain, None)?;
+        let accepted = there.accept_source(at_peer, None)?;
         Ok(
             [(here, reached), (there, accepted)].map(|(agreement, admitted)| {
                 let mut config = LinkConfig::new(agreement, admitted);
@@ -33,11 +34,14 @@ impl Lab {
     }
 }
 
-/// What `ours` has agreed with `theirs`, who is at `peer`.
-pub(crate) fn agreement(
+/// What `ours` has agreed with `theirs`, who is found at a place, and over TLS shows a certificate that is pinned.
+///
+/// # Errors
+/// [`LabError`] when it cannot be agreed on.
+pub fn agreement(
     ours: &Domain,
     theirs: &Domain,
-    peer: usize,
+    at: SocketAddr,
     pin: Option<Fingerprint>,
 ) -> Result<Agreement, LabError> {
     let security = pin.map_or(Security::Plain, |pin| {
@@ -45,7 +49,6 @@ pub(crate) fn agreement(
         tls.alpn = Some("xmpp-server".to_owned());
         Security::Tls(tls)
     });
-    let at = place(peer)?;
     let mut terms = Terms::new(vec![ours.clone()], vec![theirs.clone()], security);
     terms.address = at.to_string().parse().ok();
     terms.allowed_sources = vec![SourceRule::network(Network::host(at.ip()))];

@@ -35,6 +35,7 @@ mod strategy;
 mod traffic;
 mod world;
 
+pub use agreed::agreement;
 pub use entropy::Seeded;
 pub use link::{Faults, Link};
 pub use run::{ANSWERED, Lab, LabError, ONLINE, Run, Settings};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_core::negotiation::sasl;
-use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy};
+use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy, Transport};
 use onetrip_core::stream::Secret;
 use onetrip_core::{ClientConfig, Entity, Management};
-use onetrip_simulator::{Answers, Comeback, Login, Strategy};
+use onetrip_simulator::{Answers, Comeback, Login, Proof, Strategy};
 use onetrip_trace::Record;
 
 mod row;
@@ -113,7 +113,7 @@ async fn connect(
     rows: &mut Vec<Row>,
 ) -> Result<(), Failure> {
     let wanted = |strategy: &Strategy| {
-        chosen(options, strategy) && strategy.answers().is_some() && servers.offers(strategy)
+        chosen(options, strategy) && strategy.is_between_servers() && servers.offers(strategy)
     };
     for strategy in Strategy::all().into_iter().filter(wanted) {
         let row = servers.run(strategy, entity).await?;
@@ -140,6 +140,12 @@ fn classic_of(strategy: &Strategy) -> Strategy {
             level,
             transport,
             proof,
+            answers: Answers::Two,
+        },
+        Strategy::Zero { .. } => Strategy::Servers {
+            level: Level::Off,
+            transport: Transport::StartTls,
+            proof: Proof::External,
             answers: Answers::Two,
         },
         other => other,

@@ -9,6 +9,7 @@ use minidom::Element;
 use onetrip_core::Entity;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, Transport};
 use onetrip_core::stream::{Build as _, Domain, Pair, Stanza, ns};
+use onetrip_core::zero_handshake::Agreement;
 use onetrip_simulator::accounts::Accounts;
 use onetrip_simulator::certificates::{Certificates, PEER};
 use onetrip_simulator::{Answers, Proof, Strategy};
@@ -24,7 +25,10 @@ use crate::meter::{Asked, Measuring, QUESTION};
 use crate::options::{Compare, Target as Whom};
 use crate::relay;
 use crate::serve::{self, Asking, Federating, Manner, Settings};
-use crate::socket::{Attempt, PATIENCE};
+use crate::socket::Attempt;
+
+/// How long an answer may take: over 2400 bit/s the classic way needs minutes.
+const SLOWEST: Duration = Duration::from_secs(600);
 
 /// The other server.
 enum Theirs {
@@ -91,6 +95,8 @@ impl<'a> Servers<'a> {
     pub(super) fn offers(&self, strategy: &Strategy) -> bool {
         match &self.theirs {
             Theirs::Embedded => true,
+            // Nobody has agreed on anything with it.
+            Theirs::Real(_) if matches!(strategy, Strategy::Zero { .. }) => false,
             Theirs::Real(places) => places.iter().any(|(way, _)| *way == strategy.transport()),
         }
     }
@@ -101,6 +107,7 @@ impl<'a> Servers<'a> {
             one_way: strategy.answers() == Some(Answers::Two),
             by_dialback: by_dialback(strategy),
             tcp: self.options.target.rtt.unwrap_or_default(),
+            patience: Some(SLOWEST),
         }
     }
 
@@ -113,44 +120,71 @@ impl<'a> Servers<'a> {
         tls(identity, roots.clone())
     }
 
-    /// Where the other server is, as the strategy needs it; an embedded one connects back to ours.
+    /// Where the other server is, as the strategy needs it.
     async fn reach(&self, strategy: &Strategy) -> Result<SocketAddr, Failure> {
-        let whom = &self.options.target;
         let place = match &self.theirs {
             Theirs::Real(places) => places
                 .iter()
                 .find(|(transport, _)| *transport == strategy.transport())
-                .map(|(_, place)| *place)
-                .ok_or_else(|| Failure::Usage(format!("{} has nowhere to go", strategy.name())))?,
-            Theirs::Embedded => {
-                let mut back = impairment(whom);
-                back.tcp = whom.rtt.unwrap_or_default();
-                let ours = self.listener.local_addr();
-                let ours = ours.map_err(|error| Failure::Check(error.to_string()))?;
-                let back = relayed(ours, back).await?;
-                let manner = Manner {
-                    tcp: Duration::ZERO,
-                    ..self.manner(strategy)
-                };
-                let transport = strategy.transport();
-                let tls = tls(
-                    &self.certificates.server_identity(),
-                    self.certificates.roots(),
-                )?;
-                let with =
-                    Federating::between(self.pair.from.clone(), back, transport, tls, manner);
-                let settings = settings(&self.pair.to, Some(with.listening(transport)))?;
-                let addresses = serve::start(settings).await?;
-                addresses
-                    .abroad
-                    .s2s
-                    .or(addresses.abroad.s2s_direct_tls)
-                    .ok_or_else(|| {
-                        Failure::Check("the embedded server listens nowhere".to_owned())
-                    })?
-            }
+                .map(|(_, place)| *place),
+            Theirs::Embedded => self.embed(strategy).await?,
         };
-        relayed(place, impairment(whom)).await
+        let nowhere = || Failure::Usage(format!("{} has nowhere to go", strategy.name()));
+        relayed(place.ok_or_else(nowhere)?, impairment(&self.options.target)).await
+    }
+
+    /// Starts the embedded server, which connects back to ours in the manner of the strategy.
+    async fn embed(&self, strategy: &Strategy) -> Result<Option<SocketAddr>, Failure> {
+        let whom = &self.options.target;
+        let ours = self.listener.local_addr();
+        let ours = ours.map_err(|error| Failure::Check(error.to_string()))?;
+        let back = relay::Impairment {
+            tcp: whom.rtt.unwrap_or_default(),
+            ..impairment(whom)
+        };
+        let back = relayed(ours, back).await?;
+        let manner = Manner {
+            tcp: Duration::ZERO,
+            ..self.manner(strategy)
+        };
+        let identity = self.certificates.server_identity();
+        let tls = tls(&identity, self.certificates.roots())?;
+        let pair = self.pair.inverse();
+        let with = match self.agreement(strategy, &pair, back)? {
+            Some(agreement) => {
+                Federating::agreed(agreement, pair.to, back, tls, manner).listening_for_links()
+            }
+            None => Federating::between(pair.to, back, strategy.transport(), tls, manner)
+                .listening(strategy.transport()),
+        };
+        let addresses = serve::start(settings(&pair.from, Some(with))?).await?;
+        Ok(addresses
+            .abroad
+            .link
+            .or(addresses.abroad.s2s)
+            .or(addresses.abroad.s2s_direct_tls))
+    }
+
+    /// What the first of a pair has agreed with the second, if that is the strategy.
+    fn agreement(
+        &self,
+        strategy: &Strategy,
+        pair: &Pair,
+        at: SocketAddr,
+    ) -> Result<Option<Agreement>, Failure> {
+        let Strategy::Zero { tls } = strategy else {
+            return Ok(None);
+        };
+        let (client, server) = self.certificates.fingerprints();
+        let pin = if pair.to == self.pair.to {
+            server
+        } else {
+            client
+        };
+        let agreed = onetrip_simulator::agreement(&pair.from, &pair.to, at, tls.then_some(pin));
+        agreed
+            .map(Some)
+            .map_err(|error| Failure::Check(error.to_string()))
     }
 
     /// Runs a strategy as often as asked.
@@ -228,11 +262,7 @@ impl Trial<'_> {
         }
         (asked.broken == 0 || self.servers.options.learn).then(|| Attempt {
             measured: asked.measured,
-            mechanism: Some(if by_dialback(&self.strategy) {
-                "dialback"
-            } else {
-                "EXTERNAL"
-            }),
+            mechanism: Some(proof(&self.strategy)),
             ..Attempt::default()
         })
     }
@@ -257,10 +287,14 @@ impl Trial<'_> {
     async fn ask(&self, entity: Entity) -> Result<(Asked, Entity), Failure> {
         let (servers, strategy) = (self.servers, &self.strategy);
         let pair = servers.pair.clone();
-        let measuring = Rc::new(Measuring::new(&strategy.name(), pair.clone()));
+        let measuring = Rc::new(Measuring::new(&strategy.name()));
         let (tls, manner) = (servers.tls(strategy)?, servers.manner(strategy));
         let transport = strategy.transport();
-        let with = Federating::between(pair.to.clone(), self.place, transport, tls, manner);
+        let peer = pair.to.clone();
+        let with = match servers.agreement(strategy, &pair, self.place)? {
+            Some(agreement) => Federating::agreed(agreement, peer, self.place, tls, manner),
+            None => Federating::between(peer, self.place, transport, tls, manner),
+        };
         let listener = servers.listener.try_clone();
         let listener = listener.map_err(|error| Failure::Check(error.to_string()))?;
         let settings = settings(&pair.from, None)?;
@@ -271,9 +305,18 @@ impl Trial<'_> {
         };
         let asking = Asking::start(settings, with, entity, &measuring, (listener, taken))?;
         asking.ask(question(&pair)?);
-        measuring.wait(PATIENCE).await;
+        measuring.wait(SLOWEST).await;
         let asked = measuring.finish();
         Ok((asked, asking.close()))
+    }
+}
+
+/// How the other server knows who we are.
+fn proof(strategy: &Strategy) -> &'static str {
+    match strategy {
+        Strategy::Zero { .. } => "by agreement",
+        _ if by_dialback(strategy) => "dialback",
+        _ => "EXTERNAL",
     }
 }
 

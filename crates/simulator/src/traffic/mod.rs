@@ -172,8 +172,8 @@ impl<'a> Sea<'a> {
             traffic,
             weather: Weather::new(traffic),
             parties: [
-                party(agreement(&peer, &lab.domain, 1, here)?)?,
-                party(agreement(&lab.domain, &peer, 0, there)?)?,
+                party(agreement(&peer, &lab.domain, place(1)?, here)?)?,
+                party(agreement(&lab.domain, &peer, place(0)?, there)?)?,
             ],
             wires: Vec::new(),
             now: Instant::EPOCH,

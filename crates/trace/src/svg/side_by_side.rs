@@ -61,7 +61,7 @@ impl Scale {
 
     /// A line for about every hundred pixels.
     fn grid(&self, canvas: &mut Canvas, bottom: u32) {
-        let every = self.step.saturating_mul(4);
+        let every = round(self.step.saturating_mul(3));
         let mut at = 0_u128;
         while TOP.saturating_add(self.place(at)) <= bottom {
             let y = TOP.saturating_add(self.place(at));
@@ -75,6 +75,20 @@ impl Scale {
             at = at.saturating_add(every);
         }
         canvas.text("faint", (48, TOP.saturating_sub(22)), Anchor::End, "ms");
+    }
+}
+
+/// The next of 1, 2, 5, 10, 20 and so on.
+fn round(at_least: u128) -> u128 {
+    let mut ten = 1_u128;
+    loop {
+        for times in [1, 2, 5] {
+            let rounded = ten.saturating_mul(times);
+            if rounded >= at_least {
+                return rounded;
+            }
+        }
+        ten = ten.saturating_mul(10);
     }
 }
 

@@ -20,8 +20,9 @@ use tokio::sync::Notify;
 use super::admission::Admission;
 use super::links::{Input, Next, UNWRITTEN};
 use super::wire::{self, Machines};
-use super::{dial, local};
+use super::{Federation, dial, local};
 use crate::environment::SystemEntropy;
+use crate::meter::Measuring;
 use crate::serve::hub::Hub;
 
 /// How long to sleep when nothing is due.
@@ -32,6 +33,10 @@ pub(super) struct Agreed {
     hub: Arc<Hub>,
     admission: Rc<Admission>,
     state: RefCell<State>,
+    /// What TCP's own round trip takes on a link that a relay only plays.
+    tcp: Duration,
+    /// Who wants to know what it takes.
+    measuring: Option<Rc<Measuring>>,
     /// A deadline of a manager may have changed.
     due: Notify,
 }
@@ -61,15 +66,10 @@ struct Link {
 }
 
 impl Agreed {
-    /// Shows and believes in TLS what `tls` does.
-    pub(super) fn new(
-        hub: Arc<Hub>,
-        admission: Rc<Admission>,
-        agreements: Vec<Agreement>,
-        tls: &PeerTls,
-    ) -> Self {
+    /// Beside a federation, and as it is: what that shows and believes in TLS, how much it takes, who measures.
+    pub(super) fn beside(federation: &Federation, agreements: Vec<Agreement>) -> Self {
         let party = |agreement: Agreement| Party {
-            tls: tls.with_alpn(agreement.alpn()),
+            tls: federation.with.tls.with_alpn(agreement.alpn()),
             peer: AgreedPeer::new(agreement, PeersConfig::default()),
         };
         let state = State {
@@ -79,9 +79,11 @@ impl Agreed {
             entropy: SystemEntropy::new(),
         };
         Self {
-            hub,
-            admission,
+            hub: Arc::clone(&federation.hub),
+            admission: Rc::clone(&federation.admission),
             state: RefCell::new(state),
+            tcp: federation.with.manner.tcp,
+            measuring: federation.measuring.clone(),
             due: Notify::new(),
         }
     }
@@ -156,6 +158,8 @@ impl Agreed {
         let Some((socket, peer)) = dial::to(&agreement).await else {
             return self.open_failed(place);
         };
+        tokio::time::sleep(self.tcp).await;
+        self.measure(Measuring::connected);
         let opened = agreement.reached(peer, None).ok().and_then(|admitted| {
             let state = &mut *self.state.borrow_mut();
             let tls = &state.parties.get(place)?.tls;
@@ -170,6 +174,23 @@ impl Agreed {
             return self.open_failed(place);
         }
         self.carry(opened, socket).await;
+    }
+
+    /// Tells whoever measures.
+    fn measure(&self, what: impl FnOnce(&Measuring)) {
+        if let Some(measuring) = &self.measuring {
+            what(measuring);
+        }
+    }
+
+    /// Closes all links.
+    pub(super) fn close(&self) {
+        let state = &mut *self.state.borrow_mut();
+        let env = &mut Env::new(self.hub.clock.now(), &mut state.entropy);
+        for link in state.links.values_mut() {
+            link.secured.close(env);
+            link.wake.notify_one();
+        }
     }
 
     fn agreement(&self, place: usize) -> Option<Agreement> {
@@ -192,10 +213,11 @@ impl Agreed {
     fn enter(
         &self,
         state: &mut State,
-        config: LinkConfig,
+        mut config: LinkConfig,
         session: Option<RustlsSession>,
         opened: Option<usize>,
     ) -> Option<(ConnectionId, Rc<Notify>)> {
+        config.trace = self.measuring.is_some();
         let env = &mut Env::new(self.hub.clock.now(), &mut state.entropy);
         let connection = onetrip_core::Connection::link(config, env).ok()?;
         let id = ConnectionId(state.next);
@@ -279,6 +301,7 @@ impl Agreed {
                         self.with(state, connection, Secured::close);
                     }
                     AgreedPeerAction::Return { stanza, reason } => {
+                        self.measure(|measuring| measuring.fail(&reason.to_string()));
                         local::give_back(&self.hub, &stanza, reason);
                     }
                     _ => {}
@@ -317,6 +340,7 @@ impl Agreed {
 
     fn on_event(&self, state: &mut State, connection: ConnectionId, event: &Event) {
         let now = self.hub.clock.now();
+        self.measure(|measuring| measuring.event(event));
         if let Event::Established { .. } = event {
             return self.established(state, connection);
         }
@@ -393,6 +417,9 @@ impl Machines for Agreed {
         let state = &mut *self.state.borrow_mut();
         let now = self.hub.clock.now();
         let mut next = Next::new();
+        if let Input::Bytes(bytes) = &input {
+            self.measure(|measuring| measuring.meter().read(bytes.len()));
+        }
         if let Some(link) = state.links.get_mut(&connection) {
             let env = &mut Env::new(now, &mut state.entropy);
             match input {
@@ -418,7 +445,11 @@ impl Machines for Agreed {
                 return next;
             };
             match output {
-                Output::Transmit(bytes) => next.write.push(bytes),
+                Output::Transmit(bytes) => {
+                    self.measure(|measuring| measuring.meter().write(bytes.len()));
+                    next.write.push(bytes);
+                }
+                Output::Trace(unit) => self.measure(|measuring| measuring.meter().unit(unit)),
                 Output::Close => next.close = true,
                 Output::Event(event) => self.on_event(state, connection, &event),
                 _ => {}

@@ -9,6 +9,7 @@ use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Env, Stanza};
 use tokio::task::JoinHandle;
 
+use super::agreed::Agreed;
 use super::{Federating, Federation, accept};
 use crate::Failure;
 use crate::meter::Measuring;
@@ -18,14 +19,15 @@ use crate::serve::hub::Hub;
 /// See the module.
 pub(crate) struct Asking {
     federation: Rc<Federation>,
-    accepting: JoinHandle<()>,
+    agreed: Rc<Agreed>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Asking {
     /// Begins to listen. `entity` remembers the other server; `measuring` hears of all that happens.
     pub(crate) fn start(
         settings: Settings,
-        with: Federating,
+        mut with: Federating,
         entity: Entity,
         measuring: &Rc<Measuring>,
         (listener, transport): (TcpListener, Transport),
@@ -34,22 +36,32 @@ impl Asking {
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
         let hub = Arc::new(Hub::new(settings, Vec::new(), None));
+        let agreements = core::mem::take(&mut with.agreements);
         let federation = Federation::new(hub, with, entity, Some(Rc::clone(measuring)));
+        let agreed = Rc::new(Agreed::beside(&federation, agreements));
         let accepting = accept(Rc::clone(&federation), listener, transport);
+        let keeping = Rc::clone(&agreed).keep_time();
         Ok(Self {
             federation,
-            accepting: tokio::task::spawn_local(accepting),
+            agreed,
+            tasks: [
+                tokio::task::spawn_local(accepting),
+                tokio::task::spawn_local(keeping),
+            ],
         })
     }
 
     /// Asks.
     pub(crate) fn ask(&self, question: Stanza) {
-        self.federation.route(question);
+        if !self.agreed.route(&question) {
+            self.federation.route(question);
+        }
     }
 
     /// Closes all connections; returns what was learnt.
     pub(crate) fn close(self) -> Entity {
-        self.accepting.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.agreed.close();
         self.federation.close()
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Manner {
     pub(crate) by_dialback: bool,
     /// What TCP's own round trip takes on a link that a relay only plays.
     pub(crate) tcp: Duration,
+    /// How long a negotiation may take, if that is not left to them.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// How long a connection stays without a stanza, where nothing else is said.
@@ -153,6 +155,25 @@ impl Federating {
         }
     }
 
+    /// The same with an agreement.
+    pub(crate) fn agreed(
+        agreement: Agreement,
+        peer: Domain,
+        at: SocketAddr,
+        tls: PeerTls,
+        manner: Manner,
+    ) -> Self {
+        let mut this = Self::between(peer, at, Transport::DirectTls, tls, manner);
+        this.agreements.push(agreement);
+        this
+    }
+
+    /// Listens for links, on a port of its own.
+    pub(crate) fn listening_for_links(mut self) -> Self {
+        self.link = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        self
+    }
+
     /// Listens as well, on a port of its own.
     pub(crate) fn listening(mut self, transport: Transport) -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -219,9 +240,8 @@ pub(super) async fn start(
         agreed_listener = Some(listener);
     }
     let entity = Entity::new(Cache::default(), with.manner.policy());
-    let federation = Federation::new(Arc::clone(&hub), with, entity, None);
-    let (admission, tls) = (Rc::clone(&federation.admission), &federation.with.tls);
-    let agreed = Rc::new(Agreed::new(hub, admission, agreements, tls));
+    let federation = Federation::new(hub, with, entity, None);
+    let agreed = Rc::new(Agreed::beside(&federation, agreements));
     tokio::task::spawn_local(Rc::clone(&agreed).keep_time());
     if let Some(listener) = agreed_listener {
         tokio::task::spawn_local(Rc::clone(&agreed).accept(listener));

@@ -7,7 +7,7 @@ use bytes::{Buf as _, BytesMut};
 use onetrip_core::dialback::{Checked, ConnectionId, Reason, Verification};
 use onetrip_core::quickstart::{Key, Transport};
 use onetrip_core::stream::{Domain, Env, Pair};
-use onetrip_core::{Connection, Entity, InboundConfig, OutboundConfig};
+use onetrip_core::{Bounds, Connection, Entity, InboundConfig, OutboundConfig};
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -165,15 +165,22 @@ impl Federation {
         config.certificate = !self.with.manner.by_dialback;
         config.bidi.request = !self.with.manner.one_way;
         config.trace = self.measuring.is_some();
-        config.bounds.idle = Some(self.with.idle);
+        config.bounds = self.bounds();
         config.dialback = Some(self.dialback.clone());
         config
+    }
+
+    fn bounds(&self) -> Bounds {
+        let mut bounds = Bounds::default();
+        bounds.idle = Some(self.with.idle);
+        bounds.negotiation = self.with.manner.patience.unwrap_or(bounds.negotiation);
+        bounds
     }
 
     fn inbound(&self, connection: ConnectionId, transport: Transport) -> InboundConfig {
         let domains = self.hub.settings.domains.clone();
         let mut config = InboundConfig::new(connection, domains, transport);
-        config.bounds.idle = Some(self.with.idle);
+        config.bounds = self.bounds();
         config.dialback = Some(self.dialback.clone());
         // ejabberd before the fix of its bidi looks for this one when it connects (BIDI-R1, ejabberd#4300).
         config.bidi.advertise_legacy_feature = true;
