@@ -92,6 +92,38 @@ fn a_proxy_that_refuses_leads_in_band() {
     }
 }
 
+/// Whoever got through to a proxy starts at once in the texts of 2009, and learns by another transport that it was in vain.
+#[test]
+fn a_proxy_that_refuses_in_the_texts_of_2009_leads_in_band_or_to_the_end_at_once() {
+    for dialect in [Dialect::Published2009, Dialect::Interim2009] {
+        for offers in [ROMEO, JULIET] {
+            let mut setting = Setting::new().with(|config| config.session.dialect = dialect);
+            setting.candidates = [vec![], vec![]];
+            setting.candidates[offers] = by_proxy(offers);
+            let refuse: fn(usize, &mut Element) -> bool = |_, stanza| {
+                let query = stanza.get_child("query", ns::BYTESTREAMS).cloned();
+                if let Some(query) = query {
+                    stanza.remove_child("query", ns::BYTESTREAMS);
+                    stanza.append_child(query.with_attr("sid", "another"));
+                }
+                true
+            };
+            let mut duo = Duo::changed(setting, refuse);
+            duo.run_for(Duration::from_secs(10));
+            if offers == ROMEO {
+                duo.assert_online("Some(Announced)");
+                duo.talk(5);
+                duo.close_in_order(JULIET);
+            } else {
+                let terminated = "session-terminate connectivity-error".to_owned();
+                assert!(duo.sides[JULIET].verbs().contains(&terminated));
+                assert!(duo.sides.iter().all(|side| side.end().is_over()));
+            }
+            assert!(duo.cables.iter().all(|cable| !cable.is_open()));
+        }
+    }
+}
+
 #[test]
 fn a_proxy_that_does_not_answer_leads_in_band_when_its_time_is_over() {
     let mut setting = Setting::new();

@@ -414,3 +414,32 @@ fn what_comes_ahead_of_the_signalling_is_bounded() {
         assert!(duo.sides[ROMEO].received.is_empty());
     }
 }
+
+/// The same behind the choice, while nobody has agreed on TLS.
+#[test]
+fn jxs_19_what_comes_before_tls_is_agreed_on_waits_within_bounds() {
+    for (bytes, over) in [(60_000, false), (70_000, true)] {
+        let mut setting = Setting::new();
+        setting.candidates[ROMEO].clear();
+        let silent: fn(usize, &mut Element) -> bool =
+            |end, stanza| end != JULIET || stanza.attr("type") != Some("result");
+        let mut duo = Duo::changed(setting, silent);
+        duo.usurped[JULIET] = true;
+        duo.run();
+        let cable = duo.cables.len() - 1;
+        let handshake = [5, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        duo.cables[cable].to_client = handshake.to_vec();
+        duo.run();
+        duo.cables[cable].to_client = vec![b'x'; bytes];
+        duo.run();
+        let romeo = &duo.sides[ROMEO];
+        assert!(romeo.events.contains(&"link".to_owned()));
+        assert_eq!(duo.cables[cable].is_open(), !over);
+        let terminated = "session-terminate connectivity-error".to_owned();
+        assert_eq!(romeo.verbs().contains(&terminated), over);
+        assert!(
+            !romeo.written.contains(&b'['),
+            "TLS before it was agreed on"
+        );
+    }
+}

@@ -109,6 +109,7 @@ impl Duo {
         if let Some((number, client)) = self.cable(end, link) {
             let cable = &mut self.cables[number];
             if client {
+                assert!(cable.client_open, "closed twice: {cable:?}");
                 cable.client_open = false;
             } else {
                 cable.server_open = false;

@@ -302,7 +302,7 @@ impl EndToEnd {
     /// Sends a stanza to the peer. Addresses may be left out: the stream says who talks to whom (JXS-24).
     ///
     /// # Errors
-    /// [`UsageError::NotOnline`] before [`Event::Online`], [`UsageError::Closed`] behind the end, [`UsageError::Full`]
+    /// [`UsageError::NotOnline`] before [`Event::Online`](super::Event::Online), [`UsageError::Closed`] behind the end, [`UsageError::Full`]
     /// when too much waits already; nothing changes.
     pub fn send(&mut self, env: &mut Env<'_>, stanza: &Stanza) -> Result<(), UsageError> {
         match &mut self.state {
