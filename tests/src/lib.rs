@@ -17,6 +17,7 @@
 //! with what else was agreed in words: see [`links::agreed`].
 
 pub mod cuts;
+pub mod e2e;
 pub mod house;
 pub mod links;
 pub mod realm;
@@ -312,6 +313,27 @@ fn decide(request: sasl::Request, right: &str) -> sasl::Answer {
         } if password.expose() == right.as_bytes() => sasl::Answer::Accept { identity: username },
         _ => sasl::Answer::Refuse(sasl::Refusal::NotAuthorized),
     }
+}
+
+/// Base64, for bytes that a test puts on the wire.
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number = (0..3).fold(0, |number, at| {
+            number << 8 | u32::from(three.get(at).copied().unwrap_or(0))
+        });
+        for digit in 0..4 {
+            let value = (number >> (18 - 6 * digit)) & 63;
+            let digit = if digit > three.len() {
+                '='
+            } else {
+                DIGITS[value as usize].into()
+            };
+            text.push(digit);
+        }
+    }
+    text
 }
 
 /// An event in words, without what changes from run to run.

@@ -30,6 +30,7 @@ fn transcripts() -> Vec<(String, Transcript)> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
         .collect();
     files.sort();
     let read = |path: PathBuf| {

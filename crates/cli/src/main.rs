@@ -1,6 +1,7 @@
 //! The program `onetrip`: see the round trips of XMPP logins, and do without most of them.
 
 mod compare;
+mod converse;
 mod drive;
 mod environment;
 mod exchange;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => trace::replay(replay, &options.output),
         Command::Probe(probe) => with_runtime(probe::run(probe, &options.output)),
         Command::Serve(serve) => with_runtime(serve::run(serve, &options.output)),
+        Command::E2e(e2e) => with_runtime(converse::run(e2e, &options.output)),
         Command::Drive(drive) => drive::run(drive, &options.output),
     };
     match result {

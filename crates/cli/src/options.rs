@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Probe(Probe),
     /// Run the embedded server.
     Serve(Serve),
+    /// Open a stream to another client, or wait for one.
+    E2e(E2e),
     /// Feed bytes to one machine and print what it does.
     Drive(Drive),
 }
@@ -308,6 +310,9 @@ pub(crate) struct Serve {
     /// Write the certificate to trust to this file, when it is made on start.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_out: Option<PathBuf>,
+    /// Where to listen for the ends of bytestreams (XEP-0065): then proxy.DOMAIN is a proxy for them.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) proxy: Option<SocketAddr>,
     /// Do not announce pipelining.
     #[arg(long)]
     pub(crate) no_pipelining: bool,
@@ -317,6 +322,65 @@ pub(crate) struct Serve {
     /// How long a session waits for a client that was cut off.
     #[arg(long, default_value = "5m", value_parser = duration)]
     pub(crate) resume_for: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct E2e {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The full address of the client to open a stream to; without it, wait for one.
+    #[arg(long, value_name = "JID")]
+    pub(crate) to: Option<Jid>,
+    /// Where this end can be reached, beside in band, which it always can (repeatable).
+    #[arg(long, value_enum)]
+    pub(crate) offer: Vec<Offer>,
+    /// Ask for in-band bytestreams at once.
+    #[arg(long)]
+    pub(crate) in_band: bool,
+    /// The proxy to offer.
+    #[arg(long, value_name = "JID", required_if_eq("offer", "proxy"))]
+    pub(crate) proxy: Option<Jid>,
+    /// The address to listen on and offer.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: std::net::IpAddr,
+    /// Connect to addresses of this very host as well.
+    #[arg(long)]
+    pub(crate) allow_loopback: bool,
+    /// Do without TLS between the clients.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Which of the three texts to begin in.
+    #[arg(long, value_enum, default_value = "modern")]
+    pub(crate) dialect: Dialect,
+    /// How many stanzas to send.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) stanzas: u32,
+    /// Send so many bytes over a bare bytestream, instead of a stream of stanzas, and take as many.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) bytes: Option<usize>,
+    /// How many chunks are sent in band ahead of their acknowledgement.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) window: u16,
+}
+
+/// Where an end can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Offer {
+    /// At an address of its own.
+    Direct,
+    /// At a proxy.
+    Proxy,
+}
+
+/// The texts of XEP-0247.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialect {
+    /// The published text on the Jingle of today.
+    Modern,
+    /// The published text of 2009.
+    Published,
+    /// The interim text of 2009.
+    Interim,
 }
 
 #[derive(Debug, Args)]
@@ -334,6 +398,8 @@ pub(crate) struct Drive {
     /// tokens, handled=script, and the session to go on with: previd, h, acked, tok. Between servers: external, authzid,
     /// bidi, and hosted, the further domains that are ours. Of a link: agreement=FILE, or acks, on-invalid and tolerate;
     /// role=opener, and source, where the peer is.
+    /// Between clients: dialect, s5b, insecure, loopback, certificate, and candidates=HOST:PORT,JID@HOST:PORT, the latter of
+    /// proxies.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) config: Vec<String>,
     /// Feed so many bytes at a time; 0 is all at once.
@@ -374,6 +440,8 @@ pub(crate) enum Machine {
     S2sReceiver,
     /// One end of a zero-handshake link.
     Link,
+    /// One end of a stream between two clients.
+    Jingle,
 }
 
 /// What the fastest strategy may take.

@@ -224,7 +224,9 @@ pub enum UsageError {
     /// A stanza of the other content namespace.
     #[error("a stanza of another content namespace")]
     OtherContent,
-    /// As much is unacknowledged on a link as was agreed: the stanza may be sent when something is acknowledged.
+    /// As much is unacknowledged on a link as was agreed: the stanza may be sent when something is acknowledged. Or as much
+    /// waits in band for another client as is held: [`e2e::Event::Writable`](crate::e2e::Event::Writable) says when there is
+    /// room.
     #[error("no more may be unacknowledged")]
     Full,
     /// A stanza that is longer than was agreed for a link.

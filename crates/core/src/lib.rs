@@ -164,6 +164,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Between clients
+//!
+//! [`e2e`] is the stream of two clients over a transport of their own (XEP-0247), which they agree on by the connections
+//! that they have to their servers.
+//!
 //! # The contract
 //!
 //! 1. One call, one input; nothing happens between calls. Forgetting to drain only delays.
@@ -185,11 +190,13 @@
 //!
 //! QS-08, QS-12 to QS-28, QS-31, QS-38, QS-39, QS-41, QS-R1, QS-R2, QS-R5, QS-R6; ISR-05, ISR-06, ISR-09, ISR-12 to
 //! ISR-14, ISR-16 to ISR-20, ISR-22, ISR-26 to ISR-28, ISR-31, ISR-R3; BIDI-03, BIDI-05 to BIDI-23, BIDI-R1 to BIDI-R9;
-//! ZH-02, ZH-05, ZH-11, ZH-13 to ZH-17, ZH-20, ZH-22, ZH-26, ZH-R4, ZH-R5, ZH-R7; QS-30; digest §3.3, §3.4, §6.1, §6.2.
+//! ZH-02, ZH-05, ZH-11, ZH-13 to ZH-17, ZH-20, ZH-22, ZH-26, ZH-R4, ZH-R5, ZH-R7; QS-30; JXS-21 to
+//! JXS-25, JXS-27, JXS-R6 to JXS-R8 and more in [`e2e`]; digest §3.3, §3.4, §6.1, §6.2.
 
 mod action;
 mod config;
 mod connection;
+pub mod e2e;
 mod entity;
 mod error;
 mod half;
@@ -226,6 +233,7 @@ pub use trace::{Direction, Unit};
 pub use onetrip_bidi as bidi;
 pub use onetrip_dialback as dialback;
 pub use onetrip_isr as isr;
+pub use onetrip_jingle_xmlstream as jingle;
 pub use onetrip_negotiation as negotiation;
 pub use onetrip_quickstart as quickstart;
 pub use onetrip_stream as stream;

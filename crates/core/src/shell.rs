@@ -167,6 +167,13 @@ impl Shell {
         }
     }
 
+    /// White space, which means nothing and pushes on what went before it (RFC 6120 §4.6.1).
+    pub(crate) fn space(&mut self) {
+        if !self.closed {
+            self.joining.extend(b" ");
+        }
+    }
+
     /// Writes the header of this document, if it has not been written.
     pub(crate) fn open(&mut self) {
         let Some(header) = self.sending.unsent.take() else {

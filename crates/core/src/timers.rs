@@ -30,6 +30,8 @@ pub enum Reason {
     Quiet,
     /// A link that could not be opened may be tried again.
     Retry,
+    /// Nothing went out for a while behind what a proxy may have kept the end of.
+    Nudge,
     /// The negotiation has taken too long as a whole.
     Negotiation,
     /// The peer has not closed its half (RFC 6120 §4.4).

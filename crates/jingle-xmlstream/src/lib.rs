@@ -28,6 +28,8 @@
 //!
 //! # What the caller does
 //!
+//! `onetrip-core` composes all of this in its module `e2e`; whoever takes this crate alone does the following.
+//!
 //! 1. The initiator: [`Capabilities::read`], [`Session::initiate`]. The responder: [`Session::tie`] of every session to
 //!    that peer that is being begun, then [`Session::incoming`], then [`Session::accept`] or [`Session::terminate`].
 //! 2. Every iq goes to [`Session::handle`] and [`ibb::Bytestream::handle`], messages to the latter; what nobody took

@@ -26,6 +26,7 @@
 pub mod accounts;
 mod agreed;
 pub mod certificates;
+mod clients;
 mod end;
 mod entropy;
 mod link;
@@ -39,5 +40,5 @@ pub use agreed::agreement;
 pub use entropy::Seeded;
 pub use link::{Faults, Link};
 pub use run::{ANSWERED, Lab, LabError, ONLINE, Run, Settings};
-pub use strategy::{Answers, Comeback, Historical, Login, Proof, Strategy};
+pub use strategy::{Answers, Carrier, Comeback, Historical, Login, Proof, Strategy};
 pub use traffic::{Fate, Flow, Traffic};

@@ -18,6 +18,7 @@ use onetrip_trace::{Party, Record};
 
 use crate::accounts::Accounts;
 use crate::certificates::{CertificateError, Certificates};
+use crate::clients;
 use crate::end::End;
 use crate::entropy::Seeded;
 use crate::link::{Faults, Link};
@@ -241,6 +242,9 @@ impl Lab {
     /// # Errors
     /// [`LabError`] when the lab itself does not work; a login that fails is a [`Run`].
     pub fn run(&self, strategy: &Strategy, settings: &Settings) -> Result<Run, LabError> {
+        if let Strategy::Clients(carrier) = strategy {
+            return clients::run(&self.certificates, *carrier, settings);
+        }
         let mut policy = Policy::default();
         let mut entity = Entity::default();
         if strategy.level() != Level::Off || strategy.comeback().is_some() {

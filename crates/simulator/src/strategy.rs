@@ -97,13 +97,32 @@ impl Answers {
     }
 }
 
-/// A way to log in, to come back, or to connect two servers.
+/// What carries a stream between two clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// In-band bytestreams, from the start.
+    InBand,
+    /// SOCKS5 bytestreams, at an address of the responder's.
+    Socks5,
+}
+
+impl Carrier {
+    /// The last part of a strategy's name.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::InBand => "ibb",
+            Self::Socks5 => "s5b",
+        }
+    }
+}
+
+/// A way to log in, to come back, or to connect two servers or two clients.
 ///
 /// ```
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 67);
+/// assert_eq!(Strategy::all().len(), 69);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -142,6 +161,8 @@ pub enum Strategy {
         /// Whether over TLS, which begins with the first byte.
         tls: bool,
     },
+    /// A client opens a stream to another.
+    Clients(Carrier),
     /// One of the two historical counts.
     Historical(Historical),
 }
@@ -165,8 +186,8 @@ const fn transport_name(transport: Transport) -> &'static str {
 const TRANSPORTS: [Transport; 2] = [Transport::StartTls, Transport::DirectTls];
 
 impl Strategy {
-    /// All strategies: logins by transport, mechanism and level, ways to come back, ways between servers, then the
-    /// historical counts.
+    /// All strategies: logins by transport, mechanism and level, ways to come back, ways between servers and between
+    /// clients, then the historical counts.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
@@ -214,6 +235,7 @@ impl Strategy {
             }
         }
         all.extend([false, true].map(|tls| Self::Zero { tls }));
+        all.extend([Carrier::InBand, Carrier::Socks5].map(Self::Clients));
         all.extend([Historical::Rfc6120, Historical::Xep0305].map(Self::Historical));
         all
     }
@@ -250,6 +272,7 @@ impl Strategy {
             }
             Self::Zero { tls: false } => "s2s-zero-tcp".to_owned(),
             Self::Zero { tls: true } => "s2s-zero-tls".to_owned(),
+            Self::Clients(carrier) => format!("e2e-{}", carrier.name()),
             Self::Historical(Historical::Rfc6120) => "rfc6120-9.1".to_owned(),
             Self::Historical(Historical::Xep0305) => "xep0305-steps".to_owned(),
         }
@@ -262,7 +285,9 @@ impl Strategy {
             Self::Login { level, .. }
             | Self::Comeback { level, .. }
             | Self::Servers { level, .. } => level,
-            Self::Zero { .. } | Self::Historical(Historical::Rfc6120) => Level::Off,
+            Self::Zero { .. } | Self::Clients(_) | Self::Historical(Historical::Rfc6120) => {
+                Level::Off
+            }
             Self::Historical(Historical::Xep0305) => Level::Full,
         }
     }
@@ -280,18 +305,18 @@ impl Strategy {
             Self::Login { transport, .. }
             | Self::Comeback { transport, .. }
             | Self::Servers { transport, .. } => transport,
-            Self::Zero { .. } => Transport::DirectTls,
+            Self::Zero { .. } | Self::Clients(_) => Transport::DirectTls,
             Self::Historical(_) => Transport::StartTls,
         }
     }
 
-    /// How a client authenticates; between servers, `None`.
+    /// How a client authenticates; between servers, and between clients, `None`.
     #[must_use]
     pub const fn login(&self) -> Option<Login> {
         match *self {
             Self::Login { login, .. } => Some(login),
             Self::Comeback { .. } | Self::Historical(_) => Some(Login::Scram),
-            Self::Servers { .. } | Self::Zero { .. } => None,
+            Self::Servers { .. } | Self::Zero { .. } | Self::Clients(_) => None,
         }
     }
 
@@ -335,7 +360,7 @@ impl Strategy {
                 proof,
                 answers,
             },
-            Self::Zero { .. } => *self,
+            Self::Zero { .. } | Self::Clients(_) => *self,
             Self::Historical(_) => Self::Login {
                 level,
                 transport,

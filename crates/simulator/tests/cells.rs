@@ -186,6 +186,9 @@ const CELLS: &[(&str, [Cell; 2])] = &[
         "s2s-paced-direct-dialback-bidi",
         [(18, 20, 14), (14, 16, 10)],
     ),
+    // From session-initiate; in band the first stanza waits for the acknowledgement of the chunk before it.
+    ("e2e-ibb", [(8, 12, 8), (6, 10, 6)]),
+    ("e2e-s5b", [(12, 14, 12), (10, 12, 10)]),
 ];
 
 #[test]

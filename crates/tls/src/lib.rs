@@ -13,6 +13,8 @@
 //! ClientHello rides behind `<starttls/>` (QS-12), header and `<auth/>` behind the client's Finished (QS-21), and a
 //! server's header and features in front of its client's Finished where that is wanted (QS-17).
 //!
+//! [`SecuredEnd`] does the same for a stream between two clients ([`onetrip_core::e2e`]).
+//!
 //! Bytes behind a switch go to TLS and nowhere else (QS-R6): plaintext injected there fails as
 //! [`TlsErrorKind::NotTls`].
 //!
@@ -39,10 +41,12 @@
 //! # }
 //! ```
 
+mod end_to_end;
 #[cfg(feature = "rustls")]
 pub mod rustls;
 mod secured;
 mod session;
 
+pub use end_to_end::{EndOutput, NoTls, SecuredEnd};
 pub use secured::{Output, Secured, SecuredError};
 pub use session::{TlsError, TlsErrorKind, TlsSession, TlsState};

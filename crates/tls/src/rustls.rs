@@ -2,6 +2,8 @@
 //!
 //! The only module whose public signatures name types of rustls: whoever enables the feature has chosen it.
 
+mod any;
+mod clients;
 mod peers;
 
 use std::io::{Read as _, Write as _};
@@ -20,6 +22,7 @@ use rustls::{
 
 use crate::{TlsError, TlsErrorKind, TlsSession, TlsState};
 
+pub use clients::ClientPairTls;
 pub use peers::PeerTls;
 pub use rustls;
 

@@ -96,14 +96,14 @@ impl Row {
             "stanzas_handed_back": self.exchanged.map(|counts| counts[3]),
             "gap_ms": gap,
             "reason": self.reason,
-            "ok": self.rtt.is_some(),
+            "ok": self.ms.is_some(),
         })
     }
 
     pub(super) fn text(&self, classic: Option<f64>) -> String {
         let name = self.name();
         let mechanism = self.mechanism.unwrap_or("-");
-        let Some(((send, answer), (ms, ms_answer))) = self.rtt.zip(self.ms) else {
+        let Some((ms, ms_answer)) = self.ms else {
             let reason = self.reason.as_deref().unwrap_or("failed");
             let kept = if self.second > 0 && self.lost == 0 {
                 "; logged in on a second connection"
@@ -111,6 +111,10 @@ impl Row {
                 ""
             };
             return format!("{name:<38}  not taken: {reason}{kept}");
+        };
+        let [send, answer] = match self.rtt {
+            Some((send, answer)) => [send.to_string(), answer.to_string()],
+            None => ["-".to_owned(), "-".to_owned()],
         };
         let ratio = classic
             .map(|classic| format!("{:.2}", ms_answer / classic))

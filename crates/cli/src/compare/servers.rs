@@ -399,6 +399,7 @@ fn settings(domain: &Domain, federating: Option<Federating>) -> Result<Settings,
         listen: loopback,
         listen_tls: loopback,
         federating,
+        proxy: None,
     })
 }
 

@@ -21,13 +21,13 @@ use crate::relay::{self, Impairment};
 use crate::serve;
 
 /// Whom the strategies are tried on.
-pub(super) struct Target {
-    pub(super) account: Jid,
-    pub(super) password: String,
+pub(crate) struct Target {
+    pub(crate) account: Jid,
+    pub(crate) password: String,
     /// By transport, and with a client certificate where there is one.
-    pub(super) addresses: Vec<(Transport, SocketAddr)>,
-    pub(super) tls: Arc<TlsConfig>,
-    pub(super) certified: Option<Arc<TlsConfig>>,
+    pub(crate) addresses: Vec<(Transport, SocketAddr)>,
+    pub(crate) tls: Arc<TlsConfig>,
+    pub(crate) certified: Option<Arc<TlsConfig>>,
 }
 
 /// The embedded server, with a fresh certificate and account.
@@ -58,6 +58,7 @@ pub(super) async fn embedded() -> Result<Target, Failure> {
         listen: loopback,
         listen_tls: loopback,
         federating: None,
+        proxy: None,
     };
     let addresses = serve::start(settings).await?;
     Ok(Target {
@@ -96,7 +97,7 @@ pub(crate) fn roots(file: Option<&Path>) -> Result<RootCertStore, Failure> {
 }
 
 /// A real server: where the options say, or on the usual ports of its domain.
-pub(super) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Failure> {
+pub(crate) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Failure> {
     if account.local().is_none() {
         return Err(Failure::Usage(format!("'{account}' names no account")));
     }
@@ -155,7 +156,7 @@ pub(super) fn impairment(options: &Whom) -> Impairment {
 }
 
 /// Puts the relay in between, if one is asked for.
-pub(super) async fn impaired(mut target: Target, options: &Whom) -> Result<Target, Failure> {
+pub(crate) async fn impaired(mut target: Target, options: &Whom) -> Result<Target, Failure> {
     let impairment = impairment(options);
     if impairment.is_none() {
         return Ok(target);

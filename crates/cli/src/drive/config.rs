@@ -16,7 +16,7 @@ use crate::options::Drive;
 pub(super) struct Config<'a>(pub(super) &'a [String]);
 
 impl Config<'_> {
-    const KEYS: [&'static str; 23] = [
+    const KEYS: [&'static str; 29] = [
         "level",
         "transport",
         "mechanisms",
@@ -40,6 +40,12 @@ impl Config<'_> {
         "acks",
         "on-invalid",
         "tolerate",
+        "dialect",
+        "s5b",
+        "insecure",
+        "loopback",
+        "certificate",
+        "candidates",
     ];
 
     pub(super) fn check(&self) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 mod answer;
 mod config;
+mod jingle;
 mod link;
 mod output;
 mod script;
@@ -33,6 +34,7 @@ pub(crate) fn run(options: &Drive, output: &OutputOptions) -> Result<(), Failure
     let inputs = inputs(options)?;
     match options.machine {
         Machine::Stream => drive_stream(options, inputs),
+        Machine::Jingle => jingle::run(options, inputs),
         _ => Driver::new(options, output)?.run(inputs, options.split),
     }
 }
@@ -129,7 +131,7 @@ impl Driver {
             Machine::S2sInitiator => servers::initiator(options, &config, secret, env)?,
             Machine::S2sReceiver => servers::receiver(&local(options)?, &config, secret, env)?,
             Machine::Link => link::end(options, &config, env)?,
-            Machine::Stream | Machine::C2sReceiver => {
+            Machine::Stream | Machine::Jingle | Machine::C2sReceiver => {
                 let local = local(options)?;
                 if let (Some(user), Some(secret)) = (&options.user, &secret) {
                     let jid: Jid = format!("{user}@{}", local.domain())

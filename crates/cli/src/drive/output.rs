@@ -84,6 +84,20 @@ pub(super) fn request_json(request: &Request) -> Value {
     json!({"request": name})
 }
 
+/// How a stream ended.
+pub(super) fn end_name(end: &End) -> &'static str {
+    match end {
+        End::Clean => "clean",
+        End::Cut => "cut",
+        End::PeerError(_) => "peer-error",
+        End::Failed(_) => "failed",
+        End::Refused => "refused",
+        End::HandedOver => "handed-over",
+        End::Abandoned(_) => "abandoned",
+        _ => "unknown",
+    }
+}
+
 /// What outlives the connection.
 pub(super) fn emit_lesson(event: &EntityEvent) {
     if let Some(report) = event.report() {
@@ -197,16 +211,7 @@ pub(super) fn event_json(event: &Event) -> Value {
         Event::PeerError(error) => {
             json!({"event": "peer-error", "condition": error.condition.name(), "text": error.text})
         }
-        Event::Closed(end) => json!({"event": "closed", "end": match end {
-            End::Clean => "clean",
-            End::Cut => "cut",
-            End::PeerError(_) => "peer-error",
-            End::Failed(_) => "failed",
-            End::Refused => "refused",
-            End::HandedOver => "handed-over",
-            End::Abandoned(_) => "abandoned",
-            _ => "unknown",
-        }}),
+        Event::Closed(end) => json!({"event": "closed", "end": end_name(end)}),
         Event::Management(event) => management_json(event),
         Event::InstantResumeRefused { condition } => {
             json!({"event": "instant-resume-refused", "condition": condition})

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use minidom::Element;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::Transport;
-use onetrip_core::stream::{Content, Jid, Secret, Stanza, StanzaKind, ns};
+use onetrip_core::stream::{Content, Domain, Jid, Secret, Stanza, StanzaKind, ns};
 use onetrip_core::stream_management as sm;
 use onetrip_core::{InstantResume, Registry, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +44,8 @@ pub(super) struct Hub {
     pub(super) clock: Clock,
     /// Takes what is for other servers, if there are any.
     abroad: Option<mpsc::Sender<Stanza>>,
+    /// Takes what is for the proxy, if there is one.
+    pub(super) proxy: Option<(Domain, mpsc::Sender<Element>)>,
     decoy: Vec<u8>,
     state: Mutex<State>,
 }
@@ -53,12 +55,14 @@ impl Hub {
         settings: Settings,
         decoy: Vec<u8>,
         abroad: Option<mpsc::Sender<Stanza>>,
+        proxy: Option<(Domain, mpsc::Sender<Element>)>,
     ) -> Self {
         let registry = Registry::new(settings.resume_for);
         Self {
             settings,
             clock: Clock::new(),
             abroad,
+            proxy,
             decoy,
             state: Mutex::new(State {
                 online: BTreeMap::new(),

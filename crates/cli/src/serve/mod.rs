@@ -4,6 +4,7 @@ mod agreements;
 mod certificates;
 mod federation;
 mod hub;
+mod proxy;
 mod queries;
 mod session;
 
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) listen_tls: SocketAddr,
     /// Other servers, if there are any.
     pub(crate) federating: Option<Federating>,
+    /// Where to listen for the two ends of bytestreams, if there is a proxy.
+    pub(crate) proxy: Option<SocketAddr>,
 }
 
 /// Where a server that has started is found.
@@ -52,6 +55,7 @@ pub(crate) struct Addresses {
     pub(crate) direct_tls: SocketAddr,
     /// For other servers.
     pub(crate) abroad: Places,
+    pub(crate) proxy: Option<SocketAddr>,
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -74,13 +78,21 @@ pub(crate) async fn start(mut settings: Settings) -> Result<Addresses, Failure> 
         starttls: address_of(&plain)?,
         direct_tls: address_of(&direct)?,
         abroad: Places::default(),
+        proxy: None,
     };
     let mut decoy = vec![0_u8; 32];
     SystemEntropy::new().fill(&mut decoy);
     let federating = settings.federating.take();
     let (abroad, letters) = mpsc::channel(ABROAD);
     let abroad = federating.is_some().then_some(abroad);
-    let hub = Arc::new(Hub::new(settings, decoy, abroad));
+    let (asked, requests) = proxy::inbox();
+    let at = settings.proxy;
+    let component = at.and_then(|_| proxy::domain(&settings.domains));
+    let component = component.map(|domain| (domain, asked));
+    let hub = Arc::new(Hub::new(settings, decoy, abroad, component));
+    if let Some(listen) = at {
+        addresses.proxy = Some(proxy::start(Arc::clone(&hub), listen, requests).await?);
+    }
     if let Some(with) = federating {
         addresses.abroad = federation::start(Arc::clone(&hub), with, letters).await?;
     }
@@ -152,6 +164,7 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         listen: options.listen,
         listen_tls: options.listen_tls,
         federating,
+        proxy: options.proxy,
     };
     let names: Vec<String> = settings.domains.iter().map(ToString::to_string).collect();
     let addresses = start(settings).await?;
@@ -173,6 +186,7 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         "s2s": addresses.abroad.s2s.map(|address| address.to_string()),
         "s2s_direct_tls": addresses.abroad.s2s_direct_tls.map(|address| address.to_string()),
         "link": addresses.abroad.link.map(|address| address.to_string()),
+        "proxy": addresses.proxy.map(|address| address.to_string()),
         "domains": names,
         "accounts": accounts,
         "ca_pem": presented.authority,

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use minidom::Element;
-use onetrip_core::stream::{Build as _, Jid, ns};
+use onetrip_core::stream::{Build as _, Domain, Jid, ns};
 use sha1::{Digest as _, Sha1};
 
 const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
@@ -68,6 +68,30 @@ pub(super) fn answer_abroad(iq: &Element, to: &Jid) -> Option<Result<Element, &'
         }
         _ => answer(iq, to),
     }
+}
+
+/// What a proxy says about itself.
+pub(super) fn answer_as_proxy(iq: &Element) -> Option<Element> {
+    let asked = iq.attr("type") == Some("get") && iq.get_child("query", DISCO_INFO).is_some();
+    let identity = Element::bare("identity", DISCO_INFO)
+        .with_attr("category", "proxy")
+        .with_attr("type", "bytestreams");
+    let features = [DISCO_INFO, ns::BYTESTREAMS].into_iter();
+    let query = features.fold(
+        Element::bare("query", DISCO_INFO).with_child(identity),
+        |query, feature| {
+            query.with_child(Element::bare("feature", DISCO_INFO).with_attr("var", feature))
+        },
+    );
+    asked.then(|| answer_to(iq, "result").with_child(query))
+}
+
+/// The components of this server.
+pub(super) fn items(iq: &Element, proxy: Option<&Domain>) -> Option<Element> {
+    let asked = iq.attr("type") == Some("get") && iq.get_child("query", DISCO_ITEMS).is_some();
+    let item = Element::bare("item", DISCO_ITEMS).with_attr("jid", proxy?.as_str());
+    let query = Element::bare("query", DISCO_ITEMS).with_child(item);
+    asked.then(|| answer_to(iq, "result").with_child(query))
 }
 
 /// An empty answer: addresses turned round, same id.

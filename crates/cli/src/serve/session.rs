@@ -333,6 +333,17 @@ impl Session {
                 Err(_) => return self.bounce(&element, "jid-malformed"),
             },
         };
+        if let Some((_, proxy)) = self
+            .hub
+            .proxy
+            .as_ref()
+            .filter(|proxy| proxy.0 == *to.domain())
+        {
+            if proxy.try_send(element.clone()).is_err() {
+                self.bounce(&element, "resource-constraint");
+            }
+            return;
+        }
         let served = self.hub.settings.domains.contains(to.domain());
         let own = to.local().is_none() || to == jid.to_bare();
         match stanza.head().kind {
@@ -342,7 +353,9 @@ impl Session {
                 }
             }
             StanzaKind::Iq if own && to.resource().is_none() => {
-                match queries::answer(&element, &to) {
+                let proxy = self.hub.proxy.as_ref().map(|(domain, _)| domain);
+                let items = queries::items(&element, proxy).filter(|_| to.local().is_none());
+                match items.map(Ok).or_else(|| queries::answer(&element, &to)) {
                     Some(Ok(result)) => self.reply(&result),
                     Some(Err(condition)) => self.bounce(&element, condition),
                     None => {}

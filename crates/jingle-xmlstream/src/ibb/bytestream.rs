@@ -138,6 +138,12 @@ impl Bytestream {
         matches!(self.state, State::Closed(_))
     }
 
+    /// Whether everything that was written has been acknowledged.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.outgoing.is_flushed()
+    }
+
     /// Takes bytes to send, as many as there is room for, and says how many; [`Event::Writable`] tells of room again.
     pub fn write(&mut self, now: Instant, bytes: &[u8]) -> usize {
         match self.state {

@@ -24,7 +24,8 @@
 //!
 //! The form of 2009 (`s5b:0`) has no priorities: the order in the document counts (JXS-10). It has no word for an
 //! activated proxy either: the end that got through to the peer's proxy starts at once, and relies on proxies to hold
-//! what comes before the activation. Peers of that time may say nothing when they found nothing, so the initiator
+//! what comes before the activation. When the proxy refuses after all, an initiator that offered it asks for another transport,
+//! and a responder ends the session. Peers of that time may say nothing when they found nothing, so the initiator
 //! does not wait for the peer's report when it got through, and the responder waits for a while only.
 //!
 //! [XEP-0260]: https://xmpp.org/extensions/xep-0260.html

@@ -209,6 +209,11 @@ impl Negotiation {
         self.settle_search(now);
     }
 
+    /// Whether the choice is a proxy of the peer's that may not pass bytes on (digest §2.5, `s5b:0`).
+    pub(crate) fn is_unsure(&self) -> bool {
+        matches!(self.phase, Phase::DoneByProxy)
+    }
+
     /// Nothing more is to be done: whatever was made is abandoned.
     pub fn stop(&mut self) {
         if !matches!(self.phase, Phase::Done | Phase::DoneByProxy) {

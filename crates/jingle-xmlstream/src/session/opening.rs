@@ -246,7 +246,7 @@ impl Session {
             ids: Ids::new(env),
             spare_sid: env.random_id(),
             pending: Vec::new(),
-            state: State::Ready,
+            state: State::Ready { unsure: false },
             gate: None,
             deadline: None,
             actions: VecDeque::new(),

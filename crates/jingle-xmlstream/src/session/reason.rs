@@ -1,5 +1,7 @@
 //! Why a session ends (XEP-0166 §7.4).
 
+use crate::Dialect;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
         /// Why a session ends (XEP-0166 §7.4).
@@ -62,6 +64,17 @@ reasons! {
 }
 
 impl Reason {
+    /// What it is called in this text: `jingle:0` knows less of what may fail (digest §3.9).
+    pub(crate) fn in_dialect(self, dialect: Dialect) -> Self {
+        match (self, dialect) {
+            (
+                Self::FailedApplication | Self::FailedTransport | Self::IncompatibleParameters,
+                Dialect::Interim2009 | Dialect::Published2009,
+            ) => Self::GeneralError,
+            _ => self,
+        }
+    }
+
     pub(crate) fn from_name(name: &str) -> Self {
         Self::ALL
             .iter()
@@ -74,5 +87,19 @@ impl Reason {
 impl core::fmt::Display for Reason {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jingle_0_does_not_hear_of_reasons_that_it_does_not_have() {
+        for dialect in Dialect::ALL {
+            let said = Reason::FailedTransport.in_dialect(dialect);
+            assert_eq!(said == Reason::FailedTransport, dialect == Dialect::Modern);
+            assert_eq!(Reason::Success.in_dialect(dialect), Reason::Success);
+        }
     }
 }

@@ -89,7 +89,9 @@ impl Session {
         if self.gate.is_some() {
             self.say_security_info(now);
         }
-        let State::Initiating(offered) = core::mem::replace(&mut self.state, State::Ready) else {
+        let State::Initiating(offered) =
+            core::mem::replace(&mut self.state, State::Ready { unsure: false })
+        else {
             return Ok(());
         };
         match (offered, &content.transport) {
@@ -169,14 +171,16 @@ impl Session {
         jingle: &Jingle,
     ) -> Result<(), Refusal> {
         let content = self.named(jingle)?;
-        let negotiation = match &mut self.state {
-            State::Choosing(negotiation) => negotiation,
+        match &self.state {
+            State::Choosing(_) | State::Ready { unsure: true } => {}
             State::Replacing(_) => return Err(Refusal::TieBreak),
             _ => return Err(Refusal::OutOfOrder),
-        };
+        }
         match &content.transport {
             Some(TransportElement::Ibb { sid, block_size }) => {
-                negotiation.stop();
+                if let State::Choosing(negotiation) = &mut self.state {
+                    negotiation.stop();
+                }
                 self.answer(id);
                 self.drain(now);
                 let block_size = (*block_size).min(self.config.block_size);

@@ -7,7 +7,7 @@
 //! | choosing | what [`crate::s5b`] takes; transport-replace | ready; replacing; in-band |
 //! | replacing | transport-accept, transport-reject | in-band; ended |
 //! | in-band | [`Session::ibb_opened`], [`Session::transport_closed`] | ready; ended |
-//! | ready | security-info and its answer, the handshake | open; ended |
+//! | ready | security-info and its answer, the handshake; by a proxy, in the texts of 2009, transport-replace | open; in-band; ended |
 //! | open | | |
 //! | any | session-terminate, [`Session::terminate`], silence | ended |
 
@@ -54,7 +54,10 @@ pub(super) enum State {
     Choosing(Box<Negotiation>),
     Replacing(Terms),
     InBand,
-    Ready,
+    /// `unsure`: by a proxy of the peer's of which nobody says that it passes bytes on, as in the texts of 2009.
+    Ready {
+        unsure: bool,
+    },
     Open,
     Ended,
 }
@@ -238,14 +241,14 @@ impl Session {
     /// The in-band bytestream is open.
     pub fn ibb_opened(&mut self) {
         if matches!(self.state, State::InBand) {
-            self.transport_ready();
+            self.transport_ready(false);
         }
     }
 
     /// The transport was closed before the session was over, or the in-band bytestream could not be opened.
     pub fn transport_closed(&mut self) {
         match self.state {
-            State::InBand | State::Ready => self.end_here(Reason::ConnectivityError),
+            State::InBand | State::Ready { .. } => self.end_here(Reason::ConnectivityError),
             State::Open => self.end_here(Reason::FailedTransport),
             _ => {}
         }
@@ -255,7 +258,9 @@ impl Session {
     ///
     /// When it is not the peer's, the session ends here, and nothing that came over TLS is to be looked at.
     pub fn tls_established(&mut self, certificate: Option<&[u8]>) {
-        let State::Ready = self.state else { return };
+        let State::Ready { .. } = self.state else {
+            return;
+        };
         let Some(gate) = &mut self.gate else { return };
         match gate.established(certificate) {
             Ok(verification) => self.open(Some(verification)),
@@ -267,7 +272,7 @@ impl Session {
 
     /// The TLS handshake failed.
     pub fn tls_failed(&mut self) {
-        if matches!(self.state, State::Ready) {
+        if matches!(self.state, State::Ready { .. }) {
             self.end_for_security(XtlsError::Handshake);
         }
     }
@@ -321,8 +326,9 @@ impl Session {
                     self.ask(now, &proxy, Asked::Activate, activate);
                 }
                 s5b::Action::Event(s5b::Event::Ready(link)) => {
+                    let unsure = negotiation.is_unsure();
                     self.tell(Event::Link(link));
-                    self.transport_ready();
+                    self.transport_ready(unsure);
                 }
                 s5b::Action::Event(s5b::Event::Failed(failure)) => self.s5b_failed(now, failure),
             }
@@ -332,6 +338,10 @@ impl Session {
     /// The initiator asks for in-band bytestreams; the responder waits for that (JXS-17).
     fn s5b_failed(&mut self, now: Instant, failure: s5b::Failure) {
         if self.role == Role::Responder {
+            // The initiator got through to our proxy and has begun: it will not ask for another transport any more.
+            if failure == s5b::Failure::Proxy && self.dialect.s5b() == s5b::Form::Streamhosts {
+                self.end_here(Reason::ConnectivityError);
+            }
             return;
         }
         self.tell(Event::FallingBack(failure));
@@ -370,12 +380,12 @@ impl Session {
         self.state = State::InBand;
         self.actions.push_back(Action::OpenIbb(terms));
         if start == Start::AtOnce {
-            self.transport_ready();
+            self.transport_ready(false);
         }
     }
 
-    fn transport_ready(&mut self) {
-        self.state = State::Ready;
+    fn transport_ready(&mut self, unsure: bool) {
+        self.state = State::Ready { unsure };
         match &mut self.gate {
             None => self.open(None),
             Some(gate) => {

@@ -258,7 +258,7 @@ impl Jingle {
             element.append_child(content.to_element(dialect, from));
         }
         if let Some(reason) = self.reason {
-            let why = Element::bare(reason.name(), dialect.jingle());
+            let why = Element::bare(reason.in_dialect(dialect).name(), dialect.jingle());
             element.append_child(Element::bare("reason", dialect.jingle()).with_child(why));
         }
         element

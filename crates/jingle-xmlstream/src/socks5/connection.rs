@@ -31,6 +31,8 @@ struct Place {
 pub struct Expected {
     places: Vec<Place>,
     count: u64,
+    /// Whether it is a proxy's: any destination, for the two ends of a bytestream.
+    any: bool,
 }
 
 impl Expected {
@@ -38,6 +40,14 @@ impl Expected {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What a proxy expects: two connections to any destination (XEP-0065 §6).
+    pub(super) fn any() -> Self {
+        Self {
+            any: true,
+            ..Self::default()
+        }
     }
 
     /// Expects one connection to any of these: peers differ in the order of the addresses (JXS-R12).
@@ -58,6 +68,9 @@ impl Expected {
     }
 
     fn take(&mut self, destination: &Destination) -> Option<Slot> {
+        if self.any && self.bound_for(destination).count() < 2 {
+            self.expect(vec![destination.clone()]);
+        }
         let place = self
             .places
             .iter_mut()
@@ -66,7 +79,18 @@ impl Expected {
         Some(place.slot)
     }
 
+    /// The places that were taken for this destination.
+    pub(super) fn bound_for(&self, destination: &Destination) -> impl Iterator<Item = Slot> {
+        let places = self.places.iter();
+        places
+            .filter(move |place| place.taken && place.destinations.contains(destination))
+            .map(|place| place.slot)
+    }
+
     fn free(&mut self, slot: Slot) {
+        if self.any {
+            return self.forget(slot);
+        }
         for place in &mut self.places {
             place.taken &= place.slot != slot;
         }

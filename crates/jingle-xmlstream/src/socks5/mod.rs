@@ -1,7 +1,7 @@
 //! **SOCKS5 as bytestreams use it** ([RFC 1928], [XEP-0065]): the end that connects, and the streamhost.
 //!
 //! [`Client`] runs on a connection that was just made; [`Connection`] on one that a streamhost has taken, with
-//! [`Expected`] for all connections of a listener. Both are byte machines: `receive` says how many bytes it has used and
+//! [`Expected`] for all connections of a listener; [`Proxy`] joins the connections of two others. All are byte machines: `receive` says how many bytes it has used and
 //! stops behind the last byte of the handshake. What follows belongs to the bytestream and stays with the caller.
 //!
 //! ```text
@@ -22,12 +22,14 @@ mod client;
 mod connection;
 mod destination;
 mod frame;
+mod proxy;
 #[cfg(test)]
 mod tests;
 
 pub use client::Client;
 pub use connection::{Connection, Expected, Slot};
 pub use destination::Destination;
+pub use proxy::{Proxy, ProxyAction};
 
 use core::time::Duration;
 

@@ -263,3 +263,71 @@ proptest! {
         prop_assert_eq!(drain(|| whole.poll_action()), drain(|| split.poll_action()));
     }
 }
+
+/// A connection to a proxy, with its handshake done; whether it was taken.
+fn to_proxy(proxy: &mut Proxy, socket: u64, destination: &Destination) -> bool {
+    proxy.accepted(Instant::EPOCH, socket);
+    proxy.receive(Instant::EPOCH, socket, &[5, 1, 0]);
+    proxy.receive(
+        Instant::EPOCH,
+        socket,
+        &frame::write(1, destination.as_str()),
+    );
+    proxy.is_waiting(socket)
+}
+
+fn asked(kind: &str, payload: &str) -> minidom::Element {
+    let text = format!(
+        "<iq xmlns='jabber:client' from='romeo@montague.lit/orchard' to='proxy.lit' id='1' type='{kind}'>\
+        <query xmlns='http://jabber.org/protocol/bytestreams' sid='s'>{payload}</query></iq>"
+    );
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_proxy_joins_two_connections_when_one_of_their_owners_asks_and_no_third() {
+    let mut proxy = Proxy::new(Timeouts::default(), 4);
+    let destination = Destination::new("s", &romeo(), &juliet());
+    let activate = asked("set", "<activate>juliet@capulet.lit/balcony</activate>");
+    let answer = |proxy: &mut Proxy| {
+        let answer = proxy.handle(&activate, "proxy.lit", 1080).unwrap();
+        answer.attr("type").unwrap().to_owned()
+    };
+    assert!(to_proxy(&mut proxy, 1, &destination));
+    assert_eq!(answer(&mut proxy), "error", "one alone");
+    assert!(to_proxy(&mut proxy, 2, &destination));
+    assert!(!to_proxy(&mut proxy, 3, &destination), "a third");
+    let stranger = asked("set", "<activate>nurse@capulet.lit/hall</activate>");
+    let refused = proxy.handle(&stranger, "proxy.lit", 1080).unwrap();
+    assert_eq!(refused.attr("type"), Some("error"));
+    assert_eq!(answer(&mut proxy), "result");
+    let actions: Vec<ProxyAction> = core::iter::from_fn(|| proxy.poll_action()).collect();
+    assert!(actions.contains(&ProxyAction::Close(3)));
+    assert_eq!(actions.last(), Some(&ProxyAction::Join(1, 2)));
+    assert_eq!(answer(&mut proxy), "error", "once");
+}
+
+#[test]
+fn a_proxy_says_where_it_is_and_closes_what_is_not_joined_in_time() {
+    let mut proxy = Proxy::new(Timeouts::default(), 1);
+    let said = proxy.handle(&asked("get", ""), "192.0.2.1", 7777).unwrap();
+    let said = said.children().next().unwrap().children().next().unwrap();
+    assert_eq!(
+        (said.attr("host"), said.attr("port")),
+        (Some("192.0.2.1"), Some("7777"))
+    );
+    let destination = Destination::new("s", &romeo(), &juliet());
+    assert!(to_proxy(&mut proxy, 1, &destination));
+    assert!(
+        !to_proxy(&mut proxy, 2, &destination),
+        "more than its limit"
+    );
+    let late = proxy.poll_timeout().unwrap();
+    proxy.handle_timeout(late);
+    let closed = core::iter::from_fn(|| proxy.poll_action())
+        .filter(|one| matches!(one, ProxyAction::Close(_)));
+    assert_eq!(closed.count(), 2);
+    assert_eq!(proxy.poll_timeout(), None);
+    // Its place is free again.
+    assert!(to_proxy(&mut proxy, 3, &destination) && !to_proxy(&mut proxy, 4, &destination));
+}

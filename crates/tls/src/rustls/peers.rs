@@ -4,15 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use onetrip_stream::Domain;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 
+use super::any::AnyCertificate;
 use super::{
     ALPN_SERVER, Identity, RustlsSession, Versions, outbound_config, proved_names, server_with,
     unusable,
@@ -57,8 +55,8 @@ impl PeerTls {
         let mut outbound = Arc::unwrap_or_clone(outbound);
         outbound
             .dangerous()
-            .set_certificate_verifier(Arc::new(AnyServer(Arc::clone(&servers))));
-        let any = Arc::new(AnyClient(Arc::clone(&clients)));
+            .set_certificate_verifier(Arc::new(AnyCertificate::optional()));
+        let any = Arc::new(AnyCertificate::optional());
         let mut inbound = server_with(copy(), versions, Some(any))?;
         inbound.alpn_protocols = vec![ALPN_SERVER.to_vec()];
         Ok(Self {
@@ -118,6 +116,7 @@ pub(super) struct Proof {
 enum Judge {
     Servers(Arc<WebPkiServerVerifier>, ServerName<'static>),
     Clients(Arc<dyn ClientCertVerifier>),
+    Nobody,
 }
 
 impl Proof {
@@ -126,6 +125,11 @@ impl Proof {
             judge,
             names: OnceLock::new(),
         }
+    }
+
+    /// Nothing is proved, whatever the certificate.
+    pub(super) fn none() -> Self {
+        Self::new(Judge::Nobody)
     }
 
     /// The names that these certificates of the peer prove.
@@ -152,91 +156,7 @@ impl Judge {
                 .verify_server_cert(first, rest, name, &[], now)
                 .is_ok(),
             Self::Clients(verifier) => verifier.verify_client_cert(first, rest, now).is_ok(),
+            Self::Nobody => false,
         }
-    }
-}
-
-/// Takes what any server shows, if it has the key.
-#[derive(Debug)]
-struct AnyServer(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-/// The same for servers that connect, with or without a certificate.
-#[derive(Debug)]
-struct AnyClient(Arc<dyn ClientCertVerifier>);
-
-impl ClientCertVerifier for AnyClient {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    /// None, so that whoever has another issuer shows its certificate all the same.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
     }
 }

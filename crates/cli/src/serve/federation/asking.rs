@@ -35,7 +35,7 @@ impl Asking {
         let failed = |error: std::io::Error| Failure::Check(error.to_string());
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-        let hub = Arc::new(Hub::new(settings, Vec::new(), None));
+        let hub = Arc::new(Hub::new(settings, Vec::new(), None, None));
         let agreements = core::mem::take(&mut with.agreements);
         let federation = Federation::new(hub, with, entity, Some(Rc::clone(measuring)));
         let agreed = Rc::new(Agreed::beside(&federation, agreements));

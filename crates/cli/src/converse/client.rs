@@ -1,0 +1,187 @@
+//! A client that is logged in: stanzas in, stanzas out, by channels.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use minidom::Element;
+use onetrip_core::negotiation::sasl;
+use onetrip_core::stream::{Build as _, Env, Jid, Secret, Stanza, ns};
+use onetrip_core::{ClientConfig, Entity, Event};
+use onetrip_simulator::accounts::derive;
+use onetrip_tls::rustls::RustlsSession;
+use onetrip_tls::{Output, Secured};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::Failure;
+use crate::compare::target::Target;
+use crate::environment::{Clock, SystemEntropy};
+
+/// How many stanzas wait to be looked at.
+const INBOX: usize = 1024;
+
+/// A client that is logged in. When it is dropped, its stream is closed.
+pub(crate) struct Client {
+    pub(crate) jid: Jid,
+    pub(crate) outbox: mpsc::UnboundedSender<Element>,
+    pub(crate) inbox: mpsc::Receiver<Element>,
+    task: JoinHandle<Result<(), Failure>>,
+}
+
+impl Client {
+    /// Logs in, and says that it is there.
+    pub(crate) async fn connect(target: &Target) -> Result<Self, Failure> {
+        let Some((transport, address)) = target.addresses.first().copied() else {
+            return Err(Failure::Unreachable("no address".to_owned()));
+        };
+        let socket = TcpStream::connect(address)
+            .await
+            .map_err(|error| Failure::Unreachable(format!("{address}: {error}")))?;
+        let _ = socket.set_nodelay(true);
+        let name = target.account.local().unwrap_or_default();
+        let password = Secret::from(target.password.as_str());
+        let sasl = sasl::InitiatorConfig::password(name, password);
+        let config = ClientConfig::new(target.account.clone(), transport, sasl);
+        let session = RustlsSession::client(Arc::clone(&target.tls), target.account.domain())
+            .map_err(|error| Failure::Check(error.to_string()))?;
+        let (clock, mut entropy) = (Clock::new(), SystemEntropy::new());
+        let env = &mut Env::new(clock.now(), &mut entropy);
+        let connection = Entity::default().connect(config, env);
+        let (outbox, to_send) = mpsc::unbounded_channel();
+        let (arrived, mut inbox) = mpsc::channel(INBOX);
+        let driver = Driver {
+            secured: Secured::new(connection, session),
+            socket,
+            clock,
+            entropy,
+            arrived,
+            reason: None,
+        };
+        let task = tokio::task::spawn_local(driver.run(to_send));
+        // The first is a note to ourselves.
+        let bound = inbox.recv().await;
+        let jid = bound.and_then(|note| note.attr("to")?.parse().ok());
+        let Some(jid) = jid else {
+            let reason = task
+                .await
+                .map_err(|error| Failure::Check(error.to_string()))?;
+            return Err(reason
+                .err()
+                .unwrap_or(Failure::Check("no login".to_owned())));
+        };
+        let _ = outbox.send(Element::bare("presence", ns::CLIENT));
+        Ok(Self {
+            jid,
+            outbox,
+            inbox,
+            task,
+        })
+    }
+
+    /// Closes the stream.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        drop(self.outbox);
+        drop(self.inbox);
+        self.task
+            .await
+            .map_err(|error| Failure::Check(error.to_string()))?
+    }
+}
+
+struct Driver {
+    secured: Secured<RustlsSession>,
+    socket: TcpStream,
+    clock: Clock,
+    entropy: SystemEntropy,
+    arrived: mpsc::Sender<Element>,
+    reason: Option<Failure>,
+}
+
+impl Driver {
+    async fn run(mut self, mut to_send: mpsc::UnboundedReceiver<Element>) -> Result<(), Failure> {
+        let mut chunk = vec![0_u8; 16 * 1024];
+        let mut open = true;
+        loop {
+            if self.drain().await {
+                return self.reason.map_or(Ok(()), Err);
+            }
+            let now = self.clock.now();
+            let wait = self
+                .secured
+                .poll_timeout()
+                .map_or(Duration::from_secs(3600), |deadline| deadline.at.since(now));
+            tokio::select! {
+                read = self.socket.read(&mut chunk) => {
+                    let env = &mut Env::new(self.clock.now(), &mut self.entropy);
+                    match read {
+                        Ok(count @ 1..) => {
+                            let bytes = chunk.get(..count).unwrap_or_default();
+                            if let Err(error) = self.secured.receive(env, bytes) {
+                                self.reason.get_or_insert(Failure::Check(error.to_string()));
+                            }
+                        }
+                        _ => self.secured.receive_eof(env),
+                    }
+                }
+                stanza = to_send.recv(), if open => {
+                    let env = &mut Env::new(self.clock.now(), &mut self.entropy);
+                    match stanza.map(|element| Stanza::from_element(&element)) {
+                        Some(Ok(stanza)) => {
+                            let _ = self.secured.send(env, &stanza);
+                        }
+                        Some(Err(_)) => {}
+                        None => {
+                            open = false;
+                            self.secured.close(env);
+                        }
+                    }
+                }
+                () = tokio::time::sleep(wait) => {
+                    let env = &mut Env::new(self.clock.now(), &mut self.entropy);
+                    self.secured.handle_timeout(env);
+                }
+            }
+        }
+    }
+
+    /// Whether it is over.
+    async fn drain(&mut self) -> bool {
+        while let Some(output) = self.secured.poll_output() {
+            match output {
+                Output::Transmit(bytes) => {
+                    let written = self.socket.write_all(&bytes).await;
+                    if written.is_err() {
+                        return true;
+                    }
+                }
+                Output::Request(request) => {
+                    let env = &mut Env::new(self.clock.now(), &mut self.entropy);
+                    if let Some(answer) = derive(&request) {
+                        let _ = self.secured.answer(env, answer);
+                    }
+                }
+                Output::Event(Event::Online { jid, .. }) => {
+                    let note = Element::bare("note", ns::CLIENT).with_attr("to", jid.to_string());
+                    let _ = self.arrived.send(note).await;
+                }
+                Output::Event(Event::Stanza(stanza)) => {
+                    let _ = self.arrived.send(stanza.element()).await;
+                }
+                Output::Event(Event::AuthenticationRefused(failure)) => {
+                    self.reason = Some(Failure::Check(failure.to_string()));
+                }
+                Output::Event(Event::PeerError(error)) => {
+                    self.reason = Some(Failure::Check(error.to_string()));
+                }
+                Output::Close => {
+                    let _ = self.socket.shutdown().await;
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+}
