@@ -13,12 +13,13 @@
 //!
 //! PLAIN (RFC 4616), EXTERNAL (RFC 4422), ANONYMOUS (RFC 4505) and, with the feature `scram`, SCRAM-SHA-1 and
 //! SCRAM-SHA-256 with their -PLUS forms over `tls-exporter` (RFC 5802, RFC 7677, RFC 9266), with SASLprep
-//! (RFC 4013). Iteration counts are bounded both ways, every comparison of secrets takes constant time, secrets
+//! (RFC 4013), and HT-SHA-256 with NONE, ENDP and EXPR (draft-schmaus-kitten-sasl-ht-09), whose secret is a token.
+//! Iteration counts are bounded both ways, every comparison of secrets takes constant time, secrets
 //! are wiped and never printed.
 //!
 //! # Features
 //!
-//! `scram` brings the SCRAM mechanisms and the cryptography they need. Without it a program that
+//! `scram` brings the SCRAM and HT mechanisms and the cryptography they need. Without it a program that
 //! authenticates by certificates alone does not carry it; a client with a password wants it.
 //!
 //! # Requirements
