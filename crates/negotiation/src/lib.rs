@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`starttls`] | [`starttls::Initiator`] | [`starttls::Receiver`] |
 //! | [`sasl`] | [`sasl::Initiator`] | [`sasl::Receiver`] |
+//! | [`sasl2`] | [`sasl2::Initiator`] | [`sasl2::Receiver`] |
 //! | [`bind`] | [`bind::Initiator`] | [`bind::Receiver`] |
 //!
 //! # Mechanisms
@@ -30,4 +31,5 @@
 
 pub mod bind;
 pub mod sasl;
+pub mod sasl2;
 pub mod starttls;

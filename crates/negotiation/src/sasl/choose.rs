@@ -99,6 +99,13 @@ impl Choice {
         self.demands_lists
     }
 
+    pub(crate) fn demanding_lists(self) -> Self {
+        Self {
+            demands_lists: true,
+            ..self
+        }
+    }
+
     #[cfg(feature = "scram")]
     pub(crate) fn flag(&self, could_bind: bool) -> super::scram::Gs2Flag {
         use super::scram::Gs2Flag;

@@ -107,6 +107,10 @@ impl Exchange {
         &self.offered
     }
 
+    pub(crate) fn tokens(&self) -> &[Mechanism] {
+        &self.tokens
+    }
+
     /// The channel binding types to list: none where no mechanism binds (XEP-0440 §3, rule 5).
     pub(crate) fn types(&self) -> &[BindingType] {
         if self.binds() { &self.types } else { &[] }
