@@ -9,6 +9,7 @@
 //! | [`sasl`] | [`sasl::Initiator`] | [`sasl::Receiver`] |
 //! | [`sasl2`] | [`sasl2::Initiator`] | [`sasl2::Receiver`] |
 //! | [`bind`] | [`bind::Initiator`] | [`bind::Receiver`] |
+//! | [`bind2`] | [`bind2::Initiator`] | [`bind2::Receiver`] |
 //!
 //! # Mechanisms
 //!
@@ -25,11 +26,12 @@
 //!
 //! # Requirements
 //!
-//! QS-15, QS-21 to QS-24, QS-27, QS-28, QS-R4; digest §3.1, §7.1.
+//! XEP-0388, XEP-0386, XEP-0440, XEP-0474, XEP-0509; QS-15, QS-21 to QS-24, QS-27, QS-28, QS-R4; digest §3.1, §7.1.
 //!
 //! [RFC 6120]: https://www.rfc-editor.org/rfc/rfc6120
 
 pub mod bind;
+pub mod bind2;
 pub mod sasl;
 pub mod sasl2;
 pub mod starttls;
