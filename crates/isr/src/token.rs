@@ -2,23 +2,33 @@
 
 use onetrip_stream::TokenHash;
 
-/// Which text of instant stream resumption a token belongs to.
-///
-/// Today there is the first text alone. Version 0.0.2 (an HMAC with `previd`) and XEP-0397 (over SASL2, with a pinned
-/// mechanism) can be added without a change for callers: a [`Ticket`](crate::Ticket) says which text it is of, and a
-/// store answers about a [`Claim`], whatever that is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// Which text of instant stream resumption a ticket is of, and what that text needs besides the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Dialect {
     /// Version 0.0.1, namespace `urn:xmpp:isr:0`: whoever bears the token may resume.
     #[default]
     Seed,
+    /// Version 0.0.2, the same namespace: whoever proves the key, bound to the server's certificate, may resume; and the
+    /// server proves it in turn.
+    Hmac {
+        /// The name of the session, from stream management's `<enabled/>`.
+        session: String,
+    },
+    /// XEP-0397: the key is the secret of a SASL mechanism, within SASL2.
+    Sasl2 {
+        /// The name of the session.
+        session: String,
+        /// The only mechanism that the key is good for.
+        mechanism: String,
+    },
 }
 
 /// What whoever wants to resume has shown. A store answers about this; it may not ask what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Claim {
-    /// A token itself ([`Dialect::Seed`]), already hashed.
+    /// A token itself ([`Dialect::Seed`]), already hashed. What is proved and not shown is a
+    /// [`KeyClaim`](crate::KeyClaim).
     Token(TokenHash),
 }
