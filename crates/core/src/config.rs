@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use minidom::Element;
 use onetrip_isr::Location;
-use onetrip_negotiation::sasl;
+use onetrip_negotiation::{sasl, sasl2};
 use onetrip_quickstart::{ReceiverConfig, Transport};
 use onetrip_stream::{Domain, Jid, Limits};
 use onetrip_stream_management as sm;
@@ -77,6 +77,8 @@ pub struct ClientConfig {
     pub transport: Transport,
     /// What to authenticate with, and which mechanisms may be used.
     pub sasl: sasl::InitiatorConfig,
+    /// Whether and how to log in by SASL2, where the server has it. Default: not.
+    pub sasl2: Option<Sasl2Login>,
     /// The default language of the stream (RFC 6120 §4.7.4).
     pub lang: Option<String>,
     /// Stream management, if the server has it: then every stanza that arrives must be said to be
@@ -96,12 +98,35 @@ impl ClientConfig {
             account,
             transport,
             sasl,
+            sasl2: None,
             lang: None,
             management: None,
             bounds: Bounds::default(),
             trace: false,
         }
     }
+}
+
+/// How a client logs in by SASL2 (XEP-0388), where the server has it.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Sasl2Login {
+    /// What the client says about itself.
+    pub user_agent: Option<sasl2::UserAgent>,
+    /// What the resource begins with, for everybody to see (XEP-0386 §3.2). A resource in
+    /// [`ClientConfig::account`] is not asked for within a login.
+    pub tag: Option<String>,
+    /// What else is to be enabled with the resource, such as carbons.
+    pub inline: Vec<Element>,
+}
+
+/// How a server offers SASL2 (XEP-0388), with Bind 2 and, if there is stream management, inline resumption.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Sasl2Offer {
+    /// Which configuration the server is in, opaque: a login that assumes another is turned away, and blames nobody's
+    /// credentials (XEP-0509). Default: none.
+    pub config_version: Option<String>,
 }
 
 /// How a server offers instant stream resumption.
@@ -122,6 +147,8 @@ pub struct ServerConfig {
     pub transport: Transport,
     /// Which mechanisms are offered.
     pub sasl: sasl::ReceiverConfig,
+    /// Whether and how SASL2 is offered, with the same mechanisms. Default: not.
+    pub sasl2: Option<Sasl2Offer>,
     /// Pipelining.
     pub quickstart: ReceiverConfig,
     /// Stream management, if it is offered: then every stanza that arrives must be said to be
@@ -147,6 +174,7 @@ impl ServerConfig {
             domains,
             transport,
             sasl,
+            sasl2: None,
             quickstart: ReceiverConfig::default(),
             management: None,
             instant_resume: None,

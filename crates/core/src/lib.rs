@@ -59,6 +59,7 @@
 //! | SASL, step by step | new document at `<success/>` | new document at `<success/>` |
 //! | SASL, pipelined (QS-23) | new document behind the last message | new document at `<success/>` (QS-25) |
 //!
+//! | SASL2 | its one document, and its place at `<success/>` | the same |
 //! | instant stream resumption | TLS, its one document, and its place at `<inst-resumed/>` | the same |
 //!
 //! # Going on where a connection was cut
@@ -210,7 +211,9 @@ mod tls_info;
 mod trace;
 
 pub use action::{Action, Answer, End, EntityEvent, Event, Request, ReverseFacts};
-pub use config::{Bounds, ClientConfig, InstantResume, Management, ServerConfig};
+pub use config::{
+    Bounds, ClientConfig, InstantResume, Management, Sasl2Login, Sasl2Offer, ServerConfig,
+};
 pub use connection::Connection;
 pub use entity::Entity;
 pub use error::{Error, ErrorKind, UsageError};

@@ -15,8 +15,9 @@ use crate::{ClientConfig, ErrorKind, Event, Resumption, UsageError, config};
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Resource {
-    account: Jid,
+    pub(super) account: Jid,
     lang: Option<String>,
+    pub(super) sasl2: Option<config::Sasl2Login>,
     pub(super) management: Option<config::Management>,
     bind: bind::Initiator,
     /// Whether the server offers stream management.
@@ -46,6 +47,7 @@ impl Initiator {
         let resource = Resource {
             account: config.account,
             lang: config.lang,
+            sasl2: config.sasl2,
             management: config.management,
             bind: bind::Initiator::new(),
             offers_management: false,
