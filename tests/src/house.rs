@@ -12,7 +12,7 @@ use onetrip_core::stream::{Condition, Content, Env, Instant, Jid, Secret, Stanza
 use onetrip_core::stream_management::{Entry, Event as Managed, Granted, Handle, QueueLimits};
 use onetrip_core::{
     Action, Answer, ClientConfig, Connection, Decision, End, Entity, Error, Event, InstantResume,
-    Management, Registry, Request, Resumption, ServerConfig, TlsInfo,
+    Management, Registry, Request, Resumption, Sasl2Login, Sasl2Offer, ServerConfig, TlsInfo,
 };
 use onetrip_simulator::Seeded;
 use onetrip_simulator::accounts::bind;
@@ -131,6 +131,8 @@ pub struct House {
     pub level: Level,
     /// Whether the server offers instant stream resumption.
     pub instant: bool,
+    /// Whether both know SASL2.
+    pub later: bool,
     /// What is random.
     pub entropy: Seeded,
 }
@@ -156,6 +158,7 @@ impl House {
             account: ACCOUNT.parse().expect("an address"),
             level: Level::Off,
             instant: true,
+            later: false,
             entropy: Seeded::new(7),
         }
     }
@@ -186,6 +189,7 @@ impl House {
         sasl.allowed = vec![sasl::Mechanism::Plain];
         let mut config = ClientConfig::new(self.account.clone(), Transport::DirectTls, sasl);
         config.management = Some(Management::default());
+        config.sasl2 = self.later.then(Sasl2Login::default);
         config
     }
 
@@ -222,6 +226,7 @@ impl House {
         let mut config = ServerConfig::new(domains, Transport::DirectTls, mechanisms);
         config.management = Some(Default::default());
         config.instant_resume = self.instant.then(InstantResume::default);
+        config.sasl2 = self.later.then(Sasl2Offer::default);
         config
     }
 
