@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use minidom::Element;
+use onetrip_fast as fast;
 use onetrip_isr::Location;
 use onetrip_negotiation::{sasl, sasl2};
 use onetrip_quickstart::{ReceiverConfig, Transport};
@@ -118,6 +119,33 @@ pub struct Sasl2Login {
     pub tag: Option<String>,
     /// What else is to be enabled with the resource, such as carbons.
     pub inline: Vec<Element>,
+    /// Tokens instead of the password, where the server has them (XEP-0484). They need the id of
+    /// [`Sasl2Login::user_agent`]. Default: none.
+    pub fast: Option<FastLogin>,
+}
+
+/// How a client logs in by tokens (XEP-0484).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FastLogin {
+    /// What was kept: of the last [`Event::Tokens`](crate::Event::Tokens) of this account.
+    pub wallet: fast::Wallet,
+    /// Which tokens to ask for. Nothing is sent as early data here.
+    pub policy: fast::Policy,
+    /// What time it is, for tokens that end.
+    pub now: fast::DateTime,
+}
+
+impl FastLogin {
+    /// A login with what was kept.
+    #[must_use]
+    pub fn new(wallet: fast::Wallet, policy: fast::Policy, now: fast::DateTime) -> Self {
+        Self {
+            wallet,
+            policy,
+            now,
+        }
+    }
 }
 
 /// How a server offers SASL2 (XEP-0388), with Bind 2 and, if there is stream management, inline resumption.
@@ -127,6 +155,9 @@ pub struct Sasl2Offer {
     /// Which configuration the server is in, opaque: a login that assumes another is turned away, and blames nobody's
     /// credentials (XEP-0509). Default: none.
     pub config_version: Option<String>,
+    /// Whether tokens are handed out and taken (XEP-0484): [`Request::FastIssue`](crate::Request::FastIssue) and
+    /// [`Request::FastSwap`](crate::Request::FastSwap) ask whoever keeps them. They need the feature `scram`. Default: no.
+    pub fast: bool,
 }
 
 /// How a server offers instant stream resumption.

@@ -212,7 +212,8 @@ mod trace;
 
 pub use action::{Action, Answer, End, EntityEvent, Event, Request, ReverseFacts};
 pub use config::{
-    Bounds, ClientConfig, InstantResume, Management, Sasl2Login, Sasl2Offer, ServerConfig,
+    Bounds, ClientConfig, FastLogin, InstantResume, Management, Sasl2Login, Sasl2Offer,
+    ServerConfig,
 };
 pub use connection::Connection;
 pub use entity::Entity;
@@ -228,6 +229,7 @@ pub use trace::{Direction, Unit};
 
 pub use onetrip_bidi as bidi;
 pub use onetrip_dialback as dialback;
+pub use onetrip_fast as fast;
 pub use onetrip_isr as isr;
 pub use onetrip_negotiation as negotiation;
 pub use onetrip_quickstart as quickstart;

@@ -7,10 +7,11 @@
 //! | neither | features, then resumption or binding as behind any login |
 
 use minidom::Element;
+use onetrip_fast as fast;
 use onetrip_negotiation::{bind2, sasl, sasl2};
 use onetrip_quickstart as quickstart;
 use onetrip_quickstart::{Stage, Step};
-use onetrip_stream::{Env, Jid, ns};
+use onetrip_stream::{Env, Jid, Secret, ns};
 use onetrip_stream_management as sm;
 
 use super::{Expect, Goal, Initiator, Next};
@@ -24,6 +25,8 @@ pub(super) struct Login {
     machine: sasl2::Initiator,
     bind: bind2::Initiator,
     mechanism: sasl::Mechanism,
+    /// Whether it is tried by a token.
+    by_token: bool,
 }
 
 impl Initiator {
@@ -66,8 +69,20 @@ impl Initiator {
         offer: &sasl2::Offer,
     ) -> bool {
         let live = self.offered.is_some();
-        let pin = self.attempt.plan().pin();
-        let choice = match sasl2::choose(&self.credentials, offer, self.binding.as_ref(), pin) {
+        let token = self.token(offer);
+        let by_token = token.is_some();
+        let credentials = token
+            .as_ref()
+            .map_or(&self.credentials, |(config, ..)| config);
+        let credentials = credentials.clone();
+        let choice = match &token {
+            Some((_, choice, _)) => Ok(*choice),
+            None => {
+                let pin = self.attempt.plan().pin();
+                sasl2::choose(&credentials, offer, self.binding.as_ref(), pin)
+            }
+        };
+        let choice = match choice {
             Ok(choice) => choice,
             // What is remembered does not do; wait for what the server offers now.
             Err(_) if !live => return false,
@@ -79,15 +94,19 @@ impl Initiator {
             }
         };
         let mechanism = choice.mechanism();
-        self.attempt.handle(quickstart::Input::Mechanism(
-            mechanism.name(),
-            mechanism.strength(),
-        ));
-        let Some((bind, request)) = self.ride_along(shell, offer, live) else {
+        // A token is pinned to its mechanism by itself; a password is not to be held to its strength.
+        let strength = if by_token { 0 } else { mechanism.strength() };
+        self.attempt
+            .handle(quickstart::Input::Mechanism(mechanism.name(), strength));
+        let Some((bind, mut request)) = self.ride_along(shell, offer, live) else {
             return false;
         };
+        match token {
+            Some((.., element)) => request.inline.push(element),
+            None => request.inline.extend(self.ask_for_token(offer)),
+        }
         let binding = self.binding.clone();
-        let mut machine = sasl2::Initiator::new(&self.credentials, choice, binding, request);
+        let mut machine = sasl2::Initiator::new(&credentials, choice, binding, request);
         if live {
             machine.expect(offer.lists());
         }
@@ -96,7 +115,9 @@ impl Initiator {
             machine,
             bind,
             mechanism,
+            by_token,
         }));
+        self.keep_tokens(shell);
         self.next = Next::Sasl;
         self.sasl2_result(env, shell, started);
         true
@@ -150,6 +171,61 @@ impl Initiator {
         let assumed = offer.config_version.as_deref().filter(|_| !live);
         request.inline.extend(assumed.map(sasl2::config_version));
         Some((bind, request))
+    }
+
+    fn tokens(&mut self) -> Option<&mut fast::Initiator> {
+        match &mut self.goal {
+            Goal::Resource(resource) => resource.tokens.as_mut(),
+            Goal::Pairs(_) => None,
+        }
+    }
+
+    /// The wallet has changed, or may have.
+    fn keep_tokens(&mut self, shell: &mut Shell) {
+        if let Some(fast) = self.tokens() {
+            let wallet = fast.wallet().clone();
+            shell.event(Event::Tokens(wallet));
+        }
+    }
+
+    /// A login by token, if there is one that the server takes and this channel allows: its credentials, its mechanism,
+    /// and what rides along.
+    fn token(
+        &mut self,
+        offer: &sasl2::Offer,
+    ) -> Option<(sasl::InitiatorConfig, sasl::Choice, Element)> {
+        let feature = fast::Feature::read(offer.inline("fast", ns::FAST)?)?;
+        let (binding, username) = (self.binding.clone(), self.credentials.username.clone());
+        let now = self.token_time()?;
+        let fast = self.tokens()?;
+        let name = fast.wallet().next(now)?.mechanism.clone();
+        let mechanism = sasl::Mechanism::from_name(&name).filter(|known| known.is_token())?;
+        if !feature.offers(&name) {
+            return None;
+        }
+        let probe = sasl::InitiatorConfig::token(&username, mechanism, Secret::default());
+        let choice = sasl::choose(&probe, &[name], &[], binding.as_ref(), 0)?;
+        let login = fast.login(now)?;
+        let secret = login.token.secret().clone();
+        let config = sasl::InitiatorConfig::token(&username, mechanism, secret);
+        Some((config, choice, login.element))
+    }
+
+    /// What asks for a token, behind a login by other means.
+    fn ask_for_token(&mut self, offer: &sasl2::Offer) -> Option<Element> {
+        let feature = fast::Feature::read(offer.inline("fast", ns::FAST)?)?;
+        self.token_time()?;
+        self.tokens()?.request(&feature)
+    }
+
+    /// What time it is for tokens; none without an id of the client, by which they are handed out (XEP-0484 §4.1).
+    fn token_time(&self) -> Option<fast::DateTime> {
+        let Goal::Resource(resource) = &self.goal else {
+            return None;
+        };
+        let login = resource.sasl2.as_ref()?;
+        login.user_agent.as_ref()?.id.as_ref()?;
+        login.fast.as_ref().map(|fast| fast.now)
     }
 
     pub(super) fn on_sasl2(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
@@ -220,11 +296,22 @@ impl Initiator {
         match event {
             sasl2::Event::Authenticated(success) => self.on_success(env, shell, &success),
             sasl2::Event::Refused(failure) => {
-                self.later = None;
+                let login = self.later.take();
+                let mismatch = failure.is_config_mismatch();
+                let by_token = login.is_some_and(|login| login.by_token) && !mismatch;
                 // The session that was asked for within it waits again.
                 shell.management.login_refused();
                 shell.drain_management();
-                self.on_refused(env, shell, failure.reason);
+                if by_token {
+                    // XEP-0484 §4.1: it is forgotten, and another way is next, on the same stream.
+                    if let Some(fast) = self.tokens() {
+                        fast.refused();
+                    }
+                    self.keep_tokens(shell);
+                    self.next = Next::Auth;
+                } else {
+                    self.on_refused(env, shell, failure.reason);
+                }
             }
             // No task is known here, so the attempt has been given up.
             _ => {}
@@ -235,6 +322,11 @@ impl Initiator {
         let Some(login) = self.later.take() else {
             return;
         };
+        if let Some(fast) = self.tokens() {
+            // A token that is malformed costs nothing but itself.
+            let _ = fast.handle(&success.inline);
+            self.keep_tokens(shell);
+        }
         let verdict = login.bind.handle(&success.identifier, &success.inline);
         let verdict = match verdict {
             Ok(verdict) => verdict,
@@ -343,6 +435,10 @@ fn inline(name: &str, items: &[String]) -> Option<Element> {
     if (local, namespace) == ("bind", ns::BIND2) {
         let items: Vec<&str> = items.iter().map(String::as_str).collect();
         return Some(bind2::feature(&items));
+    }
+    if (local, namespace) == ("fast", ns::FAST) {
+        let feature = fast::Feature::new(items.iter().map(String::as_str));
+        return Some(feature.to_element());
     }
     Some(Element::bare(local, namespace))
 }

@@ -387,6 +387,9 @@ impl Receiver {
             Answer::Enable(granted) => self.on_enable_answer(env, shell, granted),
             Answer::Session(session) => self.on_session(env, shell, *session),
             Answer::NoSession { h } => self.on_no_session(env, shell, h),
+            answer @ (Answer::FastIssued(_) | Answer::FastSwap(_)) => {
+                self.on_token_answer(env, shell, answer)
+            }
             Answer::Derived(_) | Answer::Awaited(_) => Err(UsageError::NotAsked),
         }
         .inspect_err(|_| shell.pending = true)

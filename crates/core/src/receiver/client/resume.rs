@@ -58,6 +58,10 @@ impl Receiver {
                     if let Some(jid) = self.jid.clone() {
                         if self.is_inline() {
                             self.inline_resumed(env, shell, jid);
+                            if self.is_inline() {
+                                // What is sent again waits for `<success/>`, and that for a decision.
+                                return;
+                            }
                         } else {
                             self.go_online(shell, jid, true);
                         }

@@ -4,6 +4,7 @@
 //! caught and go into `<success/>`; what a resumed session sends again follows behind it.
 
 use minidom::Element;
+use onetrip_fast as fast;
 use onetrip_negotiation::{bind, bind2, sasl, sasl2};
 use onetrip_quickstart::Stage;
 use onetrip_stream::{Build, Env, Jid, ns};
@@ -12,7 +13,7 @@ use super::Receiver;
 use crate::config::Sasl2Offer;
 use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, ErrorKind, Event, Request, UsageError};
+use crate::{Action, Answer, ErrorKind, Event, Request, UsageError};
 
 /// A login by SASL2.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(super) struct Login {
     inline: Option<Inline>,
     /// Whether a session goes on within it.
     resumed: bool,
+    tokens: Option<fast::Receiver>,
+    /// Whom a token is being checked for.
+    #[cfg(feature = "scram")]
+    shown_by: Option<String>,
 }
 
 #[derive(Debug)]
@@ -30,6 +35,8 @@ struct Inline {
     account: Jid,
     /// What is to be enabled with the resource that is being asked for.
     enable: Vec<Element>,
+    /// What goes into `<success/>`, while the last of it is still to come.
+    answers: Vec<Element>,
 }
 
 impl Login {
@@ -51,7 +58,16 @@ impl Login {
             config = config.with_inline(onetrip_stream_management::feature());
         }
         config.config_version.clone_from(&offer.config_version);
+        let feature = offer.fast.then(|| tokens_for(binding.as_ref()));
+        let feature = feature.filter(|feature| !feature.mechanisms.is_empty());
+        if let Some(feature) = &feature {
+            config.sasl.tokens = sasl::Mechanism::TOKEN.to_vec();
+            config = config.with_inline(feature.to_element());
+        }
         Self {
+            tokens: feature.map(fast::Receiver::new),
+            #[cfg(feature = "scram")]
+            shown_by: None,
             machine: sasl2::Receiver::new(&config, binding, certified),
             inline: None,
             resumed: false,
@@ -77,6 +93,17 @@ impl Login {
     pub(super) fn is_inline(&self) -> bool {
         self.inline.is_some()
     }
+}
+
+/// The HT mechanisms that this channel allows.
+fn tokens_for(binding: Option<&sasl::ChannelBinding>) -> fast::Feature {
+    let possible = |mechanism: &sasl::Mechanism| {
+        let bound = |kind| binding.is_some_and(|binding| binding.data(kind).is_some());
+        mechanism.is_built_in() && mechanism.binding_type().is_none_or(bound)
+    };
+    // The best first, as a client should ask for it.
+    let all = sasl::Mechanism::TOKEN.into_iter().rev();
+    fast::Feature::new(all.filter(possible).map(|mechanism| mechanism.name()))
 }
 
 impl Receiver {
@@ -110,6 +137,14 @@ impl Receiver {
     ) {
         match action {
             sasl2::ReceiverAction::Send(element) => shell.element(&element),
+            #[cfg(feature = "scram")]
+            sasl2::ReceiverAction::Request(sasl2::ReceiverRequest::Sasl(
+                sasl::Request::Token {
+                    username,
+                    mechanism,
+                    proof,
+                },
+            )) => self.on_token(env, shell, username, mechanism, proof),
             sasl2::ReceiverAction::Request(sasl2::ReceiverRequest::Sasl(request)) => {
                 self.ask_sasl(shell, request);
             }
@@ -124,6 +159,9 @@ impl Receiver {
             sasl2::ReceiverAction::Event(sasl2::ReceiverEvent::Refused { exhausted, .. }) => {
                 self.refused = true;
                 self.authenticated = None;
+                if let Some(tokens) = self.sasl2.as_mut().and_then(|login| login.tokens.as_mut()) {
+                    tokens.failed();
+                }
                 if exhausted {
                     shell.fail(ErrorKind::TooManyAttempts);
                 }
@@ -160,6 +198,7 @@ impl Receiver {
                     machine,
                     account,
                     enable: Vec::new(),
+                    answers: Vec::new(),
                 });
                 shell.catch();
                 self.carry_out(env, shell);
@@ -228,9 +267,8 @@ impl Receiver {
         if let (Some(inline), Some(resumed)) = (login.inline.as_mut(), resumed) {
             inline.machine.resumed(resumed);
             login.resumed = true;
-            self.jid = Some(jid.clone());
+            self.jid = Some(jid);
             self.carry_out(env, shell);
-            self.go_online(shell, jid, true);
         }
     }
 
@@ -286,14 +324,120 @@ impl Receiver {
 
     fn answer_login(&mut self, env: &mut Env<'_>, shell: &mut Shell, answers: Vec<Element>) {
         shell.release();
-        let Some(inline) = self.sasl2.as_mut().and_then(|login| login.inline.take()) else {
+        let Some(login) = &mut self.sasl2 else {
             return;
         };
+        let Some(inline) = &mut login.inline else {
+            return;
+        };
+        inline.answers = answers;
+        // A token goes out behind everything else (XEP-0484 §3.3).
+        let Some(tokens) = &mut login.tokens else {
+            return self.finish_login(env, shell, Vec::new());
+        };
+        let agent = login.machine.user_agent();
+        let client = agent.and_then(|agent| agent.id.as_deref());
+        let attempt = fast::Attempt::new(&inline.account, client, login.machine.inline());
+        tokens.authenticated(env, &attempt);
+        self.drain_tokens(env, shell);
+    }
+
+    fn finish_login(&mut self, env: &mut Env<'_>, shell: &mut Shell, tokens: Vec<Element>) {
+        let Some(mut inline) = self.sasl2.as_mut().and_then(|login| login.inline.take()) else {
+            return;
+        };
+        inline.answers.extend(tokens);
         let outcome = sasl2::Outcome::Success {
             identifier: self.jid.clone().unwrap_or(inline.account),
-            inline: answers,
+            inline: inline.answers,
         };
         self.on_sasl2(env, shell, sasl2::ReceiverInput::Outcome(outcome));
+    }
+
+    /// A token was proved: whoever keeps the tokens has to say whether it is one of theirs.
+    #[cfg(feature = "scram")]
+    fn on_token(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        username: String,
+        mechanism: sasl::Mechanism,
+        proof: onetrip_stream::TokenProof,
+    ) {
+        let Some(account) = self.account_of(shell, &username) else {
+            return;
+        };
+        let Some(login) = &mut self.sasl2 else {
+            return;
+        };
+        let Some(tokens) = &mut login.tokens else {
+            return;
+        };
+        let agent = login.machine.user_agent();
+        let client = agent.and_then(|agent| agent.id.as_deref());
+        let attempt = fast::Attempt::new(&account, client, login.machine.inline());
+        tokens.login(env, &attempt, mechanism.name(), proof);
+        login.shown_by = Some(username);
+        self.drain_tokens(env, shell);
+    }
+
+    fn drain_tokens(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        while let Some(action) = self
+            .sasl2
+            .as_mut()
+            .and_then(|login| login.tokens.as_mut()?.poll_action())
+        {
+            match action {
+                fast::Action::Swap(swap) => {
+                    shell.pending = true;
+                    shell.push(Action::Request(Request::FastSwap(swap)));
+                }
+                fast::Action::Issue(issue) => {
+                    shell.pending = true;
+                    shell.push(Action::Request(Request::FastIssue(issue)));
+                }
+                #[cfg(feature = "scram")]
+                fast::Action::Proved(proof) => {
+                    let shown_by = self.sasl2.as_mut().and_then(|login| login.shown_by.take());
+                    let answer = sasl::Answer::Token {
+                        identity: shown_by.unwrap_or_default(),
+                        proof,
+                    };
+                    self.on_sasl2(env, shell, sasl2::ReceiverInput::Answer(answer));
+                }
+                fast::Action::Refused(refused) => {
+                    let named = |refusal: &&sasl::Refusal| refusal.name() == refused.condition();
+                    let refusal = sasl::Refusal::ALL.iter().find(named).copied();
+                    let refusal = refusal.unwrap_or(sasl::Refusal::NotAuthorized);
+                    let answer = sasl::Answer::Refuse(refusal);
+                    self.on_sasl2(env, shell, sasl2::ReceiverInput::Answer(answer));
+                }
+                fast::Action::Answer(elements) => self.finish_login(env, shell, elements),
+                _ => {}
+            }
+        }
+    }
+
+    /// What whoever keeps the tokens has said.
+    pub(super) fn on_token_answer(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        answer: Answer,
+    ) -> Result<(), UsageError> {
+        let tokens = self.sasl2.as_mut().and_then(|login| login.tokens.as_mut());
+        let tokens = tokens.filter(|tokens| tokens.is_deciding());
+        match (answer, tokens) {
+            (Answer::FastIssued(expiry), Some(tokens)) => tokens.issued(expiry),
+            (Answer::FastSwap(result), Some(tokens)) => tokens.swapped(result),
+            _ => return Err(UsageError::NotAsked),
+        }
+        self.drain_tokens(env, shell);
+        // What a session sends again has waited for the token to go out before it.
+        if !self.is_inline() {
+            self.drain_management(env, shell);
+        }
+        Ok(())
     }
 
     /// `<success/>` is out: no new document begins, and the features follow, but not behind a session that goes on
@@ -306,11 +450,13 @@ impl Receiver {
             mechanism,
             identity: self.authenticated.clone(),
         });
-        if self.sasl2.as_ref().is_some_and(|login| login.resumed) {
-            return;
+        let resumed = self.sasl2.as_ref().is_some_and(|login| login.resumed);
+        let bound = self.jid.clone();
+        if let (true, Some(jid)) = (resumed, &bound) {
+            return self.go_online(shell, jid.clone(), true);
         }
         let mut shown = self.features(Stage::Authenticated);
-        let Some(jid) = self.jid.clone() else {
+        let Some(jid) = bound else {
             return shell.element(&shown);
         };
         // What is done already is not offered.
