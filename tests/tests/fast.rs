@@ -92,6 +92,10 @@ fn a_token_that_is_dead_costs_one_exchange_and_blames_nobody() {
     let mut house = house();
     let (pair, _) = log_in(&mut house);
     close(&mut house, pair);
+    // QS-R4: that a token is stronger than the password does not bar the password.
+    let (pair, _) = log_in(&mut house);
+    assert_eq!(house.sides[pair[0]].count(TOKEN), 1);
+    close(&mut house, pair);
     house.tokens = Tokens::default();
     let (pair, exchanges) = log_in(&mut house);
     let client = &house.sides[pair[0]];

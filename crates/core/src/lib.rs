@@ -91,6 +91,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # One flight on the servers that are out there
+//!
+//! With [`ClientConfig::sasl2`] a client logs in by SASL2 where it is offered: resource, stream management and an earlier
+//! session ride in the login, no stream is restarted, and from memory all of it is one flight. With
+//! [`Sasl2Login::fast`] a token takes the place of the password ([`Event::Tokens`] says what to keep). A server offers it
+//! with [`ServerConfig::sasl2`]; what it is asked is what it is asked anyway, and [`Request::FastIssue`] and
+//! [`Request::FastSwap`].
+//!
 //! # Between servers
 //!
 //! [`Connection::outbound`] proves a domain of ours by SASL EXTERNAL where TLS shows a certificate for it, and else, or

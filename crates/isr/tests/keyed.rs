@@ -4,8 +4,9 @@
 mod common;
 
 use common::*;
-use onetrip_isr::{Keys, LoginAction, LoginReceiver, Refused, Rotation};
+use onetrip_isr::{Keys, LoginAction, LoginReceiver, Refused, Rotation, Ticket, Token, Verdict};
 use onetrip_stream::{Env, Instant};
+use proptest::prelude::*;
 
 #[test]
 fn a_session_is_resumed_again_and_again_with_a_new_key_at_every_split() {
@@ -161,4 +162,62 @@ fn isr_15_a_fresh_key_that_is_known_is_not_fresh_and_nothing_changes() {
     let before = world.keys.clone();
     assert_eq!(world.connect(Some(&juliet())), Err(Refused::NotFresh));
     assert_eq!(world.keys, before);
+}
+
+/// What may happen to a store between two texts: `old` picks among the tickets there ever were.
+#[derive(Debug, Clone)]
+enum Step {
+    Resume { old: usize, arrives: bool },
+    Confirm,
+    Issue,
+    Store,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..16_usize, prop::bool::ANY).prop_map(|(old, arrives)| Step::Resume { old, arrives }),
+        1 => Just(Step::Confirm),
+        1 => Just(Step::Issue),
+        1 => Just(Step::Store),
+    ]
+}
+
+proptest! {
+    /// ISR-24: whatever is tried in whatever order, no key is accepted twice, and a wrong one leaves none.
+    #[test]
+    fn isr_24_no_key_is_ever_accepted_twice(
+        steps in prop::collection::vec(step(), 0..40), third in prop::bool::ANY
+    ) {
+        let text = if third { Text::Third } else { Text::Second };
+        let mut world = World::new(text, Rotation::SingleUse);
+        let mut tickets = vec![(world.ticket.clone(), false)];
+        for step in &steps {
+            match step {
+                Step::Confirm => world.keys.confirm("s1"),
+                Step::Store => world.keys = Keys::from_bytes(&world.keys.to_bytes()).unwrap(),
+                Step::Issue => {
+                    let fresh = Token::read(&format!("k{}", tickets.len())).unwrap();
+                    let mechanism = third.then_some(MECHANISM);
+                    world.keys.issue(fresh.clone(), mechanism, &juliet(), "s1", END);
+                    let dialect = world.ticket.dialect.clone();
+                    tickets.push((Ticket::of(dialect, fresh, None), false));
+                }
+                Step::Resume { old, arrives } => {
+                    let at = tickets.len().saturating_sub(1).saturating_sub(*old);
+                    world.ticket = tickets[at].0.clone();
+                    match world.connect(Some(&juliet())) {
+                        Ok(verdict) => {
+                            prop_assert!(!tickets[at].1, "accepted twice");
+                            tickets[at].1 = true;
+                            if let (Ok(Verdict::Resumed { ticket, .. }), true) = (verdict, arrives) {
+                                tickets.push((ticket, false));
+                            }
+                        }
+                        Err(Refused::Proof { .. }) => prop_assert!(world.keys.is_empty()),
+                        Err(refused) => prop_assert_eq!(refused, Refused::Unknown),
+                    }
+                }
+            }
+        }
+    }
 }
