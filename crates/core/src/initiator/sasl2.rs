@@ -11,7 +11,7 @@ use onetrip_fast as fast;
 use onetrip_negotiation::{bind2, sasl, sasl2};
 use onetrip_quickstart as quickstart;
 use onetrip_quickstart::{Stage, Step};
-use onetrip_stream::{Env, Jid, Secret, ns};
+use onetrip_stream::{Env, Jid, ns};
 use onetrip_stream_management as sm;
 
 use super::{Expect, Goal, Initiator, Next};
@@ -171,61 +171,6 @@ impl Initiator {
         let assumed = offer.config_version.as_deref().filter(|_| !live);
         request.inline.extend(assumed.map(sasl2::config_version));
         Some((bind, request))
-    }
-
-    fn tokens(&mut self) -> Option<&mut fast::Initiator> {
-        match &mut self.goal {
-            Goal::Resource(resource) => resource.tokens.as_mut(),
-            Goal::Pairs(_) => None,
-        }
-    }
-
-    /// The wallet has changed, or may have.
-    fn keep_tokens(&mut self, shell: &mut Shell) {
-        if let Some(fast) = self.tokens() {
-            let wallet = fast.wallet().clone();
-            shell.event(Event::Tokens(wallet));
-        }
-    }
-
-    /// A login by token, if there is one that the server takes and this channel allows: its credentials, its mechanism,
-    /// and what rides along.
-    fn token(
-        &mut self,
-        offer: &sasl2::Offer,
-    ) -> Option<(sasl::InitiatorConfig, sasl::Choice, Element)> {
-        let feature = fast::Feature::read(offer.inline("fast", ns::FAST)?)?;
-        let (binding, username) = (self.binding.clone(), self.credentials.username.clone());
-        let now = self.token_time()?;
-        let fast = self.tokens()?;
-        let name = fast.wallet().next(now)?.mechanism.clone();
-        let mechanism = sasl::Mechanism::from_name(&name).filter(|known| known.is_token())?;
-        if !feature.offers(&name) {
-            return None;
-        }
-        let probe = sasl::InitiatorConfig::token(&username, mechanism, Secret::default());
-        let choice = sasl::choose(&probe, &[name], &[], binding.as_ref(), 0)?;
-        let login = fast.login(now)?;
-        let secret = login.token.secret().clone();
-        let config = sasl::InitiatorConfig::token(&username, mechanism, secret);
-        Some((config, choice, login.element))
-    }
-
-    /// What asks for a token, behind a login by other means.
-    fn ask_for_token(&mut self, offer: &sasl2::Offer) -> Option<Element> {
-        let feature = fast::Feature::read(offer.inline("fast", ns::FAST)?)?;
-        self.token_time()?;
-        self.tokens()?.request(&feature)
-    }
-
-    /// What time it is for tokens; none without an id of the client, by which they are handed out (XEP-0484 §4.1).
-    fn token_time(&self) -> Option<fast::DateTime> {
-        let Goal::Resource(resource) = &self.goal else {
-            return None;
-        };
-        let login = resource.sasl2.as_ref()?;
-        login.user_agent.as_ref()?.id.as_ref()?;
-        login.fast.as_ref().map(|fast| fast.now)
     }
 
     pub(super) fn on_sasl2(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {

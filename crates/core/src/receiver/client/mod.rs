@@ -15,6 +15,7 @@
 
 mod resume;
 mod sasl2;
+mod tokens;
 
 use minidom::Element;
 use onetrip_isr as isr;
