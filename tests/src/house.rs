@@ -214,7 +214,11 @@ impl House {
 
     /// A client's connection, with the session that waits if there is one.
     pub fn client(&mut self) -> usize {
-        let config = self.client_config();
+        self.client_of(self.client_config())
+    }
+
+    /// A client's connection of another kind.
+    pub fn client_of(&mut self, config: ClientConfig) -> usize {
         let mut policy = Policy::default();
         policy.force = Some(self.level);
         self.entity.set_policy(policy);
@@ -434,6 +438,15 @@ impl House {
             } if password.expose() == b"secret" => {
                 Answer::Sasl(sasl::Answer::Accept { identity: username })
             }
+            Request::Sasl {
+                request: sasl::Request::Keys { hash, .. },
+                ..
+            } => {
+                let salt = b"salt".to_vec();
+                let keys = sasl::StoredKeys::from_password(hash, "secret", salt, 4096);
+                Answer::Sasl(sasl::Answer::Keys(keys.expect("a password")))
+            }
+            Request::Derive(derivation) => Answer::Derived(derivation.perform()),
             Request::Sasl { .. } => {
                 Answer::Sasl(sasl::Answer::Refuse(sasl::Refusal::NotAuthorized))
             }

@@ -78,6 +78,53 @@ fn from_memory_the_login_is_one_flight_and_binds_and_counts_in_it() {
     assert_eq!(exchanges, [2, 1]);
 }
 
+/// Digest §4.3, the rows of SASL2 with Bind 2: behind TCP and TLS, SCRAM takes three exchanges, and two from memory.
+#[test]
+fn scram_costs_one_exchange_more_and_nothing_of_it_is_believed_unproved() {
+    let mut house = house();
+    house.level = Level::Safe;
+    for exchanges in [3, 2, 2] {
+        let mut config = house.client_config();
+        config.sasl.allowed = vec![sasl::Mechanism::ScramSha256];
+        let client = house.client_of(config);
+        let mut config = house.server_config();
+        config.sasl.offered = vec![sasl::Mechanism::ScramSha256, sasl::Mechanism::Plain];
+        let pair = [client, house.server_as(config)];
+        let mut flights = 0;
+        while house.sides[pair[0]].online().is_none() {
+            flights += 1;
+            assert!(house.deliver(pair[0], pair[1]) > 0);
+            assert!(house.deliver(pair[1], pair[0]) > 0);
+        }
+        assert_eq!(flights, exchanges);
+        house.with(pair[0], |connection, env| connection.close(env));
+        house.talk(pair);
+    }
+}
+
+/// XEP-0474, and for a memory that is out of date: the lists that are compared are those that have arrived.
+#[test]
+fn a_list_that_changed_since_it_was_remembered_is_no_downgrade() {
+    let mut house = house();
+    house.level = Level::Safe;
+    for more in [false, true] {
+        let mut config = house.client_config();
+        config.sasl.allowed = vec![sasl::Mechanism::ScramSha256];
+        let client = house.client_of(config);
+        let mut config = house.server_config();
+        config.sasl.offered = vec![sasl::Mechanism::ScramSha256];
+        if more {
+            config.sasl.offered.push(sasl::Mechanism::ScramSha1);
+        }
+        let pair = [client, house.server_as(config)];
+        house.talk(pair);
+        let side = &house.sides[pair[0]];
+        assert!(side.online().is_some(), "{}", side.written);
+        house.with(pair[0], |connection, env| connection.close(env));
+        house.talk(pair);
+    }
+}
+
 #[test]
 fn a_session_goes_on_within_the_login_and_nothing_is_lost() {
     let mut house = house();
