@@ -1,6 +1,7 @@
-//! **Negotiation**: STARTTLS, SASL and resource binding ([RFC 6120] §5 to §7), for both roles.
+//! **Negotiation**: STARTTLS, SASL and resource binding ([RFC 6120] §5 to §7), and what has come after it (XEP-0388,
+//! XEP-0386), for both roles.
 //!
-//! Three small machines for each role, each fed with first-level elements and answering with elements to send.
+//! Small machines for each role, each fed with first-level elements and answering with elements to send.
 //! What needs the outside is asked for: a key derivation, a decision about credentials, a resource.
 //!
 //! | module | initiating entity | receiving entity |

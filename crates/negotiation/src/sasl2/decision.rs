@@ -61,7 +61,8 @@ pub enum ReceiverInput<'a> {
 #[non_exhaustive]
 pub enum ReceiverRequest {
     /// Whether the credentials are good; answer with [`ReceiverInput::Answer`]. For a token, see
-    /// [`Receiver::inline`], [`Receiver::user_agent`] and [`Receiver::is_early`].
+    /// [`Receiver::inline`](super::Receiver::inline), [`Receiver::user_agent`](super::Receiver::user_agent) and
+    /// [`Receiver::is_early`](super::Receiver::is_early).
     Sasl(sasl::Request),
     /// They are: carry out what rides along, then answer with [`ReceiverInput::Outcome`].
     Authenticated(Authenticated),
