@@ -2,7 +2,7 @@
 # What the house promises of its library crates: few dependencies, no runtime, no C, nothing hidden.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-libraries="stream negotiation quickstart stream-management isr dialback bidi zero-handshake jingle-xmlstream core tls"
+libraries="stream negotiation quickstart stream-management isr fast dialback bidi zero-handshake jingle-xmlstream core tls"
 flags=""
 for crate in $libraries; do flags="$flags -p onetrip-$crate"; done
 

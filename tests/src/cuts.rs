@@ -12,7 +12,7 @@ use onetrip_core::stream::{Content, Env, Instant, Jid, Secret, Stanza, StanzaKin
 use onetrip_core::stream_management::{Entry, Event as Managed, QueueLimits};
 use onetrip_core::{
     Action, Answer, ClientConfig, Connection, Decision, Entity, Event, InstantResume, Management,
-    Registry, Request, ServerConfig, TlsInfo,
+    Registry, Request, Sasl2Login, Sasl2Offer, ServerConfig, TlsInfo,
 };
 use onetrip_simulator::Seeded;
 use onetrip_simulator::accounts::bind;
@@ -24,6 +24,8 @@ pub enum Way {
     Login,
     /// By its token (instant stream resumption).
     Token(Rotation),
+    /// Within a login by SASL2, with a new resource if that fails.
+    Inline,
 }
 
 /// What a run is about.
@@ -73,6 +75,8 @@ pub struct World {
     registry: Registry,
     entropy: Seeded,
     now: Instant,
+    /// The address of the client, once it has one.
+    owner: Jid,
     client: Option<End>,
     servers: Vec<End>,
     /// From the client, and from the server.
@@ -112,7 +116,7 @@ impl World {
     pub fn run(case: Case) -> Self {
         let rotation = match case.way {
             Way::Token(rotation) => rotation,
-            Way::Login => Rotation::default(),
+            Way::Login | Way::Inline => Rotation::default(),
         };
         let keep = Duration::from_secs(300);
         let mut policy = Policy::default();
@@ -123,6 +127,7 @@ impl World {
             registry: Registry::with(keep, QueueLimits::default(), rotation),
             entropy: Seeded::new(7),
             now: Instant::EPOCH,
+            owner: ACCOUNT.parse().expect("an address"),
             client: None,
             servers: Vec::new(),
             fates: core::array::from_fn(|_| Fate {
@@ -149,14 +154,17 @@ impl World {
         sasl.allowed = vec![sasl::Mechanism::Plain];
         let mut config = ClientConfig::new(account.clone(), Transport::DirectTls, sasl);
         config.management = Some(Management::default());
+        config.sasl2 = (self.case.way == Way::Inline).then(Sasl2Login::default);
         let env = &mut Env::new(self.now, &mut self.entropy);
         let client = self.entity.connect(config, env);
         let mechanisms = sasl::ReceiverConfig::new(vec![sasl::Mechanism::Plain]);
         let domains = vec![account.domain().clone()];
         let mut config = ServerConfig::new(domains, Transport::DirectTls, mechanisms);
         config.management = Some(Default::default());
-        if self.case.way != Way::Login {
-            config.instant_resume = Some(InstantResume::default());
+        match self.case.way {
+            Way::Login => {}
+            Way::Token(_) => config.instant_resume = Some(InstantResume::default()),
+            Way::Inline => config.sasl2 = Some(Sasl2Offer::default()),
         }
         let server = Connection::server(config, env);
         let end = |connection| End {
@@ -228,8 +236,8 @@ impl World {
             }
             // What comes while nobody is connected waits with the session.
             None if server => {
-                let owner: Jid = ACCOUNT.parse().expect("an address");
-                fate.sent += u32::from(self.registry.push(&owner, next.bytes().clone()));
+                let bytes = next.bytes().clone();
+                fate.sent += u32::from(self.registry.push(&self.owner, bytes));
             }
             None => {}
         }
@@ -350,9 +358,10 @@ impl World {
     fn on_event(&mut self, end: &mut End, event: Event, server: bool) {
         let (ours, theirs) = (usize::from(server), usize::from(!server));
         match event {
-            Event::Online { resumed, .. } => {
+            Event::Online { jid, resumed, .. } => {
                 // What a server sends before stanzas are counted is nobody's promise.
-                end.online = resumed || !server;
+                end.online |= resumed || !server;
+                self.owner = jid;
                 self.resumed += usize::from(resumed && !server);
             }
             Event::Stanza(stanza) => {

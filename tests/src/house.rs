@@ -5,14 +5,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use onetrip_core::fast;
 use onetrip_core::isr::Rotation;
 use onetrip_core::negotiation::sasl;
+use onetrip_core::negotiation::sasl2::UserAgent;
 use onetrip_core::quickstart::{Cache, Level, Plan, Policy, Transport};
 use onetrip_core::stream::{Condition, Content, Env, Instant, Jid, Secret, Stanza};
 use onetrip_core::stream_management::{Entry, Event as Managed, Granted, Handle, QueueLimits};
 use onetrip_core::{
-    Action, Answer, ClientConfig, Connection, Decision, End, Entity, Error, Event, InstantResume,
-    Management, Registry, Request, Resumption, ServerConfig, TlsInfo,
+    Action, Answer, ClientConfig, Connection, Decision, End, Entity, Error, Event, FastLogin,
+    InstantResume, Management, Registry, Request, Resumption, Sasl2Login, Sasl2Offer, ServerConfig,
+    TlsInfo,
 };
 use onetrip_simulator::Seeded;
 use onetrip_simulator::accounts::bind;
@@ -20,6 +23,11 @@ use onetrip_simulator::accounts::bind;
 use crate::words::{
     ACCOUNT, ASK, AUTH, BIND, ENABLE, HEADER, PLAIN, RESPONSE, SUCCESS, stored, ticket,
 };
+
+/// The client's installation.
+const CLIENT: &str = "d4565fa7-4d72-4749-b3d3-740edbf87770";
+/// Always, as far as tokens are concerned.
+const DATE: fast::DateTime = fast::DateTime::from_unix_seconds(1_600_000_000);
 
 /// One end of one connection.
 pub struct Side {
@@ -131,6 +139,12 @@ pub struct House {
     pub level: Level,
     /// Whether the server offers instant stream resumption.
     pub instant: bool,
+    /// Whether both know SASL2.
+    pub later: bool,
+    /// The tokens that the server has handed out (XEP-0484).
+    pub tokens: fast::Tokens,
+    /// What the client keeps of them, if both use them.
+    pub wallet: Option<fast::Wallet>,
     /// What is random.
     pub entropy: Seeded,
 }
@@ -156,6 +170,9 @@ impl House {
             account: ACCOUNT.parse().expect("an address"),
             level: Level::Off,
             instant: true,
+            later: false,
+            tokens: fast::Tokens::default(),
+            wallet: None,
             entropy: Seeded::new(7),
         }
     }
@@ -186,12 +203,22 @@ impl House {
         sasl.allowed = vec![sasl::Mechanism::Plain];
         let mut config = ClientConfig::new(self.account.clone(), Transport::DirectTls, sasl);
         config.management = Some(Management::default());
+        config.sasl2 = self.later.then(Sasl2Login::default);
+        if let (Some(login), Some(wallet)) = (&mut config.sasl2, &self.wallet) {
+            let policy = fast::Policy::new(["HT-SHA-256-NONE"]);
+            login.user_agent = Some(UserAgent::new(CLIENT));
+            login.fast = Some(FastLogin::new(wallet.clone(), policy, DATE));
+        }
         config
     }
 
     /// A client's connection, with the session that waits if there is one.
     pub fn client(&mut self) -> usize {
-        let config = self.client_config();
+        self.client_of(self.client_config())
+    }
+
+    /// A client's connection of another kind.
+    pub fn client_of(&mut self, config: ClientConfig) -> usize {
         let mut policy = Policy::default();
         policy.force = Some(self.level);
         self.entity.set_policy(policy);
@@ -222,6 +249,10 @@ impl House {
         let mut config = ServerConfig::new(domains, Transport::DirectTls, mechanisms);
         config.management = Some(Default::default());
         config.instant_resume = self.instant.then(InstantResume::default);
+        config.sasl2 = self.later.then(Sasl2Offer::default);
+        if let Some(offer) = &mut config.sasl2 {
+            offer.fast = self.wallet.is_some();
+        }
         config
     }
 
@@ -407,10 +438,21 @@ impl House {
             } if password.expose() == b"secret" => {
                 Answer::Sasl(sasl::Answer::Accept { identity: username })
             }
+            Request::Sasl {
+                request: sasl::Request::Keys { hash, .. },
+                ..
+            } => {
+                let salt = b"salt".to_vec();
+                let keys = sasl::StoredKeys::from_password(hash, "secret", salt, 4096);
+                Answer::Sasl(sasl::Answer::Keys(keys.expect("a password")))
+            }
+            Request::Derive(derivation) => Answer::Derived(derivation.perform()),
             Request::Sasl { .. } => {
                 Answer::Sasl(sasl::Answer::Refuse(sasl::Refusal::NotAuthorized))
             }
             Request::Bind { account, request } => bind(&request, &account, env),
+            Request::FastIssue(issue) => Answer::FastIssued(self.tokens.issue(&issue, DATE)),
+            Request::FastSwap(swap) => Answer::FastSwap(self.tokens.swap(&swap, DATE)),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
                 Some(Decision::Fetch { session, .. }) => self.fetch(&session),
@@ -494,6 +536,7 @@ impl House {
             Event::Stanza(_) if self.handles => side.connection.handled(1),
             Event::TokenConfirmed { session } => self.registry.confirm(session),
             Event::TokenExposed(claim) => self.registry.revoke(claim),
+            Event::Tokens(wallet) => self.wallet = Some(wallet.clone()),
             _ => {}
         }
         side.events.push(event);

@@ -71,3 +71,13 @@ fn exactly_once_or_handed_back_isr_single_use() {
 fn exactly_once_or_handed_back_isr_grace() {
     cut_everywhere(Way::Token(Rotation::GraceUntilConfirmed), Level::Full);
 }
+
+#[test]
+fn exactly_once_or_handed_back_within_sasl2() {
+    cut_everywhere(Way::Inline, Level::Off);
+}
+
+#[test]
+fn exactly_once_or_handed_back_within_sasl2_from_memory() {
+    cut_everywhere(Way::Inline, Level::Safe);
+}

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use onetrip_bidi as bidi;
 use onetrip_dialback as dialback;
+use onetrip_fast as fast;
 use onetrip_isr::{Claim, Swap, TokenHash};
 use onetrip_negotiation::{bind, sasl};
 use onetrip_quickstart::{Broken, Report};
@@ -107,6 +108,11 @@ pub enum Request {
         /// What is shown, and what to put in its place.
         swap: Swap,
     },
+    /// Hand out a token behind a login: answer with [`Answer::FastIssued`] (XEP-0484 §3.3). [`fast::Tokens::issue`] does it.
+    FastIssue(fast::Issue),
+    /// Check a token and replace it if that is due, in one step: answer with [`Answer::FastSwap`] (XEP-0484 §5).
+    /// [`fast::Tokens::swap`] does it.
+    FastSwap(fast::Swap),
     /// Have a key verified over another connection ([`Connection::verifier`](crate::Connection::verifier), or
     /// [`Connection::verify`](crate::Connection::verify) on one that there is): the outcome goes to
     /// [`Connection::verified`](crate::Connection::verified). Meanwhile the stream goes on.
@@ -153,6 +159,10 @@ pub enum Answer {
     Enable(Option<sm::Granted>),
     /// To [`Request::Resume`] and [`Request::InstantResume`]: the session is the connection's from here on.
     Session(Box<sm::Session>),
+    /// To [`Request::FastIssue`]: when the token ends.
+    FastIssued(fast::DateTime),
+    /// To [`Request::FastSwap`].
+    FastSwap(Result<fast::Accepted, fast::Refused>),
     /// To [`Request::Vouch`].
     Awaited(dialback::Awaited),
     /// To [`Request::Resume`] too: there is none, or it is somebody else's, with what is remembered of its count.
@@ -248,6 +258,11 @@ pub enum Event {
         /// The name of the session.
         session: String,
     },
+    /// What a client has to keep for its next login by token, in the place of what it has kept ([`FastLogin`]; the
+    /// initiating side). It is as good as a password.
+    ///
+    /// [`FastLogin`]: crate::FastLogin
+    Tokens(fast::Wallet),
     /// The peer ended the stream with an error.
     PeerError(StreamError),
     /// It is over; [`Action::Close`] follows. Exactly once.

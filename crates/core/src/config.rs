@@ -3,8 +3,9 @@
 use core::time::Duration;
 
 use minidom::Element;
+use onetrip_fast as fast;
 use onetrip_isr::Location;
-use onetrip_negotiation::sasl;
+use onetrip_negotiation::{sasl, sasl2};
 use onetrip_quickstart::{ReceiverConfig, Transport};
 use onetrip_stream::{Domain, Jid, Limits};
 use onetrip_stream_management as sm;
@@ -77,6 +78,8 @@ pub struct ClientConfig {
     pub transport: Transport,
     /// What to authenticate with, and which mechanisms may be used.
     pub sasl: sasl::InitiatorConfig,
+    /// Whether and how to log in by SASL2, where the server has it. Default: not.
+    pub sasl2: Option<Sasl2Login>,
     /// The default language of the stream (RFC 6120 §4.7.4).
     pub lang: Option<String>,
     /// Stream management, if the server has it: then every stanza that arrives must be said to be
@@ -96,12 +99,65 @@ impl ClientConfig {
             account,
             transport,
             sasl,
+            sasl2: None,
             lang: None,
             management: None,
             bounds: Bounds::default(),
             trace: false,
         }
     }
+}
+
+/// How a client logs in by SASL2 (XEP-0388), where the server has it.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Sasl2Login {
+    /// What the client says about itself.
+    pub user_agent: Option<sasl2::UserAgent>,
+    /// What the resource begins with, for everybody to see (XEP-0386 §3.2). A resource in
+    /// [`ClientConfig::account`] is not asked for within a login.
+    pub tag: Option<String>,
+    /// What else is to be enabled with the resource, such as carbons.
+    pub inline: Vec<Element>,
+    /// Tokens instead of the password, where the server has them (XEP-0484). They need the id of
+    /// [`Sasl2Login::user_agent`]. Default: none.
+    pub fast: Option<FastLogin>,
+}
+
+/// How a client logs in by tokens (XEP-0484).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FastLogin {
+    /// What was kept: of the last [`Event::Tokens`](crate::Event::Tokens) of this account.
+    pub wallet: fast::Wallet,
+    /// Which tokens to ask for. Nothing is sent as early data here.
+    pub policy: fast::Policy,
+    /// What time it is, for tokens that end.
+    pub now: fast::DateTime,
+}
+
+impl FastLogin {
+    /// A login with what was kept.
+    #[must_use]
+    pub fn new(wallet: fast::Wallet, policy: fast::Policy, now: fast::DateTime) -> Self {
+        Self {
+            wallet,
+            policy,
+            now,
+        }
+    }
+}
+
+/// How a server offers SASL2 (XEP-0388), with Bind 2 and, if there is stream management, inline resumption.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Sasl2Offer {
+    /// Which configuration the server is in, opaque: a login that assumes another is turned away, and blames nobody's
+    /// credentials (XEP-0509). Default: none.
+    pub config_version: Option<String>,
+    /// Whether tokens are handed out and taken (XEP-0484): [`Request::FastIssue`](crate::Request::FastIssue) and
+    /// [`Request::FastSwap`](crate::Request::FastSwap) ask whoever keeps them. They need the feature `scram`. Default: no.
+    pub fast: bool,
 }
 
 /// How a server offers instant stream resumption.
@@ -122,6 +178,8 @@ pub struct ServerConfig {
     pub transport: Transport,
     /// Which mechanisms are offered.
     pub sasl: sasl::ReceiverConfig,
+    /// Whether and how SASL2 is offered, with the same mechanisms. Default: not.
+    pub sasl2: Option<Sasl2Offer>,
     /// Pipelining.
     pub quickstart: ReceiverConfig,
     /// Stream management, if it is offered: then every stanza that arrives must be said to be
@@ -147,6 +205,7 @@ impl ServerConfig {
             domains,
             transport,
             sasl,
+            sasl2: None,
             quickstart: ReceiverConfig::default(),
             management: None,
             instant_resume: None,

@@ -1,7 +1,7 @@
 //! What the peer did wrong, and what the caller did wrong: two types.
 
 use onetrip_bidi as bidi;
-use onetrip_negotiation::{bind, sasl, starttls};
+use onetrip_negotiation::{bind, bind2, sasl, sasl2, starttls};
 use onetrip_quickstart::Overflow;
 use onetrip_stream::{Condition, Limit, ReadError, StreamError, WriteError};
 use onetrip_stream_management as sm;
@@ -48,9 +48,15 @@ pub enum ErrorKind {
     /// SASL.
     #[error(transparent)]
     Sasl(sasl::Error),
+    /// SASL2.
+    #[error(transparent)]
+    Sasl2(sasl2::Error),
     /// Resource binding.
     #[error(transparent)]
     Bind(bind::Error),
+    /// Resource binding within SASL2.
+    #[error(transparent)]
+    Bind2(bind2::Error),
     /// Stream management.
     #[error(transparent)]
     Management(#[from] sm::Error),
@@ -138,7 +144,9 @@ impl ErrorKind {
             Self::Read(error) => error.condition(),
             Self::StartTls(error) => error.condition(),
             Self::Sasl(error) => error.condition(),
+            Self::Sasl2(error) => error.condition(),
             Self::Bind(error) => error.condition(),
+            Self::Bind2(error) => error.condition(),
             Self::Management(error) => error.condition(),
             Self::InstantResume(error) => error.condition(),
             Self::Bidi(error) => error.stream_error().condition,
@@ -165,7 +173,9 @@ impl ErrorKind {
             Self::Read(error) => error.source_section(),
             Self::StartTls(error) => error.source_section(),
             Self::Sasl(error) => error.source_section(),
+            Self::Sasl2(error) => error.source_section(),
             Self::Bind(error) => error.source_section(),
+            Self::Bind2(error) => error.source_section(),
             Self::Management(error) => error.source_section(),
             Self::InstantResume(error) => error.source_section(),
             Self::Bidi(error) => error.source_section(),

@@ -59,6 +59,7 @@
 //! | SASL, step by step | new document at `<success/>` | new document at `<success/>` |
 //! | SASL, pipelined (QS-23) | new document behind the last message | new document at `<success/>` (QS-25) |
 //!
+//! | SASL2 | its one document, and its place at `<success/>` | the same |
 //! | instant stream resumption | TLS, its one document, and its place at `<inst-resumed/>` | the same |
 //!
 //! # Going on where a connection was cut
@@ -89,6 +90,14 @@
 //! assert!(connection.resumption().is_some(), "it is with the connection now");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # One flight on the servers that are out there
+//!
+//! With [`ClientConfig::sasl2`] a client logs in by SASL2 where it is offered: resource, stream management and an earlier
+//! session ride in the login, no stream is restarted, and from memory all of it is one flight. With
+//! [`Sasl2Login::fast`] a token takes the place of the password ([`Event::Tokens`] says what to keep). A server offers it
+//! with [`ServerConfig::sasl2`]; what it is asked is what it is asked anyway, and [`Request::FastIssue`] and
+//! [`Request::FastSwap`].
 //!
 //! # Between servers
 //!
@@ -217,7 +226,10 @@ mod tls_info;
 mod trace;
 
 pub use action::{Action, Answer, End, EntityEvent, Event, Request, ReverseFacts};
-pub use config::{Bounds, ClientConfig, InstantResume, Management, ServerConfig};
+pub use config::{
+    Bounds, ClientConfig, FastLogin, InstantResume, Management, Sasl2Login, Sasl2Offer,
+    ServerConfig,
+};
 pub use connection::Connection;
 pub use entity::Entity;
 pub use error::{Error, ErrorKind, UsageError};
@@ -232,6 +244,7 @@ pub use trace::{Direction, Unit};
 
 pub use onetrip_bidi as bidi;
 pub use onetrip_dialback as dialback;
+pub use onetrip_fast as fast;
 pub use onetrip_isr as isr;
 pub use onetrip_jingle_xmlstream as jingle;
 pub use onetrip_negotiation as negotiation;

@@ -200,6 +200,11 @@ impl Management {
         self.owner = Some(owner.clone());
     }
 
+    /// Whose the session is.
+    pub(crate) fn owner(&self) -> Option<&Jid> {
+        self.owner.as_ref()
+    }
+
     /// The stream is being closed cleanly, and the peer still reads or not; nothing can be resumed behind that.
     pub(crate) fn close(&mut self, asks: bool) {
         match &mut self.machine {
@@ -320,6 +325,11 @@ impl Management {
     /// The server reads on and says nothing to a token: it does not know what that is (ISR-31).
     pub(crate) fn forget_ticket(&mut self) {
         self.ticket = None;
+    }
+
+    /// The login was refused within which a session was asked for.
+    pub(crate) fn login_refused(&mut self) {
+        self.take_back(None);
     }
 
     /// Instant stream resumption was refused: the token is spent, the session is asked for behind a login (ISR-R3).

@@ -42,6 +42,8 @@ pub(crate) struct Shell {
     actions: VecDeque<Action>,
     /// The write that is still joining.
     joining: Joining,
+    /// Elements of stream management that ride in something else, while they do.
+    caught: Option<Vec<Element>>,
     closed: bool,
 }
 
@@ -91,6 +93,7 @@ impl Shell {
             verdict: None,
             actions: VecDeque::new(),
             joining: Joining::default(),
+            caught: None,
             closed: false,
         }
     }
@@ -258,10 +261,31 @@ impl Shell {
         None
     }
 
+    /// From here on, what stream management says is kept to ride in something else (XEP-0386 §3.2).
+    pub(crate) fn catch(&mut self) {
+        self.caught = Some(Vec::new());
+    }
+
+    /// What has been kept so far.
+    pub(crate) fn caught(&mut self) -> Vec<Element> {
+        self.caught
+            .as_mut()
+            .map(core::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// From here on it goes out by itself again.
+    pub(crate) fn release(&mut self) {
+        self.caught = None;
+    }
+
     fn nonza(&mut self, nonza: &sm::Nonza) {
         let Some(short) = nonza.short() else {
             let element = self.management.element(nonza);
-            return self.element(&element);
+            return match &mut self.caught {
+                Some(caught) => caught.push(element),
+                None => self.element(&element),
+            };
         };
         let short = short.as_ref();
         if self.may_write(short.len(), || label(&nonza.to_element())) {

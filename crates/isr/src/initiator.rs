@@ -8,9 +8,9 @@
 //! | broken | nothing | |
 
 use minidom::Element;
-use onetrip_stream::ns;
+use onetrip_stream::{Prover, ResponderProof, Secret, Token, TokenProof, ns};
 
-use crate::{Dialect, Error, Ticket, Verdict, wire};
+use crate::{Dialect, Error, Ticket, Verdict, sasl2, wire};
 
 #[derive(Debug)]
 enum InitiatorState {
@@ -36,6 +36,8 @@ enum InitiatorState {
 #[derive(Debug)]
 pub struct Initiator {
     state: InitiatorState,
+    /// What the second text binds its proofs to.
+    end_point: Option<Secret>,
 }
 
 impl Initiator {
@@ -44,32 +46,52 @@ impl Initiator {
     pub fn new(ticket: Ticket) -> Self {
         Self {
             state: InitiatorState::Ready(ticket),
+            end_point: None,
         }
     }
 
-    /// Asks, with how many stanzas were handled; `None` when it has been asked already (ISR-10, ISR-R1).
+    /// The hash of the server's certificate, `tls-server-end-point` (RFC 5929 §4): without it the second text has nothing
+    /// to prove its key by, and does not ask ([`Dialect::Hmac`]).
+    #[must_use]
+    pub fn with_end_point(mut self, hash: Secret) -> Self {
+        self.end_point = Some(hash);
+        self
+    }
+
+    /// Asks, with how many stanzas were handled; `None` when it has been asked already, or cannot be (ISR-10, ISR-R1).
     ///
-    /// It goes out behind the stream header in the same write, under TLS, and never as early data (ISR-12, ISR-R7).
+    /// For [`Dialect::Sasl2`] it rides in `<authenticate/>`, beside a message of the mechanism that the key is pinned to,
+    /// and what comes back in `<success/>` is for [`Initiator::handle`]. For the others it goes out behind the stream header in the same write, under TLS, and never as early data (ISR-12, ISR-R7).
     pub fn request(&mut self, h: u32) -> Option<Element> {
         let ticket = match &self.state {
             InitiatorState::Ready(ticket) => ticket.clone(),
             _ => return None,
         };
-        let element = match ticket.dialect {
+        let element = match &ticket.dialect {
             Dialect::Seed => wire::inst_resume(&ticket.token, h),
+            Dialect::Hmac { session } => {
+                let bound = self.end_point.as_ref()?.expose();
+                let mac = TokenProof::prove(ticket.token.secret(), Prover::Initiator, bound);
+                wire::prove(session, h, &mac)
+            }
+            Dialect::Sasl2 { session, .. } => sasl2::inst_resume(session, h),
         };
         self.state = InitiatorState::Asked(ticket);
         Some(element)
     }
 
-    /// Takes in the answer: `<inst-resumed/>`, or `<failed/>` of this namespace or stream management's (ISR-R4).
+    /// Takes in the answer: `<inst-resumed/>`, or `<failed/>` of this namespace or stream management's (ISR-R4); for
+    /// [`Dialect::Sasl2`], `<inst-resumed/>` or `<inst-resume-failed/>` from `<success/>`.
     ///
     /// # Errors
     /// [`Error`] when the peer broke a rule, and from then on. The session is not lost: it may be resumed behind
     /// authentication.
     pub fn handle(&mut self, element: &Element) -> Result<Verdict, Error> {
         let read = match &self.state {
-            InitiatorState::Asked(ticket) => read_answer(ticket, element),
+            InitiatorState::Asked(ticket) => {
+                let bound = self.end_point.as_ref().map(Secret::expose);
+                read_answer(ticket, bound.unwrap_or_default(), element)
+            }
             InitiatorState::Broken(error) => Err(*error),
             _ => Err(Error::OutOfTurn),
         };
@@ -81,28 +103,63 @@ impl Initiator {
     }
 }
 
-fn read_answer(ticket: &Ticket, element: &Element) -> Result<Verdict, Error> {
-    if element.is("inst-resumed", ns::ISR) {
-        let token = wire::token(element).ok_or(Error::Attribute("tok"))?;
-        let h = wire::count(element).ok_or(Error::Attribute("h"))?;
-        // The answer names no place, so the one from `<enabled/>` holds (seed §4.2.1).
-        let location = ticket.location.clone();
-        let ticket = Ticket::new(token, location);
-        Ok(Verdict::Resumed { h, ticket })
-    } else if wire::is_failed(element) {
-        Ok(Verdict::Failed {
+fn read_answer(ticket: &Ticket, bound: &[u8], element: &Element) -> Result<Verdict, Error> {
+    match &ticket.dialect {
+        Dialect::Sasl2 { session, .. } => read_login(ticket, session, element),
+        _ if wire::is_failed(element) => Ok(Verdict::Failed {
             h: wire::count(element),
             condition: wire::condition(element),
-        })
-    } else {
-        Err(Error::OutOfTurn)
+        }),
+        _ if !element.is("inst-resumed", ns::ISR) => Err(Error::OutOfTurn),
+        Dialect::Seed => {
+            let token = wire::token(element).ok_or(Error::Attribute("tok"))?;
+            resumed(ticket, token, wire::count(element))
+        }
+        Dialect::Hmac { .. } => {
+            // Before anything else of the answer is looked at.
+            let mac = wire::mac(element).and_then(|mac| ResponderProof::read(&mac));
+            if !mac.is_some_and(|mac| mac.is_of(ticket.token.secret(), bound)) {
+                return Err(Error::Proof);
+            }
+            let key = wire::key(element).ok_or(Error::Attribute("key"))?;
+            resumed(ticket, key, wire::count(element))
+        }
     }
+}
+
+/// The answer names no place, so the one from `<enabled/>` holds (seed §4.2.1).
+fn resumed(ticket: &Ticket, fresh: Token, h: Option<u32>) -> Result<Verdict, Error> {
+    let h = h.ok_or(Error::Attribute("h"))?;
+    let ticket = Ticket::of(ticket.dialect.clone(), fresh, ticket.location.clone());
+    Ok(Verdict::Resumed { h, ticket })
+}
+
+/// What came with `<success/>` (XEP-0397 §4.2.1, §4.2.2): the mechanism has proved the server by then.
+fn read_login(ticket: &Ticket, session: &str, element: &Element) -> Result<Verdict, Error> {
+    let child = |name: &str| element.get_child(name, ns::STREAM_MANAGEMENT);
+    if element.is("inst-resume-failed", ns::ISR_SASL2) {
+        let failed = child("failed");
+        return Ok(Verdict::Failed {
+            h: failed.and_then(wire::count),
+            condition: failed.and_then(wire::condition),
+        });
+    }
+    if !element.is("inst-resumed", ns::ISR_SASL2) {
+        return Err(Error::OutOfTurn);
+    }
+    let fresh = element.attr("token").and_then(Token::read);
+    let fresh = fresh.ok_or(Error::Attribute("token"))?;
+    let answer = child("resumed").ok_or(Error::Attribute("resumed"))?;
+    if wire::previd(answer) != Some(session) {
+        return Err(Error::Session);
+    }
+    resumed(ticket, fresh, wire::count(answer))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Location, Token};
+    use crate::Location;
     use onetrip_stream::{Build as _, Condition};
 
     fn asked() -> Initiator {
@@ -209,10 +266,12 @@ mod tests {
         let all = [
             (Error::Attribute("h"), Condition::UndefinedCondition),
             (Error::OutOfTurn, Condition::UnsupportedStanzaType),
+            (Error::Proof, Condition::NotAuthorized),
+            (Error::Session, Condition::UndefinedCondition),
         ];
         for (error, condition) in all {
             assert_eq!(error.condition(), condition);
-            assert!(error.source_section().starts_with("ISR 0.0.1 §4.2"));
+            assert!(error.source_section().contains("§4.2"));
         }
     }
 

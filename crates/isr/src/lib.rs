@@ -1,7 +1,8 @@
 //! **Instant stream resumption** without IO: a session goes on one round trip behind the TLS handshake.
 //!
-//! This is the first text, version 0.0.1 of 2016, namespace `urn:xmpp:isr:0`; what came after it (0.0.2, and
-//! [XEP-0397] over SASL2) is to become another [`Dialect`]. It stands on stream management ([XEP-0198]), which counts
+//! There are three texts, each a [`Dialect`]: version 0.0.1 of 2016, namespace `urn:xmpp:isr:0`, in which a token is shown;
+//! version 0.0.2, in which a key is proved by both ends; and [XEP-0397], in which the key is the secret of a mechanism of
+//! SASL2. It stands on stream management ([XEP-0198]), which counts
 //! and sends again; this crate knows nothing of that but two counts and the name of a session.
 //!
 //! ```text
@@ -23,6 +24,16 @@
 //! | [`Ticket`], [`candidates`] | what a client keeps, and where it tries it |
 //! | [`Initiator`], [`Receiver`] | one attempt, at either end |
 //! | [`Tokens`] | a store in memory, with one atomic [swap](Tokens::swap) |
+//!
+//! The other texts:
+//!
+//! | what | second | third |
+//! |---|---|---|
+//! | a key goes out | [`grant_key`], [`granted_key`] | [`sasl2::ask`], [`sasl2::grant`], [`sasl2::granted`] |
+//! | the feature | [`feature`] | [`sasl2::feature`] |
+//! | the client | [`Initiator::with_end_point`] | [`Initiator`], whose elements ride in SASL2's |
+//! | the server | [`Receiver::with_end_point`] | [`LoginReceiver`] |
+//! | a store, with one atomic [swap](Keys::swap) | [`Keys`] | [`Keys`] |
 //!
 //! # States
 //!
@@ -80,10 +91,12 @@
 //!
 //! # Limits
 //!
-//! - Whoever gets hold of a token of this text can use it once, with no proof of who they are. So it is shown under TLS
+//! - Whoever gets hold of a token of the first text can use it once, with no proof of who they are. So it is shown under TLS
 //!   only, lives no longer than its session and dies with its use, and the account must be named beside it.
 //! - When the answer is lost, the client must authenticate; [`Rotation::GraceUntilConfirmed`] trades that for a token that
 //!   is good twice.
+//! - A key of the other texts is proved and not shown, but a server must be able to compute with it: [`Keys`] holds keys,
+//!   where [`Tokens`] holds hashes.
 //! - A token is at most 1024 bytes; a receiver holds one fresh token and the actions that are not taken yet.
 //! - [`Tokens`] grows with the sessions that have a token; [`Tokens::revoke_account`] and [`Tokens::expire`] look at each.
 //!
@@ -92,10 +105,13 @@
 
 mod candidates;
 mod initiator;
+mod keys;
 mod location;
+mod login;
 mod machine;
 mod receiver;
 mod record;
+pub mod sasl2;
 mod ticket;
 mod token;
 mod tokens;
@@ -103,10 +119,13 @@ mod wire;
 
 pub use candidates::{Begin, Candidate, Origin, candidates};
 pub use initiator::Initiator;
+pub use keys::{KeyClaim, KeySwap, Keys};
 pub use location::Location;
+pub use login::{LoginAction, LoginReceiver};
 pub use machine::{Action, Error, Event, Place, Swap, Verdict};
+pub use onetrip_stream::{Token, TokenHash};
 pub use receiver::Receiver;
 pub use ticket::Ticket;
-pub use token::{Claim, Dialect, Token, TokenHash};
+pub use token::{Claim, Dialect};
 pub use tokens::{Refused, Rotation, Tokens};
-pub use wire::{feature, grant, granted};
+pub use wire::{feature, grant, grant_key, granted, granted_key};

@@ -5,7 +5,7 @@ use core::fmt;
 use minidom::Element;
 use onetrip_stream::Condition;
 
-use crate::{Claim, Ticket, TokenHash};
+use crate::{Claim, KeySwap, Ticket, TokenHash};
 
 /// Where on its way a connection is when a request arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +28,9 @@ pub enum Action {
     /// Ask the store, and answer with [`Receiver::accept`](crate::Receiver::accept) or
     /// [`Receiver::refuse`](crate::Receiver::refuse).
     Request(Swap),
+    /// Ask whoever keeps the keys, and answer with [`Receiver::accept_proved`](crate::Receiver::accept_proved) or
+    /// [`Receiver::refuse`](crate::Receiver::refuse).
+    Prove(KeySwap),
     /// Take note.
     Event(Event),
 }
@@ -38,6 +41,7 @@ impl fmt::Debug for Action {
         match self {
             Self::Send(element) => write!(f, "Send(<{}/>)", element.name()),
             Self::Request(swap) => f.debug_tuple("Request").field(swap).finish(),
+            Self::Prove(swap) => f.debug_tuple("Prove").field(swap).finish(),
             Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
         }
     }
@@ -93,6 +97,12 @@ pub enum Error {
     /// The answer lacks what it must have.
     #[error("`{0}` of <inst-resumed/> is missing or malformed")]
     Attribute(&'static str),
+    /// The server has not proved that it knows the key: whoever it is, it is not the one that handed it out.
+    #[error("the server did not prove that it knows the key")]
+    Proof,
+    /// Another session than the one that was asked for.
+    #[error("another session was resumed than the one that was asked for")]
+    Session,
     /// An element that is out of place.
     #[error("an element of instant stream resumption out of turn")]
     OutOfTurn,
@@ -103,7 +113,8 @@ impl Error {
     #[must_use]
     pub fn condition(&self) -> Condition {
         match self {
-            Self::Attribute(_) => Condition::UndefinedCondition,
+            Self::Attribute(_) | Self::Session => Condition::UndefinedCondition,
+            Self::Proof => Condition::NotAuthorized,
             Self::OutOfTurn => Condition::UnsupportedStanzaType,
         }
     }
@@ -114,6 +125,8 @@ impl Error {
         match self {
             Self::Attribute(_) => "ISR 0.0.1 §4.2.1",
             Self::OutOfTurn => "ISR 0.0.1 §4.2",
+            Self::Proof => "ISR 0.0.2 §4.2.1",
+            Self::Session => "XEP-0397 §4.2.1",
         }
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | idle | a request under TLS, before authentication | deciding; spent when it is malformed |
 //! | idle | a request elsewhere | spent, and refused |
-//! | deciding | `accept`, `refuse` | spent |
+//! | deciding | `accept`, `accept_proved`, `refuse` | spent |
 //! | deciding | a request | refused behind the answer to the first |
 //! | spent | a request | refused |
 //! | any but broken | an element that is no request | broken |
@@ -13,9 +13,9 @@
 use std::collections::VecDeque;
 
 use minidom::Element;
-use onetrip_stream::Env;
+use onetrip_stream::{Env, ResponderProof, Secret, TokenProof};
 
-use crate::{Action, Claim, Error, Event, Place, Swap, Token, wire};
+use crate::{Action, Claim, Error, Event, KeyClaim, KeySwap, Place, Swap, Token, wire};
 
 /// Too late, or once too often (ISR-28).
 const UNEXPECTED: &str = "unexpected-request";
@@ -25,6 +25,10 @@ enum ReceiverState {
     Idle,
     /// The store is being asked. Nobody sees the fresh token before it has agreed.
     Deciding {
+        fresh: Token,
+    },
+    /// The same for a key, of the second text.
+    Proving {
         fresh: Token,
     },
     Spent,
@@ -58,6 +62,8 @@ enum ReceiverState {
 #[derive(Debug)]
 pub struct Receiver {
     state: ReceiverState,
+    /// What the second text binds its proofs to; without it, that is not taken.
+    end_point: Option<Secret>,
     /// Refusals that are owed to requests which came while the first was being decided: a number, since a peer can
     /// send any number of them.
     late: u32,
@@ -76,9 +82,18 @@ impl Receiver {
     pub fn new() -> Self {
         Self {
             state: ReceiverState::Idle,
+            end_point: None,
             late: 0,
             actions: VecDeque::new(),
         }
+    }
+
+    /// Takes requests of the second text, too, whose proofs are bound to this hash of our certificate:
+    /// `tls-server-end-point` (RFC 5929 §4).
+    #[must_use]
+    pub fn with_end_point(mut self, hash: Secret) -> Self {
+        self.end_point = Some(hash);
+        self
     }
 
     /// The next thing to do, in order.
@@ -96,7 +111,10 @@ impl Receiver {
     /// Whether the store has been asked and has not answered: meanwhile nothing else should be read.
     #[must_use]
     pub fn is_deciding(&self) -> bool {
-        matches!(self.state, ReceiverState::Deciding { .. })
+        matches!(
+            self.state,
+            ReceiverState::Deciding { .. } | ReceiverState::Proving { .. }
+        )
     }
 
     /// Takes in `<inst-resume/>` or `<instant-resume/>` (ISR-11).
@@ -134,6 +152,11 @@ impl Receiver {
     }
 
     fn attempt(&mut self, env: &mut Env<'_>, element: &Element) {
+        if let Some((swap, fresh)) = self.proof(env, element) {
+            self.actions.push_back(Action::Prove(swap));
+            self.state = ReceiverState::Proving { fresh };
+            return;
+        }
         let Some((token, h)) = wire::token(element).zip(wire::count(element)) else {
             return self.answer_no("bad-request");
         };
@@ -144,6 +167,20 @@ impl Receiver {
             h,
         }));
         self.state = ReceiverState::Deciding { fresh };
+    }
+
+    /// A request of the second text, if it is one and is taken.
+    fn proof(&self, env: &mut Env<'_>, element: &Element) -> Option<(KeySwap, Token)> {
+        let bound = self.end_point.clone()?;
+        let (session, h) = (wire::previd(element)?, wire::count(element)?);
+        let mac = Secret::new(wire::mac(element)?);
+        let claim = KeyClaim {
+            session: session.to_owned(),
+            mechanism: None,
+            proof: TokenProof::new(mac, bound),
+        };
+        let fresh = Token::generate(env);
+        Some((KeySwap::new(claim, fresh.clone(), h), fresh))
     }
 
     /// Refuses what is not asked of the store. Behind the answer to what is, or the peer would take one for the other.
@@ -165,6 +202,15 @@ impl Receiver {
     pub fn accept(&mut self, h: u32) {
         if let ReceiverState::Deciding { fresh } = &self.state {
             let answer = wire::inst_resumed(fresh, h);
+            self.actions.push_back(Action::Send(answer));
+            self.state = ReceiverState::Spent;
+        }
+    }
+
+    /// The same for a key, with what proves to the client that it is known here.
+    pub fn accept_proved(&mut self, h: u32, proof: &ResponderProof) {
+        if let ReceiverState::Proving { fresh } = &self.state {
+            let answer = wire::proved(fresh, h, proof.as_bytes());
             self.actions.push_back(Action::Send(answer));
             self.state = ReceiverState::Spent;
         }

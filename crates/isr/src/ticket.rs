@@ -6,9 +6,12 @@ use onetrip_stream::stored::{Load, Store, StoredError};
 use crate::{Dialect, Location, Token};
 
 const MAGIC: [u8; 4] = *b"OTIT";
-const VERSION: u8 = 1;
-/// How [`Dialect::Seed`] is written.
+/// In version 1 there was the first text alone.
+const VERSION: u8 = 2;
+/// How the dialects are written.
 const SEED: u64 = 1;
+const HMAC: u64 = 2;
+const SASL2: u64 = 3;
 
 /// A right to resume one session, once: a value to keep beside the session it belongs to (ISR-06).
 ///
@@ -20,7 +23,7 @@ const SEED: u64 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ticket {
-    /// What is to be shown.
+    /// What is to be shown, or proved.
     pub token: Token,
     /// In which text's way.
     pub dialect: Dialect,
@@ -39,13 +42,32 @@ impl Ticket {
         }
     }
 
+    /// A ticket of another text.
+    #[must_use]
+    pub fn of(dialect: Dialect, key: Token, location: Option<Location>) -> Self {
+        Self {
+            token: key,
+            dialect,
+            location,
+        }
+    }
+
     /// The versioned encoding. It holds the token as it is: keep it as you would a password.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Store::new(MAGIC, VERSION);
-        out.number(match self.dialect {
-            Dialect::Seed => SEED,
-        });
+        match &self.dialect {
+            Dialect::Seed => out.number(SEED),
+            Dialect::Hmac { session } => {
+                out.number(HMAC);
+                out.text(session);
+            }
+            Dialect::Sasl2 { session, mechanism } => {
+                out.number(SASL2);
+                out.text(session);
+                out.text(mechanism);
+            }
+        }
         out.text(self.token.expose());
         out.option(self.location.as_ref().map(ToString::to_string).as_deref());
         out.finish()
@@ -57,11 +79,18 @@ impl Ticket {
     /// [`StoredError`] when the bytes are of another kind or version, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoredError> {
         let mut from = Load::new(MAGIC, bytes)?;
-        if from.version() != VERSION {
+        if !(1..=VERSION).contains(&from.version()) {
             return Err(StoredError::Version(from.version()));
         }
-        let dialect = match from.number()? {
-            SEED => Dialect::Seed,
+        let dialect = match (from.version(), from.number()?) {
+            (_, SEED) => Dialect::Seed,
+            (VERSION, HMAC) => Dialect::Hmac {
+                session: from.text()?,
+            },
+            (VERSION, SASL2) => Dialect::Sasl2 {
+                session: from.text()?,
+                mechanism: from.text()?,
+            },
             _ => return Err(StoredError::Foreign),
         };
         let token = Token::read(&from.text()?).ok_or(StoredError::Foreign)?;
@@ -106,11 +135,39 @@ mod tests {
                 Err(StoredError::Damaged(bytes.len()))
             );
         }
-        assert_eq!(
-            Ticket::from_bytes(b"OTIT\x02"),
-            Err(StoredError::Version(2))
-        );
+        for version in [0, 3] {
+            assert_eq!(
+                Ticket::from_bytes(&[b"OTIT", &[version][..]].concat()),
+                Err(StoredError::Version(version))
+            );
+        }
         assert_eq!(Ticket::from_bytes(b"OTSM\x01"), Err(StoredError::Foreign));
+    }
+
+    #[test]
+    fn tickets_of_every_text_come_back_and_version_1_is_still_read() {
+        let session = || "s1".to_owned();
+        let mechanism = "HT-SHA-256-ENDP".to_owned();
+        for dialect in [
+            Dialect::Hmac { session: session() },
+            Dialect::Sasl2 {
+                session: session(),
+                mechanism,
+            },
+        ] {
+            let ticket = Ticket::of(dialect, Token::read("k3y").unwrap(), None);
+            let bytes = ticket.to_bytes();
+            let mut older = bytes.to_vec();
+            older[4] = 1;
+            assert_eq!(Ticket::from_bytes(&older), Err(StoredError::Foreign));
+            for cut in 0..bytes.len() {
+                assert!(Ticket::from_bytes(&bytes[..cut]).is_err());
+            }
+            assert_eq!(Ticket::from_bytes(&bytes), Ok(ticket));
+        }
+        let mut older = ticket(Some("h:1")).to_bytes().to_vec();
+        older[4] = 1;
+        assert_eq!(Ticket::from_bytes(&older), Ok(ticket(Some("h:1"))));
     }
 
     #[test]
@@ -123,7 +180,7 @@ mod tests {
             Ticket::from_bytes(&out.finish())
         };
         assert!(encoded(SEED, "t", Some("h:1")).is_ok());
-        assert_eq!(encoded(2, "t", None), Err(StoredError::Foreign));
+        assert_eq!(encoded(4, "t", None), Err(StoredError::Foreign));
         assert_eq!(encoded(SEED, "", None), Err(StoredError::Foreign));
         assert_eq!(encoded(SEED, "t", Some("h:0")), Err(StoredError::Foreign));
         assert_eq!(encoded(SEED, "t", Some("h")), Err(StoredError::Foreign));

@@ -40,6 +40,13 @@ pub enum Refused {
         /// Its session: if that is still remembered, the refusal may say how much of it was handled (ISR-21).
         session: String,
     },
+    /// The session was named and its key not proved, or by another mechanism: the key is dead now, and the session must
+    /// end, too (XEP-0397 §4.2, ISR-R6).
+    #[error("a wrong proof of a key, which is revoked by that")]
+    Proof {
+        /// The session.
+        session: String,
+    },
     /// The token that was to replace it is known already, so it is not random. Nothing has changed.
     #[error("the fresh token is not fresh")]
     NotFresh,
@@ -50,7 +57,9 @@ impl Refused {
     #[must_use]
     pub fn condition(&self) -> &'static str {
         match self {
-            Self::Unknown | Self::Account | Self::Expired { .. } => "item-not-found",
+            Self::Unknown | Self::Account | Self::Expired { .. } | Self::Proof { .. } => {
+                "item-not-found"
+            }
             Self::NotFresh => "internal-server-error",
         }
     }

@@ -1,10 +1,12 @@
-//! The elements of the first text, read and written.
+//! The elements of the first two texts, read and written.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minidom::Element;
 use onetrip_stream::{Build as _, ns};
 
 use crate::location::DIRECT_TLS_PORT;
-use crate::{Location, Ticket, Token};
+use crate::{Dialect, Location, Ticket, Token};
 
 /// The feature: announced under TLS and nowhere else (ISR-13, ISR-14).
 ///
@@ -56,6 +58,97 @@ pub fn granted(enabled: &Element) -> Option<Ticket> {
         .attr_ns(ns::ISR, "location")
         .and_then(|text| Location::parse(text, DIRECT_TLS_PORT));
     Some(Ticket::new(token, location))
+}
+
+/// Adds a key of the second text, and where to come back to, to stream management's `<enabled/>` (ISR 0.0.2 §3). Its `id`
+/// is what the client asks by.
+#[must_use]
+pub fn grant_key(enabled: Element, key: &Token, location: Option<&Location>) -> Element {
+    let enabled = enabled.with_attr_ns(ns::ISR, "key", key.expose());
+    match location {
+        Some(location) => enabled.with_attr_ns(ns::ISR, "location", location.to_string()),
+        None => enabled,
+    }
+}
+
+/// Reads a ticket of the second text; `None` without a key, or without the name of the session.
+///
+/// ```
+/// # use onetrip_isr::{Token, grant_key, granted_key};
+/// # use minidom::Element;
+/// # use onetrip_stream::{Build, ns};
+/// let enabled = Element::bare("enabled", ns::STREAM_MANAGEMENT).with_attr("id", "s1").with_attr("resume", "true");
+/// let key = Token::read("a0b9162d").unwrap();
+/// assert_eq!(granted_key(&grant_key(enabled.clone(), &key, None)).unwrap().token, key);
+/// assert_eq!(granted_key(&enabled), None);
+/// ```
+#[must_use]
+pub fn granted_key(enabled: &Element) -> Option<Ticket> {
+    let session = session(enabled)?;
+    let key = enabled.attr_ns(ns::ISR, "key").and_then(Token::read)?;
+    let location = enabled
+        .attr_ns(ns::ISR, "location")
+        .and_then(|text| Location::parse(text, DIRECT_TLS_PORT));
+    Some(Ticket::of(Dialect::Hmac { session }, key, location))
+}
+
+/// The name of a session that may be resumed, from `<enabled/>`.
+pub(crate) fn session(enabled: &Element) -> Option<String> {
+    if !enabled.is("enabled", ns::STREAM_MANAGEMENT) {
+        return None;
+    }
+    let id = enabled.attr("id").filter(|id| fits(id))?;
+    Some(id.to_owned())
+}
+
+/// The longest name of a session that is taken, in bytes (XEP-0198 §5).
+const MAX_SESSION: usize = 4000;
+
+fn fits(session: &str) -> bool {
+    !session.is_empty() && session.len() <= MAX_SESSION
+}
+
+/// `previd`.
+pub(crate) fn previd(element: &Element) -> Option<&str> {
+    element.attr("previd").filter(|session| fits(session))
+}
+
+/// `<inst-resume/>` of the second text.
+pub(crate) fn prove(session: &str, h: u32, mac: &[u8]) -> Element {
+    Element::bare("inst-resume", ns::ISR)
+        .with_attr("previd", session)
+        .with_attr("h", h.to_string())
+        .with_child(hmac(mac))
+}
+
+/// `<inst-resumed/>` of the second text.
+pub(crate) fn proved(key: &Token, h: u32, mac: &[u8]) -> Element {
+    Element::bare("inst-resumed", ns::ISR)
+        .with_attr("key", key.expose())
+        .with_attr("h", h.to_string())
+        .with_child(hmac(mac))
+}
+
+fn hmac(mac: &[u8]) -> Element {
+    let hash = Element::bare("hash", ns::HASHES_1)
+        .with_attr("algo", "sha-256")
+        .with_text(&STANDARD.encode(mac));
+    Element::bare("hmac", ns::ISR).with_child(hash)
+}
+
+/// The HMAC of an element of the second text, under either name that the text gives to its hash function.
+pub(crate) fn mac(element: &Element) -> Option<Vec<u8>> {
+    let hmac = element.get_child("hmac", ns::ISR)?;
+    let hash = hmac.children().find(|child| {
+        let known = matches!(child.attr("algo"), Some("sha-256" | "sha256"));
+        known && child.is("hash", ns::HASHES_1)
+    })?;
+    STANDARD.decode(hash.text().trim_ascii()).ok()
+}
+
+/// `key`, in no namespace on elements of this one.
+pub(crate) fn key(element: &Element) -> Option<Token> {
+    element.attr("key").and_then(Token::read)
 }
 
 /// `<inst-resume/>`, the short one of its two names (ISR-10, ISR-R1).

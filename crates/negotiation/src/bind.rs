@@ -172,6 +172,14 @@ pub struct Request {
     pub resource: Option<String>,
 }
 
+impl Request {
+    /// A wish for this resource.
+    #[must_use]
+    pub fn new(resource: Option<String>) -> Self {
+        Self { resource }
+    }
+}
+
 /// The decision about a [`Request`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

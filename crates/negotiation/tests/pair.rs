@@ -52,6 +52,16 @@ fn decide(request: Request) -> Answer {
         Request::Certificate { authzid } => Answer::Accept {
             identity: authzid.unwrap_or("capulet.lit".into()),
         },
+        #[cfg(feature = "scram")]
+        Request::Token {
+            username, proof, ..
+        } => match proof.check(&onetrip_stream::Token::read("t0ken").unwrap()) {
+            Some(proof) => Answer::Token {
+                identity: username,
+                proof,
+            },
+            None => Answer::Refuse(Refusal::NotAuthorized),
+        },
         Request::Anonymous => Answer::Accept {
             identity: "guest".into(),
         },
@@ -211,7 +221,33 @@ fn acting_as_somebody_else_is_refused() {
 #[cfg(feature = "scram")]
 mod scram {
     use super::*;
-    use Mechanism::{ScramSha1, ScramSha1Plus, ScramSha256};
+    use Mechanism::{HtSha256Exporter, HtSha256None, ScramSha1, ScramSha1Plus, ScramSha256};
+
+    #[test]
+    fn a_token_logs_in_on_its_own_channel_and_both_ends_prove_it() {
+        let one = Bindings(Some(1), Some(1));
+        let token = |token: &str, mechanism| {
+            InitiatorConfig::token("juliet", mechanism, Secret::from(token))
+        };
+        for mechanism in [HtSha256None, HtSha256Exporter] {
+            let good = run(&token("t0ken", mechanism), &[mechanism], &one, &[mechanism]);
+            assert_eq!(good, Outcome::Both(mechanism, "juliet".to_owned()));
+            let wrong = run(&token("other", mechanism), &[mechanism], &one, &[mechanism]);
+            assert_eq!(refusal(wrong), Refusal::NotAuthorized);
+        }
+        let bound = token("t0ken", HtSha256Exporter);
+        let relayed = Bindings(Some(1), Some(2));
+        let outcome = run(&bound, &[HtSha256Exporter], &relayed, &[HtSha256Exporter]);
+        assert_eq!(refusal(outcome), Refusal::NotAuthorized);
+    }
+
+    /// A password is not a token, whatever a server offers.
+    #[test]
+    fn a_password_never_chooses_a_token_mechanism() {
+        let offered = [HtSha256None.name().to_owned(), "PLAIN".to_owned()];
+        let choice = choose(&password("pw"), &offered, &[], None, 0).unwrap();
+        assert_eq!(choice.mechanism(), Mechanism::Plain);
+    }
 
     #[test]
     fn a_relayed_session_is_refused_by_its_channel_binding() {

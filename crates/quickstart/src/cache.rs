@@ -112,7 +112,8 @@ pub struct Cache {
 }
 
 const MAGIC: [u8; 4] = *b"OTQC";
-const VERSION: u8 = 1;
+/// In version 1 nothing of SASL2 was remembered.
+const VERSION: u8 = 2;
 
 impl Cache {
     /// What is believed about a server, if anything.
@@ -284,7 +285,7 @@ impl Cache {
     /// [`StoredError`] when the bytes are of another kind or version, or damaged: begin with an empty cache then.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoredError> {
         let mut from = Load::new(MAGIC, bytes)?;
-        if from.version() != VERSION {
+        if !(1..=VERSION).contains(&from.version()) {
             return Err(StoredError::Version(from.version()));
         }
         let mut cache = Self::default();

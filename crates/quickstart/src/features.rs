@@ -1,6 +1,6 @@
 //! Stream features as something that can be remembered and compared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minidom::Element;
 use onetrip_stream::ns;
@@ -42,6 +42,97 @@ pub struct Features {
     channel_bindings: Vec<String>,
     /// The entity capabilities hash (QS-04). Never a proof that mechanisms are unchanged (QS-06).
     caps: Option<String>,
+    /// What was offered of SASL2, apart from the above: a memory of one generation never serves the other
+    /// (monal 3dd174dae).
+    sasl2: Option<Sasl2>,
+}
+
+/// What a server offered of SASL2 (XEP-0388).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Sasl2 {
+    /// SASL mechanism names in the server's order.
+    pub mechanisms: Vec<String>,
+    /// What may ride along, as `{namespace}name`, each with what it lists by text or by `var`.
+    pub inline: BTreeMap<String, Vec<String>>,
+    /// Which configuration the server was in (XEP-0509): what a login from memory says to have assumed.
+    pub config_version: Option<String>,
+}
+
+impl Sasl2 {
+    fn read(features: &Element) -> Option<Self> {
+        let element = features.get_child("authentication", ns::SASL2)?;
+        let mechanisms = element
+            .children()
+            .filter(|child| child.is("mechanism", ns::SASL2))
+            .take(MAX_NAMES)
+            .map(item_name)
+            .collect();
+        let inline = element.get_child("inline", ns::SASL2);
+        let inline = inline.into_iter().flat_map(Element::children);
+        let config = features.get_child("config-version", ns::CONFIG_VERSION);
+        Some(Self {
+            mechanisms,
+            inline: inline
+                .take(MAX_NAMES)
+                .map(|child| (full_name(child), listed_items(child)))
+                .collect(),
+            config_version: config
+                .and_then(|config| config.attr("value"))
+                .map(str::to_owned),
+        })
+    }
+
+    fn store(&self, out: &mut Store) {
+        store_list(&self.mechanisms, out);
+        out.number(self.inline.len() as u64);
+        for (name, items) in &self.inline {
+            out.text(name);
+            store_list(items, out);
+        }
+        out.option(self.config_version.as_deref());
+    }
+
+    fn load(from: &mut Load<'_>) -> Result<Self, StoredError> {
+        let mut sasl2 = Self {
+            mechanisms: load_list(from)?,
+            ..Self::default()
+        };
+        for _ in 0..from.count()? {
+            sasl2.inline.insert(from.text()?, load_list(from)?);
+        }
+        sasl2.config_version = from.option()?;
+        Ok(sasl2)
+    }
+}
+
+fn full_name(element: &Element) -> String {
+    format!("{{{}}}{}", element.ns(), element.name())
+}
+
+/// What an inline feature lists, itself or within an `<inline/>` of its own (XEP-0386 §3.1, XEP-0484 §3.1).
+fn listed_items(feature: &Element) -> Vec<String> {
+    let nested = |child: &&Element| child.name() != "inline";
+    let own = feature.children().filter(nested);
+    let inner = feature
+        .children()
+        .filter(|child| child.name() == "inline")
+        .flat_map(Element::children);
+    let item = |child: &Element| {
+        let var = child.attr("var").map(str::to_owned);
+        var.unwrap_or_else(|| item_name(child))
+    };
+    own.chain(inner).take(MAX_NAMES).map(item).collect()
+}
+
+fn store_list(list: &[String], out: &mut Store) {
+    out.number(list.len() as u64);
+    list.iter().for_each(|item| out.text(item));
+}
+
+fn load_list(from: &mut Load<'_>) -> Result<Vec<String>, StoredError> {
+    let count = from.count()?;
+    (0..count).map(|_| from.text()).collect()
 }
 
 /// The most names of one kind that are remembered of a server.
@@ -62,11 +153,7 @@ impl Features {
                 .collect()
         };
         Self {
-            names: element
-                .children()
-                .take(MAX_NAMES)
-                .map(|child| format!("{{{}}}{}", child.ns(), child.name()))
-                .collect(),
+            names: element.children().take(MAX_NAMES).map(full_name).collect(),
             mechanisms: listed(("mechanisms", ns::SASL), "mechanism"),
             channel_bindings: listed(
                 ("sasl-channel-binding", ns::CHANNEL_BINDING),
@@ -76,6 +163,7 @@ impl Features {
                 .get_child("c", ns::CAPS)
                 .and_then(|c| c.attr("ver"))
                 .map(str::to_owned),
+            sasl2: Sasl2::read(element),
         }
     }
 
@@ -118,6 +206,12 @@ impl Features {
         &self.channel_bindings
     }
 
+    /// What was offered of SASL2, if it was.
+    #[must_use]
+    pub fn sasl2(&self) -> Option<&Sasl2> {
+        self.sasl2.as_ref()
+    }
+
     /// The caps hash, if the server sent one (QS-04).
     #[must_use]
     pub fn caps(&self) -> Option<&str> {
@@ -127,42 +221,56 @@ impl Features {
     /// What is different in `live`; `None` when nothing is.
     #[must_use]
     pub fn difference(&self, live: &Self) -> Option<Difference> {
-        let lost = |ours: &[String], theirs: &[String]| {
-            ours.iter()
-                .filter(|name| !theirs.contains(name))
+        let lost = |ours: &Self, theirs: &Self| {
+            let theirs: Vec<&String> = theirs.all_mechanisms().collect();
+            let ours = ours.all_mechanisms();
+            ours.filter(|name| !theirs.contains(name))
                 .cloned()
                 .collect()
         };
         let difference = Difference {
             features_gone: self.names.difference(&live.names).cloned().collect(),
             features_new: live.names.difference(&self.names).cloned().collect(),
-            mechanisms_gone: lost(&self.mechanisms, &live.mechanisms),
-            mechanisms_new: lost(&live.mechanisms, &self.mechanisms),
+            mechanisms_gone: lost(self, live),
+            mechanisms_new: lost(live, self),
             channel_bindings_changed: self.channel_bindings != live.channel_bindings,
         };
         (difference != Difference::default()).then_some(difference)
     }
 
+    /// Those of either generation.
+    fn all_mechanisms(&self) -> impl Iterator<Item = &String> {
+        let later = self.sasl2.iter().flat_map(|sasl2| &sasl2.mechanisms);
+        self.mechanisms.iter().chain(later)
+    }
+
     pub(crate) fn store(&self, out: &mut Store) {
         let names: Vec<String> = self.names.iter().cloned().collect();
         for list in [&names, &self.mechanisms, &self.channel_bindings] {
-            out.number(list.len() as u64);
-            list.iter().for_each(|item| out.text(item));
+            store_list(list, out);
         }
         out.option(self.caps.as_deref());
+        out.flag(self.sasl2.is_some());
+        if let Some(sasl2) = &self.sasl2 {
+            sasl2.store(out);
+        }
     }
 
+    /// Before version 2 nothing of SASL2 was remembered.
     pub(crate) fn load(from: &mut Load<'_>) -> Result<Self, StoredError> {
-        let mut list = || -> Result<Vec<String>, StoredError> {
-            let count = from.count()?;
-            (0..count).map(|_| from.text()).collect()
+        let names = load_list(from)?.into_iter().collect();
+        let (mechanisms, channel_bindings) = (load_list(from)?, load_list(from)?);
+        let caps = from.option()?;
+        let sasl2 = match from.version() > 1 && from.flag()? {
+            true => Some(Sasl2::load(from)?),
+            false => None,
         };
-        let (names, mechanisms, channel_bindings) = (list()?, list()?, list()?);
         Ok(Self {
-            names: names.into_iter().collect(),
+            names,
             mechanisms,
             channel_bindings,
-            caps: from.option()?,
+            caps,
+            sasl2,
         })
     }
 }

@@ -44,6 +44,8 @@ pub enum Input<'a> {
     Resumed,
     /// A resource is bound, or a session goes on behind a login; between servers, a pair is open.
     Bound,
+    /// A resource is bound within the login (XEP-0386): there are no features to wait for.
+    BoundInline,
     /// A stanza sent later, in a write of its own, was answered.
     LaterAnswer,
     /// A stanza sent later was not answered for too long.
@@ -261,6 +263,11 @@ impl Initiator {
             }
             Input::Resumed => self.report(Outcome::Resumed),
             Input::Bound if self.restart != Restart::Ahead => self.passed(),
+            Input::BoundInline => {
+                // What comes behind such a login is not waited for, so it is not known either.
+                self.authenticated = self.secured.clone();
+                self.passed();
+            }
             Input::LaterAnswer if self.restart == Restart::Ahead => self.passed(),
             Input::LaterSilence if self.restart == Restart::Ahead => {
                 self.abandon(Broken::RestartLost)

@@ -42,7 +42,7 @@ mod receiver;
 mod targets;
 
 pub use cache::{Cache, Key, Known, Transport};
-pub use features::{Difference, Features, Stage, pipelining};
+pub use features::{Difference, Features, Sasl2, Stage, pipelining};
 pub use initiator::{Action, Broken, Initiator, Input, Outcome, Report};
 pub use level::{Join, Level, Step};
 pub use plan::{Plan, Policy};

@@ -239,6 +239,64 @@ fn a_swallowed_restart_is_sent_again_once() {
     );
 }
 
+/// monal 3dd174dae: what one generation of SASL offers is never taken for the other's.
+#[test]
+fn sasl2_is_remembered_apart_with_what_may_ride_along() {
+    let element: Element = "<features xmlns='http://etherx.jabber.org/streams'>\
+        <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>\
+        <authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-1</mechanism><inline>\
+        <bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/></inline></bind>\
+        <fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-NONE</mechanism></fast>\
+        <sm xmlns='urn:xmpp:sm:3'/></inline></authentication>\
+        <config-version xmlns='urn:xmpp:iap:0' value='one'/></features>"
+        .parse()
+        .unwrap();
+    let read = Features::read(&element);
+    assert_eq!(read.mechanisms(), ["PLAIN"]);
+    let sasl2 = read.sasl2().unwrap();
+    assert_eq!(sasl2.mechanisms, ["SCRAM-SHA-1"]);
+    assert_eq!(sasl2.inline["{urn:xmpp:bind:0}bind"], ["urn:xmpp:sm:3"]);
+    assert_eq!(sasl2.inline["{urn:xmpp:fast:0}fast"], ["HT-SHA-256-NONE"]);
+    assert!(sasl2.inline["{urn:xmpp:sm:3}sm"].is_empty());
+    assert_eq!(sasl2.config_version.as_deref(), Some("one"));
+    let mut cache = Cache::default();
+    let known = Known::new(read.clone(), Features::default(), "X".to_owned(), 1);
+    cache.remember(&key("juliet@capulet.lit", Transport::DirectTls), known);
+    assert_eq!(Cache::from_bytes(&cache.to_bytes()), Ok(cache));
+    let gone = read
+        .difference(&Features::of_mechanisms(["PLAIN"]))
+        .unwrap();
+    assert_eq!(gone.mechanisms_gone, ["SCRAM-SHA-1"]);
+    assert!(
+        gone.features_gone
+            .contains(&"{urn:xmpp:sasl:2}authentication".to_owned())
+    );
+}
+
+/// Version 1 knew nothing of SASL2: it is read, and nothing is believed of SASL2.
+#[test]
+fn an_older_cache_is_still_read() {
+    let mut older = b"OTQC\x01".to_vec();
+    older.extend([0; 24]);
+    assert_eq!(Cache::from_bytes(&older), Ok(Cache::default()));
+}
+
+#[test]
+fn a_login_that_binds_within_is_remembered_without_the_features_behind_it() {
+    let plan = Cache::default().plan(
+        &key("juliet@capulet.lit", Transport::DirectTls),
+        &Policy::default(),
+    );
+    let mut attempt = Initiator::new(plan);
+    attempt.handle(Input::Features(Stage::Secured, &features(&["PLAIN"], true)));
+    attempt.handle(Input::Mechanism("PLAIN", 1));
+    attempt.handle(Input::BoundInline);
+    let Some(Action::Report(report)) = attempt.poll_action() else {
+        panic!()
+    };
+    assert!(matches!(report.outcome, Outcome::Passed(_)));
+}
+
 #[test]
 fn what_is_stored_is_of_a_kind_and_a_version() {
     let bytes = Cache::default().to_bytes();

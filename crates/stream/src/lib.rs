@@ -49,6 +49,11 @@
 //! | levels, attributes, elements | 16, 64, 256 | 64, 256, 4096 |
 //! | bytes in total | 64 KiB, counted by `onetrip-core` | |
 //!
+//! # Features
+//!
+//! `tokens` brings what FAST, instant stream resumption and the HT mechanisms share: `Token`, its hash, and proofs of
+//! having one. Off by default, since it needs cryptography.
+//!
 //! # The parser inside
 //!
 //! [rxml] is driven through its raw events, in pieces of at most 4 KiB, and its names are resolved here: its own
@@ -68,6 +73,8 @@ mod env;
 mod error;
 mod header;
 mod limits;
+#[cfg(feature = "tokens")]
+mod login;
 pub mod ns;
 mod pair;
 mod reader;
@@ -84,6 +91,8 @@ pub use env::{Entropy, Env, Instant};
 pub use error::{ReadError, ReadErrorKind, WriteError};
 pub use header::{Content, StreamHeader, Version};
 pub use limits::{Limit, Limits};
+#[cfg(feature = "tokens")]
+pub use login::{Prover, ResponderProof, Token, TokenHash, TokenProof};
 pub use pair::Pair;
 pub use reader::{Frame, Reader};
 pub use secret::Secret;

@@ -40,6 +40,22 @@ pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
 /// Instant stream resumption (its first text, 0.0.1; ISR-02, ISR-13).
 pub const ISR: &str = "urn:xmpp:isr:0";
+/// Instant stream resumption over SASL2 (XEP-0397).
+pub const ISR_SASL2: &str = "https://xmpp.org/extensions/isr/0";
+/// The extensible SASL profile (XEP-0388).
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// The same before 2022, which XEP-0397 still names.
+pub const SASL2_OLD: &str = "urn:xmpp:sasl:1";
+/// Resource binding within SASL2 (XEP-0386).
+pub const BIND2: &str = "urn:xmpp:bind:0";
+/// Tokens for a login in one flight (XEP-0484).
+pub const FAST: &str = "urn:xmpp:fast:0";
+/// Which configuration a pipelined login assumes (XEP-0509).
+pub const CONFIG_VERSION: &str = "urn:xmpp:iap:0";
+/// Message carbons (XEP-0280).
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// Hash functions by name (XEP-0300 before 1.0, which ISR 0.0.2 names).
+pub const HASHES_1: &str = "urn:xmpp:hashes:1";
 /// Pings (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Jingle up to XEP-0166 0.34, and its errors.

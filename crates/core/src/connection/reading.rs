@@ -112,7 +112,7 @@ impl Connection {
                 self.shell.read(|| stanza_label(&stanza));
                 match &mut self.role {
                     Role::Initiator(role) => role.on_stanza(env, &mut self.shell, stanza),
-                    Role::Receiver(role) => role.on_stanza(&mut self.shell, stanza),
+                    Role::Receiver(role) => role.on_stanza(env, &mut self.shell, stanza),
                     Role::PeerReceiver(role) => role.on_stanza(&mut self.shell, stanza),
                     Role::Link(_) => {}
                 }

@@ -15,8 +15,11 @@ use crate::{ClientConfig, ErrorKind, Event, Resumption, UsageError, config};
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Resource {
-    account: Jid,
+    pub(super) account: Jid,
     lang: Option<String>,
+    pub(super) sasl2: Option<config::Sasl2Login>,
+    /// The tokens of the account.
+    pub(super) tokens: Option<onetrip_fast::Initiator>,
     pub(super) management: Option<config::Management>,
     bind: bind::Initiator,
     /// Whether the server offers stream management.
@@ -43,9 +46,13 @@ impl Initiator {
         resumption: Option<Resumption>,
         env: &mut Env<'_>,
     ) -> (Self, Shell) {
+        let login = config.sasl2.as_ref();
+        let fast = login.and_then(|login| login.fast.clone());
         let resource = Resource {
+            tokens: fast.map(|fast| onetrip_fast::Initiator::new(fast.wallet, fast.policy)),
             account: config.account,
             lang: config.lang,
+            sasl2: config.sasl2,
             management: config.management,
             bind: bind::Initiator::new(),
             offers_management: false,

@@ -12,6 +12,7 @@
 //! | `<auth/>` | [`Step::Auth`]: features seen, or at once |
 //! | header (restart) | [`Step::Restart`]: `<success/>` seen, after a gap, or at once; never before the last SASL message |
 //! | `<resume/>` | with a session: as bind; then bind only if it is refused (QS-39) |
+//! | `<authenticate/>` | as `<auth/>`, with resumption and binding in it; no restart follows (XEP-0388) |
 //! | bind | [`Step::Bind`]: features seen, or at once |
 //! | stanzas | bound, or resumed; between servers, features behind the restart |
 //!
@@ -22,7 +23,9 @@
 mod client;
 mod receive;
 mod resume;
+mod sasl2;
 mod server;
+mod tokens;
 
 use core::time::Duration;
 
@@ -107,6 +110,8 @@ pub(crate) struct Initiator {
     expect: Expect,
     starttls: starttls::Initiator,
     sasl: Option<(sasl::Mechanism, sasl::Initiator)>,
+    /// The login by SASL2 that is under way.
+    later: Option<Box<sasl2::Login>>,
     binding: Option<sasl::ChannelBinding>,
     /// What the server showed under TLS before authentication.
     offered: Option<quickstart::Features>,
@@ -150,6 +155,7 @@ impl Initiator {
             },
             starttls: starttls::Initiator::new(),
             sasl: None,
+            later: None,
             binding: None,
             offered: None,
             asked: env.now,
@@ -315,6 +321,9 @@ impl Initiator {
         let Some(features) = self.offered.as_ref().or(assumed) else {
             return false;
         };
+        if let Some(offer) = self.offer_of_sasl2(features) {
+            return self.log_in(env, shell, &offer);
+        }
         let pin = self.attempt.plan().pin();
         let choice = sasl::choose(
             &self.credentials,

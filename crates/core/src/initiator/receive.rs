@@ -75,6 +75,7 @@ impl Initiator {
             {
                 self.on_instant_answer(env, shell, element)
             }
+            Expect::Sasl if self.later.is_some() => self.on_sasl2(env, shell, element),
             Expect::Sasl if element.has_ns(ns::SASL) => self.on_sasl(env, shell, element),
             Expect::Resumed | Expect::Anything if element.has_ns(ns::STREAM_MANAGEMENT) => {
                 self.on_management(env, shell, element)
@@ -93,7 +94,9 @@ impl Initiator {
                 shell.on_bidi(element);
             }
             // Completed negotiation may be said again (RFC 6120 §4.3.5).
-            Expect::Anything if element.is("features", ns::STREAMS) => {}
+            Expect::Anything if element.is("features", ns::STREAMS) => {
+                self.on_late_features(shell, element);
+            }
             _ => self.unexpected(env, shell, element.name()),
         }
     }
@@ -117,6 +120,7 @@ impl Initiator {
             }
             Stage::Secured => {
                 self.offered = Some(quickstart::Features::read(element));
+                self.compare_lists();
                 if let Some(peering) = &mut shell.peering {
                     peering.features(element);
                 }
@@ -214,7 +218,14 @@ impl Initiator {
         shell: &mut Shell,
         answer: Answer,
     ) -> Result<(), UsageError> {
-        let (Answer::Derived(salted), Some((_, sasl))) = (answer, self.sasl.as_mut()) else {
+        let Answer::Derived(salted) = answer else {
+            return Err(UsageError::NotAsked);
+        };
+        if self.later.is_some() {
+            self.on_derived_sasl2(env, shell, salted);
+            return Ok(());
+        }
+        let Some((_, sasl)) = self.sasl.as_mut() else {
             return Err(UsageError::NotAsked);
         };
         shell.pending = false;
@@ -230,6 +241,7 @@ impl Initiator {
             return shell.fail(intrusion);
         }
         match self.expect {
+            Expect::Sasl if self.later.is_some() => self.on_intruder(env, shell),
             Expect::Bound => self.on_bind_answer(env, shell, &stanza),
             Expect::Anything => {
                 if self.probe.is_some()
@@ -259,7 +271,7 @@ impl Initiator {
         self.expect = Expect::Anything;
         self.attempt.handle(input);
         let provisional = self.attempt.needs_later_answer();
-        if !resumed {
+        if !resumed && !shell.management.is_on() {
             self.enable_management(shell, &jid);
         }
         shell.event(Event::Online {

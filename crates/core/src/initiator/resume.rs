@@ -64,7 +64,7 @@ impl Initiator {
         }
     }
 
-    fn give_up_session(&mut self, shell: &mut Shell) {
+    pub(super) fn give_up_session(&mut self, shell: &mut Shell) {
         if let Some(Left::HandedBack(entries)) = shell.management.give_up() {
             shell.event(Event::Management(ManagementEvent::HandedBack(entries)));
         }
@@ -136,7 +136,7 @@ impl Initiator {
         }
     }
 
-    fn drain_management(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+    pub(super) fn drain_management(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
         while let Some(notable) = shell.poll_management() {
             match notable {
                 Notable::Resumed => {
@@ -158,7 +158,9 @@ impl Initiator {
 
     fn on_resumed(&mut self, env: &mut Env<'_>, shell: &mut Shell, jid: Jid) {
         let behind_login = self.expect == Expect::Resumed;
-        let input = if behind_login {
+        let input = if self.expect == Expect::Sasl {
+            quickstart::Input::BoundInline
+        } else if behind_login {
             quickstart::Input::Bound
         } else {
             quickstart::Input::Resumed

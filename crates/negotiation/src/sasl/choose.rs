@@ -4,8 +4,9 @@ use core::ops::RangeInclusive;
 
 use onetrip_stream::Secret;
 
-use super::wire::TLS_EXPORTER;
-use super::{ChannelBinding, Mechanism};
+#[cfg(feature = "scram")]
+use super::HtVersion;
+use super::{BindingType, ChannelBinding, Mechanism};
 
 /// What an initiating entity authenticates with.
 #[derive(Debug, Clone)]
@@ -13,7 +14,7 @@ use super::{ChannelBinding, Mechanism};
 pub struct InitiatorConfig {
     /// The authentication identity: the local part, for a client.
     pub username: String,
-    /// The password, where a mechanism needs one.
+    /// The password, where a mechanism needs one; the token, for the HT mechanisms.
     pub password: Option<Secret>,
     /// Whom to act as, if not oneself (RFC 6120 §6.3.8).
     pub authzid: Option<String>,
@@ -24,6 +25,9 @@ pub struct InitiatorConfig {
     /// Whether a server that offers -PLUS without saying for which types (XEP-0440) is believed to mean
     /// `tls-exporter`. Default: no, since servers in the field mean `tls-unique` or nothing that works.
     pub assume_tls_exporter: bool,
+    /// How the messages of the HT mechanisms are laid out.
+    #[cfg(feature = "scram")]
+    pub ht: HtVersion,
 }
 
 impl InitiatorConfig {
@@ -35,6 +39,8 @@ impl InitiatorConfig {
             allowed,
             iterations: 4096..=1_000_000,
             assume_tls_exporter: false,
+            #[cfg(feature = "scram")]
+            ht: HtVersion::default(),
         }
     }
 
@@ -45,6 +51,12 @@ impl InitiatorConfig {
             .into_iter()
             .filter(|mechanism| mechanism.is_scram() || *mechanism == Mechanism::Plain);
         Self::new(username, Some(password), allowed.collect())
+    }
+
+    /// A token, for the one mechanism that it was handed out for (XEP-0484 §3.4, XEP-0397 §3).
+    #[must_use]
+    pub fn token(username: &str, mechanism: Mechanism, token: Secret) -> Self {
+        Self::new(username, Some(token), vec![mechanism])
     }
 
     /// What the TLS certificate proves, as `authzid` or as itself (RFC 6120 §6.3.4, XEP-0178).
@@ -67,8 +79,11 @@ impl InitiatorConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
     mechanism: Mechanism,
+    /// What it binds to.
+    bound: Option<BindingType>,
     /// Whether the offer held a -PLUS mechanism.
     plus_offered: bool,
+    demands_lists: bool,
 }
 
 impl Choice {
@@ -78,16 +93,27 @@ impl Choice {
         self.mechanism
     }
 
+    /// Whether the server has to prove that what it advertised is what was seen (XEP-0474 §6, new rule 6).
+    #[must_use]
+    pub fn demands_lists(&self) -> bool {
+        self.demands_lists
+    }
+
+    pub(crate) fn demanding_lists(self) -> Self {
+        Self {
+            demands_lists: true,
+            ..self
+        }
+    }
+
     #[cfg(feature = "scram")]
     pub(crate) fn flag(&self, could_bind: bool) -> super::scram::Gs2Flag {
         use super::scram::Gs2Flag;
-        if self.mechanism.binds_channel() {
-            Gs2Flag::Exporter
-        } else if could_bind && !self.plus_offered {
+        match self.bound {
+            Some(kind) if self.mechanism.binds_channel() => Gs2Flag::Bound(kind),
             // RFC 5802 §6: if somebody took -PLUS off the list, the server will notice.
-            Gs2Flag::NotOffered
-        } else {
-            Gs2Flag::No
+            _ if could_bind && !self.plus_offered => Gs2Flag::NotOffered,
+            _ => Gs2Flag::No,
         }
     }
 }
@@ -107,22 +133,34 @@ pub fn choose(
         .iter()
         .filter_map(|name| Mechanism::from_name(name))
         .collect();
-    let exporter = channel_bindings.iter().any(|name| name == TLS_EXPORTER)
-        || (channel_bindings.is_empty() && config.assume_tls_exporter);
-    let can_bind = binding.is_some() && exporter;
+    let assumed = channel_bindings.is_empty() && config.assume_tls_exporter;
+    let listed = |kind: &BindingType| {
+        let named = channel_bindings.iter().any(|name| name == kind.name());
+        named || (assumed && *kind == BindingType::TlsExporter)
+    };
+    let bound = binding.and_then(|binding| binding.types().find(listed));
     let possible = |mechanism: &Mechanism| {
-        let has_password =
-            config.password.is_some() || !(mechanism.is_scram() || *mechanism == Mechanism::Plain);
+        let has_password = config.password.is_some()
+            || matches!(mechanism, Mechanism::Anonymous | Mechanism::External);
+        let can_bind = match mechanism.binding_type() {
+            // Whose name says what it binds to is listed only where the server has it.
+            Some(kind) => binding.is_some_and(|binding| binding.data(kind).is_some()),
+            None => bound.is_some() || !mechanism.binds_channel(),
+        };
         mechanism.is_built_in()
             && config.allowed.contains(mechanism)
             && has_password
-            && (can_bind || !mechanism.binds_channel())
+            && can_bind
             && mechanism.strength() >= pin
     };
     let mechanism = offered.iter().copied().filter(possible).max()?;
     Some(Choice {
         mechanism,
-        plus_offered: offered.iter().any(|mechanism| mechanism.binds_channel()),
+        bound,
+        plus_offered: offered
+            .iter()
+            .any(|mechanism| mechanism.is_scram() && mechanism.binds_channel()),
+        demands_lists: false,
     })
 }
 

@@ -13,9 +13,10 @@ use std::collections::VecDeque;
 use minidom::Element;
 use onetrip_stream::{Build, Env, ns};
 
+use super::client::{Exchange, Reply};
 use super::{
-    ChannelBinding, Choice, Derivation, Error, Failure, InitiatorConfig, Mechanism, SaltedPassword,
-    wire,
+    ChannelBinding, Choice, Derivation, Error, Failure, InitiatorConfig, Lists, Mechanism,
+    SaltedPassword, wire,
 };
 
 /// What the initiator is given.
@@ -66,10 +67,7 @@ pub enum Event {
 #[derive(Debug)]
 enum State {
     New,
-    /// A single-step mechanism has said all it has to say.
-    Answered,
-    #[cfg(feature = "scram")]
-    Scram(Box<super::scram::Client>),
+    Running(Exchange),
     Over,
 }
 
@@ -94,8 +92,8 @@ enum State {
 pub struct Initiator {
     config: InitiatorConfig,
     choice: Choice,
-    #[cfg_attr(not(feature = "scram"), expect(dead_code, reason = "only SCRAM binds"))]
     binding: Option<ChannelBinding>,
+    lists: Option<Lists>,
     state: State,
     failed: Option<Error>,
     actions: VecDeque<Action>,
@@ -109,9 +107,19 @@ impl Initiator {
             config: config.clone(),
             choice,
             binding,
+            lists: None,
             state: State::New,
             failed: None,
             actions: VecDeque::new(),
+        }
+    }
+
+    /// What the server has advertised on this very stream; told at any time before its first challenge, it is compared
+    /// with what the server says it was, by SCRAM (XEP-0474).
+    pub fn expect(&mut self, lists: Lists) {
+        match &mut self.state {
+            State::Running(exchange) => exchange.expect(lists),
+            _ => self.lists = Some(lists),
         }
     }
 
@@ -158,113 +166,54 @@ impl Initiator {
         if !matches!(self.state, State::New) {
             return;
         }
-        let mechanism = self.choice.mechanism();
-        let authzid = self.config.authzid.as_deref().unwrap_or_default();
-        let first = match mechanism {
-            Mechanism::Plain => {
-                let password = self
-                    .config
-                    .password
-                    .as_ref()
-                    .map(|password| password.expose())
-                    .unwrap_or_default();
-                [
-                    authzid.as_bytes(),
-                    b"\0",
-                    self.config.username.as_bytes(),
-                    b"\0",
-                    password,
-                ]
-                .concat()
+        match Exchange::start(env, &self.config, &self.choice, self.binding.as_ref()) {
+            Err(failure) => self.refused(failure),
+            Ok(started) => {
+                let mut exchange = started.exchange;
+                if let Some(lists) = self.lists.take() {
+                    exchange.expect(lists);
+                }
+                self.state = State::Running(exchange);
+                let auth = wire::message("auth", Some(started.first.expose()));
+                let mechanism = self.choice.mechanism().name();
+                self.send(auth.with_attr("mechanism", mechanism), started.last);
             }
-            Mechanism::External => authzid.as_bytes().to_vec(),
-            Mechanism::Anonymous => Vec::new(),
-            _ => return self.start_scram(env),
-        };
-        let first = onetrip_stream::Secret::new(first);
-        self.state = State::Answered;
-        self.send(
-            wire::message("auth", Some(first.expose())).with_attr("mechanism", mechanism.name()),
-            true,
-        );
+        }
     }
 
-    #[cfg(not(feature = "scram"))]
-    fn start_scram(&mut self, _env: &mut Env<'_>) {
-        // `choose` never chooses what is not built in.
-    }
-
-    #[cfg(feature = "scram")]
-    fn start_scram(&mut self, env: &mut Env<'_>) {
-        use super::Refusal;
-        use super::scram::{Client, ClientStart};
-        use base64::Engine as _;
-        use onetrip_stream::Secret;
-
-        let prepared = |text: &str| {
-            stringprep::saslprep(text)
-                .map(|text| text.into_owned())
-                .ok()
-        };
-        let password = self
-            .config
-            .password
-            .as_ref()
-            .and_then(|password| core::str::from_utf8(password.expose()).ok())
-            .and_then(prepared);
-        let (Some(username), Some(password)) = (prepared(&self.config.username), password) else {
-            // RFC 4013 §2.3: characters that cannot be in a name or password cannot be the right ones either.
-            let failure = Failure {
-                text: Some("SASLprep refuses the name or the password".to_owned()),
-                ..Failure::new(Refusal::NotAuthorized)
-            };
-            self.state = State::Over;
-            return self
-                .actions
-                .push_back(Action::Event(Event::Refused(failure)));
-        };
-        let mut nonce = [0_u8; 18];
-        env.entropy.fill(&mut nonce);
-        let mechanism = self.choice.mechanism();
-        let client = Client::new(ClientStart {
-            hash: hash_of(mechanism),
-            flag: self.choice.flag(self.binding.is_some()),
-            binding: self.binding.as_ref(),
-            username: &username,
-            authzid: self.config.authzid.as_deref(),
-            password: Secret::from(password),
-            nonce: base64::engine::general_purpose::STANDARD.encode(nonce),
-            iterations: self.config.iterations.clone(),
-        });
-        let auth = wire::message("auth", Some(client.first().as_bytes()))
-            .with_attr("mechanism", mechanism.name());
-        self.state = State::Scram(Box::new(client));
-        self.send(auth, false);
+    fn refused(&mut self, failure: Failure) {
+        self.state = State::Over;
+        self.actions
+            .push_back(Action::Event(Event::Refused(failure)));
     }
 
     fn on_element(&mut self, element: &Element) -> Result<(), Error> {
         if !element.has_ns(ns::SASL) {
             return Err(Error::OutOfTurn);
         }
-        match (element.name(), &mut self.state) {
-            (_, State::New | State::Over) => Err(Error::OutOfTurn),
-            ("failure", _) => {
-                self.state = State::Over;
-                self.actions
-                    .push_back(Action::Event(Event::Refused(Failure::read(element))));
+        let State::Running(exchange) = &mut self.state else {
+            return Err(Error::OutOfTurn);
+        };
+        match element.name() {
+            "failure" => {
+                self.refused(Failure::read(element));
                 Ok(())
             }
-            ("success", _) => self.on_success(element),
-            #[cfg(feature = "scram")]
-            ("challenge", State::Scram(client)) => {
+            "success" => {
+                exchange.finish(wire::data(element)?.as_deref())?;
+                self.state = State::Over;
+                let mechanism = self.choice.mechanism();
+                self.actions
+                    .push_back(Action::Event(Event::Authenticated { mechanism }));
+                Ok(())
+            }
+            "challenge" => {
                 let challenge = wire::data(element)?.unwrap_or_default();
-                if client.awaits_signature() {
-                    // Servers before RFC 6120 put the proof in a challenge of its own.
-                    client.server_final(&challenge)?;
-                    self.send(wire::message("response", None), true);
-                } else {
-                    let derivation = client.server_first(&challenge)?;
-                    self.actions.push_back(Action::Derive(derivation));
+                match exchange.challenge(&challenge)? {
+                    Reply::Derive(derivation) => {
+                        self.actions.push_back(Action::Derive(derivation));
+                    }
+                    Reply::Empty => self.send(wire::message("response", None), true),
                 }
                 Ok(())
             }
@@ -272,43 +221,12 @@ impl Initiator {
         }
     }
 
-    fn on_success(&mut self, element: &Element) -> Result<(), Error> {
-        #[cfg(feature = "scram")]
-        if let State::Scram(client) = &mut self.state {
-            // QS-27: success without proof is no success, however early it comes.
-            if !client.is_done() {
-                let proof = wire::data(element)?.unwrap_or_default();
-                client
-                    .server_final(&proof)
-                    .map_err(|_| Error::ServerSignature)?;
-            }
-        }
-        wire::data(element)?;
-        self.state = State::Over;
-        let mechanism = self.choice.mechanism();
-        self.actions
-            .push_back(Action::Event(Event::Authenticated { mechanism }));
-        Ok(())
-    }
-
-    #[cfg(not(feature = "scram"))]
-    fn on_derived(&mut self, _salted: &SaltedPassword) {}
-
-    #[cfg(feature = "scram")]
     fn on_derived(&mut self, salted: &SaltedPassword) {
-        let State::Scram(client) = &mut self.state else {
+        let State::Running(exchange) = &mut self.state else {
             return;
         };
-        if let Some(last) = client.derived(salted) {
-            self.send(wire::message("response", Some(last.as_bytes())), true);
+        if let Some(last) = exchange.derived(salted) {
+            self.send(wire::message("response", Some(last.expose())), true);
         }
-    }
-}
-
-#[cfg(feature = "scram")]
-pub(crate) const fn hash_of(mechanism: Mechanism) -> super::Hash {
-    match mechanism {
-        Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => super::Hash::Sha256,
-        _ => super::Hash::Sha1,
     }
 }

@@ -1,5 +1,7 @@
 //! The mechanisms by name, strength and preference.
 
+use super::BindingType;
+
 /// A SASL mechanism, ordered by our preference: the last is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -12,16 +14,22 @@ pub enum Mechanism {
     ScramSha1,
     /// SCRAM-SHA-256 (RFC 7677).
     ScramSha256,
+    /// HT-SHA-256-NONE: a token, bound to nothing (draft-schmaus-kitten-sasl-ht).
+    HtSha256None,
     /// SCRAM-SHA-1-PLUS: bound to the TLS session (RFC 5802, RFC 9266).
     ScramSha1Plus,
     /// SCRAM-SHA-256-PLUS: bound to the TLS session (RFC 7677, RFC 9266).
     ScramSha256Plus,
+    /// HT-SHA-256-ENDP: a token, bound to the server's certificate.
+    HtSha256EndPoint,
+    /// HT-SHA-256-EXPR: a token, bound to the TLS session.
+    HtSha256Exporter,
     /// EXTERNAL (RFC 4422 appendix A): what the TLS certificate proves.
     External,
 }
 
 impl Mechanism {
-    /// All mechanisms, the best last.
+    /// All mechanisms that a client can begin with, the best last.
     pub const ALL: [Self; 7] = [
         Self::Anonymous,
         Self::Plain,
@@ -30,6 +38,13 @@ impl Mechanism {
         Self::ScramSha1Plus,
         Self::ScramSha256Plus,
         Self::External,
+    ];
+
+    /// The mechanisms whose secret is a token that the server has handed out, the best last.
+    pub const TOKEN: [Self; 3] = [
+        Self::HtSha256None,
+        Self::HtSha256EndPoint,
+        Self::HtSha256Exporter,
     ];
 
     /// The registered name.
@@ -42,6 +57,9 @@ impl Mechanism {
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::HtSha256None => "HT-SHA-256-NONE",
+            Self::HtSha256EndPoint => "HT-SHA-256-ENDP",
+            Self::HtSha256Exporter => "HT-SHA-256-EXPR",
             Self::External => "EXTERNAL",
         }
     }
@@ -51,6 +69,7 @@ impl Mechanism {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
+            .chain(Self::TOKEN)
             .find(|mechanism| mechanism.name() == name)
     }
 
@@ -63,10 +82,29 @@ impl Mechanism {
         )
     }
 
+    /// Whether its secret is a token (FAST, instant stream resumption).
+    #[must_use]
+    pub const fn is_token(self) -> bool {
+        matches!(
+            self,
+            Self::HtSha256None | Self::HtSha256EndPoint | Self::HtSha256Exporter
+        )
+    }
+
     /// Whether it is bound to the TLS session.
     #[must_use]
     pub const fn binds_channel(self) -> bool {
-        matches!(self, Self::ScramSha1Plus | Self::ScramSha256Plus)
+        matches!(self, Self::ScramSha1Plus | Self::ScramSha256Plus) || self.binding_type().is_some()
+    }
+
+    /// What it binds to, where its name says so; SCRAM says so in its messages.
+    #[must_use]
+    pub const fn binding_type(self) -> Option<BindingType> {
+        match self {
+            Self::HtSha256EndPoint => Some(BindingType::TlsServerEndPoint),
+            Self::HtSha256Exporter => Some(BindingType::TlsExporter),
+            _ => None,
+        }
     }
 
     /// Whether the client's first message is its last (QS-23).
@@ -75,10 +113,10 @@ impl Mechanism {
         !self.is_scram()
     }
 
-    /// Whether this build carries it: SCRAM needs the feature `scram`.
+    /// Whether this build carries it: SCRAM and HT need the feature `scram`.
     #[must_use]
     pub const fn is_built_in(self) -> bool {
-        !self.is_scram() || cfg!(feature = "scram")
+        !(self.is_scram() || self.is_token()) || cfg!(feature = "scram")
     }
 
     /// What it withstands, as a class to pin (QS-R4): 0 nothing, 1 gives the password away under TLS, 2 keeps
@@ -88,8 +126,11 @@ impl Mechanism {
         match self {
             Self::Anonymous => 0,
             Self::Plain => 1,
-            Self::ScramSha1 | Self::ScramSha256 => 2,
-            Self::ScramSha1Plus | Self::ScramSha256Plus => 3,
+            Self::ScramSha1 | Self::ScramSha256 | Self::HtSha256None => 2,
+            Self::ScramSha1Plus
+            | Self::ScramSha256Plus
+            | Self::HtSha256EndPoint
+            | Self::HtSha256Exporter => 3,
             Self::External => 4,
         }
     }
@@ -110,7 +151,7 @@ mod tests {
         for pair in Mechanism::ALL.windows(2) {
             assert!(pair[0] < pair[1] && pair[0].strength() <= pair[1].strength());
         }
-        for mechanism in Mechanism::ALL {
+        for mechanism in Mechanism::ALL.into_iter().chain(Mechanism::TOKEN) {
             assert_eq!(Mechanism::from_name(mechanism.name()), Some(mechanism));
         }
         assert_eq!(Mechanism::from_name("DIGEST-MD5"), None);

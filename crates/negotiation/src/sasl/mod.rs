@@ -1,47 +1,38 @@
 //! SASL (RFC 6120 §6): the exchange, and the mechanisms behind one shape.
 
+mod binding;
 mod choose;
+pub(crate) mod client;
 mod external;
+#[cfg(feature = "scram")]
+mod ht;
 mod initiator;
 mod keys;
+mod lists;
 mod mechanism;
 mod receiver;
 #[cfg(feature = "scram")]
 mod scram;
-mod wire;
+pub(crate) mod server;
+pub(crate) mod wire;
 
 use core::ops::RangeInclusive;
 
-use onetrip_stream::{Condition, Secret};
+use onetrip_stream::Condition;
 
+pub use binding::{BindingType, ChannelBinding};
 pub use choose::{Choice, InitiatorConfig, choose};
 pub use external::between_servers;
+#[cfg(feature = "scram")]
+pub use ht::HtVersion;
 pub use initiator::{Action, Event, Initiator, Input};
 pub use keys::{Derivation, Hash, SaltedPassword, StoredKeys, constant_time_eq};
+pub use lists::Lists;
 pub use mechanism::Mechanism;
 pub use receiver::{
     Answer, Receiver, ReceiverAction, ReceiverConfig, ReceiverEvent, ReceiverInput, Request,
 };
 pub use wire::{Failure, Refusal};
-
-/// What binds an authentication to its TLS session, so that it cannot be relayed to another.
-#[derive(Debug, Clone)]
-pub struct ChannelBinding(
-    #[cfg_attr(not(feature = "scram"), expect(dead_code, reason = "only SCRAM binds"))] Secret,
-);
-
-impl ChannelBinding {
-    /// The 32 bytes of `tls-exporter` (RFC 9266 §4.2).
-    #[must_use]
-    pub fn tls_exporter(data: Secret) -> Self {
-        Self(data)
-    }
-
-    #[cfg(feature = "scram")]
-    pub(crate) fn data(&self) -> &[u8] {
-        self.0.expose()
-    }
-}
 
 /// The peer broke a rule of SASL. Final.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,9 +67,12 @@ pub enum Error {
         /// What is taken.
         allowed: RangeInclusive<u32>,
     },
-    /// The server did not prove that it knows the password (RFC 5802 §3, QS-27).
+    /// The server did not prove that it knows the password, or the token (RFC 5802 §3, QS-27).
     #[error("the server did not prove that it knows the password")]
     ServerSignature,
+    /// What the server has advertised is not what has arrived, or it does not say so where it has to.
+    #[error("the lists of mechanisms and channel binding types were changed on their way")]
+    Downgrade,
 }
 
 impl Error {
@@ -89,7 +83,7 @@ impl Error {
             Self::TooLong { .. } | Self::Iterations { .. } => Condition::PolicyViolation,
             Self::OutOfTurn => Condition::UnsupportedStanzaType,
             Self::Base64 | Self::Malformed { .. } | Self::Nonce => Condition::UndefinedCondition,
-            Self::ServerSignature => Condition::NotAuthorized,
+            Self::ServerSignature | Self::Downgrade => Condition::NotAuthorized,
         }
     }
 
@@ -102,6 +96,7 @@ impl Error {
             Self::Malformed { .. } => "RFC 5802 §7",
             Self::Nonce | Self::Iterations { .. } => "RFC 5802 §5.1",
             Self::ServerSignature => "QS-27",
+            Self::Downgrade => "XEP-0474 §5.2",
         }
     }
 }

@@ -11,10 +11,17 @@
 
 use std::collections::VecDeque;
 
+#[cfg(feature = "scram")]
+use super::HtVersion;
 use minidom::Element;
 use onetrip_stream::{Env, Secret, ns};
+#[cfg(feature = "scram")]
+use onetrip_stream::{ResponderProof, TokenProof};
 
-use super::{ChannelBinding, Error, Failure, Hash, Mechanism, Refusal, StoredKeys, wire};
+use super::server::{Exchange, Step};
+use super::{
+    BindingType, ChannelBinding, Error, Failure, Hash, Mechanism, Refusal, StoredKeys, wire,
+};
 
 /// What a receiving entity offers.
 #[derive(Debug, Clone)]
@@ -23,6 +30,15 @@ pub struct ReceiverConfig {
     /// The mechanisms, in the order they are shown. Those that need a certificate or a channel binding are
     /// shown only where there is one.
     pub offered: Vec<Mechanism>,
+    /// The HT mechanisms for which tokens are taken, within SASL2 only: FAST and instant stream resumption show them in
+    /// features of their own. Default: none.
+    pub tokens: Vec<Mechanism>,
+    /// How their messages are laid out.
+    #[cfg(feature = "scram")]
+    pub ht: HtVersion,
+    /// Whether SCRAM says what has been advertised, so that a client can see whether it was changed (XEP-0474).
+    /// Default: no, as old clients may stumble over it.
+    pub protects_lists: bool,
     /// How often a client may fail on one stream (RFC 6120 §6.4.5: 2 to 5). Default: 3.
     pub attempts: u8,
     /// The key from which salts are made for users that do not exist, so that they look like any other: the
@@ -38,6 +54,10 @@ impl ReceiverConfig {
     pub fn new(offered: Vec<Mechanism>) -> Self {
         Self {
             offered,
+            tokens: Vec::new(),
+            #[cfg(feature = "scram")]
+            ht: HtVersion::default(),
+            protects_lists: false,
             attempts: 3,
             decoy: None,
             decoy_iterations: 10_000,
@@ -85,6 +105,16 @@ pub enum Request {
     },
     /// Whether anybody may come in: [`Answer::Accept`] or [`Answer::Refuse`].
     Anonymous,
+    /// Whether a token that was handed out is proved by this: [`Answer::Token`] or [`Answer::Refuse`].
+    #[cfg(feature = "scram")]
+    Token {
+        /// The authentication identity.
+        username: String,
+        /// The mechanism, which must be the one that the token was handed out for.
+        mechanism: Mechanism,
+        /// The proof, which whoever keeps the tokens checks.
+        proof: TokenProof,
+    },
 }
 
 /// The decision about a [`Request`].
@@ -100,6 +130,14 @@ pub enum Answer {
     Refuse(Refusal),
     /// These are the keys; the proof is still to come.
     Keys(StoredKeys),
+    /// Yes, as this identity, and this proves to it that the token is known here.
+    #[cfg(feature = "scram")]
+    Token {
+        /// Who it is.
+        identity: String,
+        /// What [`TokenProof::check`] has yielded.
+        proof: ResponderProof,
+    },
     /// There is no such user; the exchange goes on all the same and fails at its end.
     Unknown,
 }
@@ -137,20 +175,6 @@ pub enum ReceiverEvent {
     },
 }
 
-#[derive(Debug)]
-enum State {
-    Ready,
-    /// The client left out its initial response and was asked for it.
-    First(Mechanism),
-    /// A decision about a mechanism that has nothing more to say.
-    Deciding(Mechanism),
-    #[cfg(feature = "scram")]
-    Keys(Mechanism, Box<super::scram::ClientFirst>),
-    #[cfg(feature = "scram")]
-    Challenged(Mechanism, Box<super::scram::Server>),
-    Over,
-}
-
 /// The authentication of one stream.
 ///
 /// ```
@@ -169,15 +193,9 @@ enum State {
 /// ```
 #[derive(Debug)]
 pub struct Receiver {
-    offered: Vec<Mechanism>,
-    binding: Option<ChannelBinding>,
+    exchange: Exchange,
+    /// How many are left; none once it is over.
     attempts: u8,
-    #[cfg_attr(
-        not(feature = "scram"),
-        expect(dead_code, reason = "only SCRAM needs decoys")
-    )]
-    decoy: (Option<Secret>, u32),
-    state: State,
     actions: VecDeque<ReceiverAction>,
 }
 
@@ -185,53 +203,37 @@ impl Receiver {
     /// `binding` is what the TLS session yields, `certified` whether the client showed a certificate.
     #[must_use]
     pub fn new(config: &ReceiverConfig, binding: Option<ChannelBinding>, certified: bool) -> Self {
-        let bound = binding.is_some();
-        Self {
-            binding,
-            ..Self::offering(config, bound, certified)
-        }
+        let types = binding.iter().flat_map(ChannelBinding::types).collect();
+        Self::offering(config, Exchange::new(config, binding, types, certified))
     }
 
     /// For features that are shown before the handshake has ended (QS-R2): the -PLUS mechanisms are offered, and
     /// [`Receiver::bind_channel`] is called when it has.
     #[must_use]
     pub fn before_binding(config: &ReceiverConfig) -> Self {
-        Self::offering(config, true, false)
+        let types = vec![BindingType::TlsExporter];
+        Self::offering(config, Exchange::new(config, None, types, false))
     }
 
     /// What the TLS session yields, now that its handshake has ended.
     pub fn bind_channel(&mut self, binding: Option<ChannelBinding>) {
-        self.binding = binding;
+        self.exchange.bind_channel(binding);
     }
 
-    fn offering(config: &ReceiverConfig, bound: bool, certified: bool) -> Self {
-        let possible = |mechanism: &Mechanism| {
-            mechanism.is_built_in()
-                && (bound || !mechanism.binds_channel())
-                && (certified || *mechanism != Mechanism::External)
-        };
+    fn offering(config: &ReceiverConfig, exchange: Exchange) -> Self {
         Self {
-            offered: config.offered.iter().copied().filter(possible).collect(),
-            binding: None,
+            exchange,
             attempts: config.attempts.max(1),
-            decoy: (config.decoy.clone(), config.decoy_iterations),
-            state: State::Ready,
             actions: VecDeque::new(),
         }
-    }
-
-    fn offers_binding(&self) -> bool {
-        self.offered
-            .iter()
-            .any(|mechanism| mechanism.binds_channel())
     }
 
     /// The feature elements: the mechanisms and, with -PLUS among them, the channel binding types (XEP-0440).
     #[must_use]
     pub fn features(&self) -> Vec<Element> {
-        let mut features = vec![wire::mechanisms(&self.offered)];
-        if self.offers_binding() {
-            features.push(wire::channel_bindings());
+        let mut features = vec![wire::mechanisms(self.exchange.offered())];
+        if !self.exchange.types().is_empty() {
+            features.push(wire::channel_bindings(self.exchange.types()));
         }
         features
     }
@@ -244,12 +246,7 @@ impl Receiver {
     /// Whether a decision is pending: input has to wait for it (QS-26).
     #[must_use]
     pub fn is_deciding(&self) -> bool {
-        match self.state {
-            State::Deciding(_) => true,
-            #[cfg(feature = "scram")]
-            State::Keys(..) => true,
-            _ => false,
-        }
+        self.exchange.is_deciding()
     }
 
     /// Takes one input. An answer that was not asked for is ignored.
@@ -257,26 +254,61 @@ impl Receiver {
     /// # Errors
     /// [`Error::OutOfTurn`] for an element that no client sends here.
     pub fn handle(&mut self, env: &mut Env<'_>, input: ReceiverInput<'_>) -> Result<(), Error> {
-        match input {
-            ReceiverInput::Answer(answer) => self.on_answer(env, answer),
-            ReceiverInput::Element(element) if element.is("auth", ns::SASL) => {
-                self.on_auth(element)
+        let step = match input {
+            ReceiverInput::Answer(answer) => self.exchange.answer(env, answer),
+            ReceiverInput::Element(element) if !element.has_ns(ns::SASL) => {
+                return Err(Error::OutOfTurn);
             }
-            ReceiverInput::Element(element) if element.is("response", ns::SASL) => {
-                self.on_response(element)
-            }
-            ReceiverInput::Element(element) if element.is("abort", ns::SASL) => {
-                self.refuse(Refusal::Aborted)
-            }
-            ReceiverInput::Element(_) => return Err(Error::OutOfTurn),
-        }
+            ReceiverInput::Element(element) => match element.name() {
+                "auth" | "response" if self.attempts == 0 => Step::Nothing,
+                "auth" => self.on_auth(element),
+                "response" => match wire::data(element) {
+                    Ok(data) => self.exchange.respond(&data.unwrap_or_default()),
+                    Err(_) => Step::Refuse(Refusal::IncorrectEncoding),
+                },
+                "abort" => Step::Refuse(Refusal::Aborted),
+                _ => return Err(Error::OutOfTurn),
+            },
+        };
+        self.take(step);
         Ok(())
     }
 
+    fn on_auth(&mut self, element: &Element) -> Step {
+        match wire::data(element) {
+            Ok(first) => {
+                let mechanism = element.attr("mechanism");
+                // No inline element says here what a token is for, so none is taken.
+                let known = mechanism
+                    .and_then(Mechanism::from_name)
+                    .filter(|mechanism| self.exchange.offered().contains(mechanism));
+                self.exchange
+                    .begin(known.map(Mechanism::name), first.as_deref())
+            }
+            Err(_) => Step::Refuse(Refusal::IncorrectEncoding),
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let action = match step {
+            Step::Nothing => return,
+            Step::AskFirst => ReceiverAction::Send(wire::message("challenge", None)),
+            Step::Challenge(data) => ReceiverAction::Send(wire::message("challenge", Some(&data))),
+            Step::Request(request) => ReceiverAction::Request(request),
+            Step::Refuse(refusal) => return self.refuse(refusal),
+            Step::Accept {
+                mechanism,
+                identity,
+                proof,
+            } => return self.accept(mechanism, identity, proof.as_deref()),
+        };
+        self.actions.push_back(action);
+    }
+
     fn refuse(&mut self, refusal: Refusal) {
+        self.exchange.abandon();
         self.attempts = self.attempts.saturating_sub(1);
         let exhausted = self.attempts == 0;
-        self.state = if exhausted { State::Over } else { State::Ready };
         self.actions
             .push_back(ReceiverAction::Send(Failure::new(refusal).to_element()));
         self.actions
@@ -287,7 +319,7 @@ impl Receiver {
     }
 
     fn accept(&mut self, mechanism: Mechanism, identity: String, proof: Option<&[u8]>) {
-        self.state = State::Over;
+        self.attempts = 0;
         // QS-24: the proof rides in success, so that success is the last word.
         self.actions
             .push_back(ReceiverAction::Send(wire::message("success", proof)));
@@ -296,180 +328,5 @@ impl Receiver {
                 mechanism,
                 identity,
             }));
-    }
-
-    fn ask(&mut self, mechanism: Mechanism, request: Request) {
-        self.state = State::Deciding(mechanism);
-        self.actions.push_back(ReceiverAction::Request(request));
-    }
-
-    fn on_auth(&mut self, element: &Element) {
-        if matches!(self.state, State::Over) {
-            return;
-        }
-        let mechanism = element
-            .attr("mechanism")
-            .and_then(Mechanism::from_name)
-            .filter(|mechanism| self.offered.contains(mechanism));
-        let Some(mechanism) = mechanism else {
-            return self.refuse(Refusal::InvalidMechanism);
-        };
-        match wire::data(element) {
-            Err(_) => self.refuse(Refusal::IncorrectEncoding),
-            // RFC 6120 §6.4.2: without an initial response the client waits for a challenge. An empty one asks.
-            Ok(None) => {
-                self.state = State::First(mechanism);
-                self.actions
-                    .push_back(ReceiverAction::Send(wire::message("challenge", None)));
-            }
-            Ok(Some(first)) => self.on_first(mechanism, &first),
-        }
-    }
-
-    fn on_first(&mut self, mechanism: Mechanism, first: &[u8]) {
-        let text = core::str::from_utf8(first).ok();
-        let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        match (mechanism, text) {
-            (_, None) => self.refuse(Refusal::MalformedRequest),
-            (Mechanism::Plain, Some(text)) => {
-                let mut parts = text.split('\0');
-                match (parts.next(), parts.next(), parts.next(), parts.next()) {
-                    (Some(authzid), Some(username), Some(password), None)
-                        if !username.is_empty() && !password.is_empty() =>
-                    {
-                        let request = Request::Password {
-                            username: username.to_owned(),
-                            authzid: optional(authzid),
-                            password: Secret::from(password),
-                        };
-                        self.ask(mechanism, request);
-                    }
-                    _ => self.refuse(Refusal::MalformedRequest),
-                }
-            }
-            (Mechanism::External, Some(text)) => self.ask(
-                mechanism,
-                Request::Certificate {
-                    authzid: optional(text),
-                },
-            ),
-            (Mechanism::Anonymous, Some(_)) => self.ask(mechanism, Request::Anonymous),
-            (_, Some(_)) => self.on_scram_first(mechanism, first),
-        }
-    }
-
-    #[cfg(not(feature = "scram"))]
-    fn on_scram_first(&mut self, _mechanism: Mechanism, _first: &[u8]) {
-        self.refuse(Refusal::InvalidMechanism);
-    }
-
-    #[cfg(feature = "scram")]
-    fn on_scram_first(&mut self, mechanism: Mechanism, first: &[u8]) {
-        match super::scram::ClientFirst::read(
-            first,
-            mechanism.binds_channel(),
-            self.offers_binding(),
-        ) {
-            Err(refusal) => self.refuse(refusal),
-            Ok(first) => {
-                let request = Request::Keys {
-                    username: first.username.clone(),
-                    authzid: first.authzid.clone(),
-                    hash: super::initiator::hash_of(mechanism),
-                };
-                self.state = State::Keys(mechanism, Box::new(first));
-                self.actions.push_back(ReceiverAction::Request(request));
-            }
-        }
-    }
-
-    fn on_response(&mut self, element: &Element) {
-        let data = match wire::data(element) {
-            Ok(data) => data.unwrap_or_default(),
-            Err(_) => return self.refuse(Refusal::IncorrectEncoding),
-        };
-        match &self.state {
-            State::Over => {}
-            State::First(mechanism) => self.on_first(*mechanism, &data),
-            #[cfg(feature = "scram")]
-            State::Challenged(mechanism, server) => {
-                let (mechanism, identity) = (*mechanism, server.username().to_owned());
-                // Promised before the handshake ended, and then there was nothing to bind to.
-                if mechanism.binds_channel() && self.binding.is_none() {
-                    return self.refuse(Refusal::TemporaryAuthFailure);
-                }
-                match server.client_final(&data, self.binding.as_ref()) {
-                    Ok(proof) => self.accept(mechanism, identity, Some(proof.as_bytes())),
-                    Err(refusal) => self.refuse(refusal),
-                }
-            }
-            _ => self.refuse(Refusal::MalformedRequest),
-        }
-    }
-
-    fn on_answer(&mut self, env: &mut Env<'_>, answer: Answer) {
-        match (core::mem::replace(&mut self.state, State::Ready), answer) {
-            (State::Deciding(mechanism), Answer::Accept { identity }) => {
-                self.accept(mechanism, identity, None)
-            }
-            (State::Deciding(_), Answer::Refuse(refusal)) => self.refuse(refusal),
-            (State::Deciding(_), Answer::Keys(_) | Answer::Unknown) => {
-                self.refuse(Refusal::NotAuthorized)
-            }
-            #[cfg(feature = "scram")]
-            (State::Keys(mechanism, first), answer) => self.on_keys(env, mechanism, *first, answer),
-            (state, _) => {
-                let _ = env;
-                self.state = state;
-            }
-        }
-    }
-
-    #[cfg(feature = "scram")]
-    fn on_keys(
-        &mut self,
-        env: &mut Env<'_>,
-        mechanism: Mechanism,
-        first: super::scram::ClientFirst,
-        answer: Answer,
-    ) {
-        use base64::Engine as _;
-
-        let hash = super::initiator::hash_of(mechanism);
-        let (keys, known) = match answer {
-            Answer::Keys(keys) if keys.hash == hash => (keys, true),
-            Answer::Refuse(refusal) => return self.refuse(refusal),
-            _ => (self.decoy(env, hash, &first.username), false),
-        };
-        let mut nonce = [0_u8; 18];
-        env.entropy.fill(&mut nonce);
-        let nonce = base64::engine::general_purpose::STANDARD.encode(nonce);
-        let server = super::scram::Server::new(first, keys, &nonce, known);
-        self.actions.push_back(ReceiverAction::Send(wire::message(
-            "challenge",
-            Some(server.first().as_bytes()),
-        )));
-        self.state = State::Challenged(mechanism, Box::new(server));
-    }
-
-    /// Keys for a user that does not exist: the same salt every time, and no password fits.
-    #[cfg(feature = "scram")]
-    fn decoy(&mut self, env: &mut Env<'_>, hash: Hash, username: &str) -> StoredKeys {
-        let key = self.decoy.0.get_or_insert_with(|| {
-            let mut key = vec![0_u8; 32];
-            env.entropy.fill(&mut key);
-            Secret::new(key)
-        });
-        let mut salt = hash.hmac(key.expose(), username.as_bytes());
-        salt.truncate(16);
-        let mut stored = vec![0_u8; hash.len()];
-        env.entropy.fill(&mut stored);
-        StoredKeys::new(
-            hash,
-            salt,
-            self.decoy.1,
-            Secret::new(stored.clone()),
-            Secret::new(stored),
-        )
     }
 }

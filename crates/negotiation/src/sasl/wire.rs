@@ -5,13 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use minidom::Element;
 use onetrip_stream::{Build, ns};
 
-use super::{Error, Mechanism};
+use super::{BindingType, Error, Mechanism};
 
 /// The longest message that is taken, in bytes of base64.
 const MAX_MESSAGE: usize = 8192;
-
-/// The channel binding type that is implemented (RFC 9266).
-pub(crate) const TLS_EXPORTER: &str = "tls-exporter";
 
 /// `<mechanisms/>` (RFC 6120 §6.3.3).
 pub(crate) fn mechanisms(offered: &[Mechanism]) -> Element {
@@ -23,10 +20,12 @@ pub(crate) fn mechanisms(offered: &[Mechanism]) -> Element {
 }
 
 /// `<sasl-channel-binding/>` (XEP-0440).
-pub(crate) fn channel_bindings() -> Element {
-    let binding =
-        Element::bare("channel-binding", ns::CHANNEL_BINDING).with_attr("type", TLS_EXPORTER);
-    Element::bare("sasl-channel-binding", ns::CHANNEL_BINDING).with_child(binding)
+pub(crate) fn channel_bindings(types: &[BindingType]) -> Element {
+    let list = Element::bare("sasl-channel-binding", ns::CHANNEL_BINDING);
+    types.iter().fold(list, |list, kind| {
+        let binding = Element::bare("channel-binding", ns::CHANNEL_BINDING);
+        list.with_child(binding.with_attr("type", kind.name()))
+    })
 }
 
 /// A message, in base64 with `=` for one that is there and empty (RFC 6120 §6.4.2).
@@ -41,15 +40,21 @@ pub(crate) fn message(name: &str, data: Option<&[u8]>) -> Element {
 
 /// Reads the data of a message: strict base64, with white space around it forgiven.
 pub(crate) fn data(element: &Element) -> Result<Option<Vec<u8>>, Error> {
-    let text = element.text();
-    match text.trim_ascii() {
+    match element.text().trim_ascii() {
         "" => Ok(None),
         "=" => Ok(Some(Vec::new())),
-        text if text.len() > MAX_MESSAGE => Err(Error::TooLong {
-            allowed: MAX_MESSAGE,
-        }),
-        text => STANDARD.decode(text).map(Some).map_err(|_| Error::Base64),
+        text => decode(text).map(Some),
     }
+}
+
+/// Strict base64 of a bounded length.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, Error> {
+    if text.len() > MAX_MESSAGE {
+        return Err(Error::TooLong {
+            allowed: MAX_MESSAGE,
+        });
+    }
+    STANDARD.decode(text).map_err(|_| Error::Base64)
 }
 
 macro_rules! refusals {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | clear | header, `<starttls/>` | TLS |
 //! | secured | header, SASL | restart, or the attempts run out |
+//! | secured | SASL2, with what rides along | authenticated, bound, or the attempts run out |
 //! | secured | `<inst-resume/>` | bound, or refused and nothing changes |
 //! | authenticated | header, bind | bound |
 //! | authenticated | `<resume/>` | bound, or refused and nothing changes |
@@ -13,6 +14,8 @@
 //! SASL failure it ends the stream (QS-31, QS-R5).
 
 mod resume;
+mod sasl2;
+mod tokens;
 
 use minidom::Element;
 use onetrip_isr as isr;
@@ -36,6 +39,7 @@ pub(crate) struct Receiver {
     config: ServerConfig,
     starttls: starttls::Receiver,
     sasl: Option<sasl::Receiver>,
+    sasl2: Option<sasl2::Login>,
     bind: bind::Receiver,
     /// The domain this stream is for, once known; it may not change across restarts (CVE-2018-10847).
     domain: Option<Domain>,
@@ -83,6 +87,7 @@ impl Receiver {
         let mut this = Self {
             starttls: starttls::Receiver::new(),
             sasl: None,
+            sasl2: None,
             bind: bind::Receiver::new(),
             domain: None,
             answered: false,
@@ -157,6 +162,11 @@ impl Receiver {
                 .unwrap_or_default(),
             Stage::Authenticated => vec![bind::feature()],
         };
+        if stage == Stage::Secured {
+            let later = self.sasl2.as_ref();
+            let later = later.map(|login| login.features(&children));
+            children.extend(later.unwrap_or_default());
+        }
         match stage {
             // ISR-13, ISR-14: under TLS, as long as it can be asked for.
             Stage::Secured if self.offers_instant_resume() => children.push(isr::feature()),
@@ -178,9 +188,13 @@ impl Receiver {
 
     pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
         self.confirm(shell);
+        let later = element.has_ns(ns::SASL2) || element.has_ns(ns::SASL2_OLD);
+        if self.is_intruded(env, shell, later) {
+            return;
+        }
         let step = if element.has_ns(ns::TLS) {
             Step::StartTls
-        } else if element.has_ns(ns::SASL) {
+        } else if element.has_ns(ns::SASL) || (later && self.sasl2.is_some()) {
             Step::Sasl
         } else if element.has_ns(ns::STREAM_MANAGEMENT) && self.config.management.is_some() {
             return self.on_management(env, shell, element);
@@ -194,8 +208,22 @@ impl Receiver {
         }
         match step {
             Step::StartTls => self.on_starttls(env, shell, element),
+            _ if later => {
+                let input = onetrip_negotiation::sasl2::ReceiverInput::Element(element);
+                self.on_sasl2(env, shell, input);
+            }
             _ => self.on_sasl(env, shell, sasl::ReceiverInput::Element(element)),
         }
+    }
+
+    /// Openfire#3496: whatever arrives between the steps of SASL2 ends it.
+    fn is_intruded(&mut self, env: &mut Env<'_>, shell: &mut Shell, later: bool) -> bool {
+        let running = self.sasl2.as_ref().is_some_and(sasl2::Login::is_running);
+        if running && !later {
+            let input = onetrip_negotiation::sasl2::ReceiverInput::Intruder;
+            self.on_sasl2(env, shell, input);
+        }
+        running && !later
     }
 
     fn on_starttls(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
@@ -234,10 +262,15 @@ impl Receiver {
         self.domain = None;
         self.claimed = None;
         let binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
+        let certified = !info.peer_certificates.is_empty();
+        self.sasl2 = self.config.sasl2.as_ref().map(|offer| {
+            let management = self.config.management.is_some();
+            let binding = binding.clone();
+            sasl2::Login::new(offer, &self.config.sasl, management, binding, certified)
+        });
         match &mut self.sasl {
             Some(sasl) => sasl.bind_channel(binding),
             None => {
-                let certified = !info.peer_certificates.is_empty();
                 self.sasl = Some(sasl::Receiver::new(&self.config.sasl, binding, certified));
             }
         }
@@ -267,15 +300,7 @@ impl Receiver {
     ) {
         match action {
             sasl::ReceiverAction::Send(element) => shell.element(&element),
-            sasl::ReceiverAction::Request(request) => {
-                // The stream has a domain, or no element of it would have come here.
-                let Some(domain) = self.domain.clone().or(self.config.domains.first().cloned())
-                else {
-                    return;
-                };
-                shell.pending = true;
-                shell.push(Action::Request(Request::Sasl { domain, request }));
-            }
+            sasl::ReceiverAction::Request(request) => self.ask_sasl(shell, request),
             sasl::ReceiverAction::Event(sasl::ReceiverEvent::Authenticated {
                 mechanism,
                 identity,
@@ -292,6 +317,34 @@ impl Receiver {
         }
     }
 
+    fn ask_sasl(&self, shell: &mut Shell, request: sasl::Request) {
+        // The stream has a domain, or no element of it would have come here.
+        let Some(domain) = self.domain.clone().or(self.config.domains.first().cloned()) else {
+            return;
+        };
+        shell.pending = true;
+        shell.push(Action::Request(Request::Sasl { domain, request }));
+    }
+
+    /// The bare address of an identity that was accepted; a fault of this side if it is none.
+    fn account_of(&self, shell: &mut Shell, identity: &str) -> Option<Jid> {
+        let domain = self.domain.as_ref().map(Domain::as_str).unwrap_or_default();
+        let address = if identity.contains('@') {
+            identity.to_owned()
+        } else {
+            format!("{identity}@{domain}")
+        };
+        let account = address.parse::<Jid>().ok();
+        if account.is_none() {
+            let what = "an identity that is no address";
+            shell.fail(ErrorKind::Header {
+                what,
+                condition: Condition::InternalServerError,
+            });
+        }
+        account.map(|account| account.to_bare())
+    }
+
     fn on_authenticated(
         &mut self,
         env: &mut Env<'_>,
@@ -299,26 +352,16 @@ impl Receiver {
         mechanism: sasl::Mechanism,
         identity: &str,
     ) {
-        let domain = self.domain.as_ref().map(Domain::as_str).unwrap_or_default();
-        let address = if identity.contains('@') {
-            identity.to_owned()
-        } else {
-            format!("{identity}@{domain}")
-        };
-        let Ok(account) = address.parse::<Jid>() else {
-            let what = "an identity that is no address";
-            return shell.fail(ErrorKind::Header {
-                what,
-                condition: Condition::InternalServerError,
-            });
+        let Some(account) = self.account_of(shell, identity) else {
+            return;
         };
         self.refused = false;
-        self.authenticated = Some(account.to_bare());
+        self.authenticated = Some(account.clone());
         shell.facts.reach(Facts::AUTHENTICATED);
         shell.restart_receiving();
         shell.event(Event::Authenticated {
             mechanism,
-            identity: Some(account.to_bare()),
+            identity: Some(account),
         });
         self.prepare(env, shell);
     }
@@ -332,20 +375,36 @@ impl Receiver {
         shell.pending = false;
         match answer {
             Answer::Sasl(answer) => {
-                self.on_sasl(env, shell, sasl::ReceiverInput::Answer(answer));
+                if self.sasl2.as_ref().is_some_and(sasl2::Login::is_running) {
+                    let input = onetrip_negotiation::sasl2::ReceiverInput::Answer(answer);
+                    self.on_sasl2(env, shell, input);
+                } else {
+                    self.on_sasl(env, shell, sasl::ReceiverInput::Answer(answer));
+                }
                 Ok(())
             }
+            Answer::Bind(answer) if self.is_inline() => self.on_inline_bind(env, shell, answer),
             Answer::Bind(answer) => self.on_bind_answer(shell, answer),
             Answer::Enable(granted) => self.on_enable_answer(env, shell, granted),
             Answer::Session(session) => self.on_session(env, shell, *session),
             Answer::NoSession { h } => self.on_no_session(env, shell, h),
+            answer @ (Answer::FastIssued(_) | Answer::FastSwap(_)) => {
+                self.on_token_answer(env, shell, answer)
+            }
             Answer::Derived(_) | Answer::Awaited(_) => Err(UsageError::NotAsked),
         }
         .inspect_err(|_| shell.pending = true)
     }
 
-    pub(crate) fn on_stanza(&mut self, shell: &mut Shell, stanza: Stanza) {
+    pub(super) fn is_inline(&self) -> bool {
+        self.sasl2.as_ref().is_some_and(sasl2::Login::is_inline)
+    }
+
+    pub(crate) fn on_stanza(&mut self, env: &mut Env<'_>, shell: &mut Shell, stanza: Stanza) {
         self.confirm(shell);
+        if self.is_intruded(env, shell, false) {
+            return;
+        }
         if order::check(Step::Stanza, shell.facts).is_ok() {
             return self.on_bound_stanza(shell, stanza);
         }

@@ -42,7 +42,7 @@ impl Receiver {
         }
     }
 
-    fn drain_management(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+    pub(super) fn drain_management(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
         while let Some(notable) = shell.poll_management() {
             match notable {
                 Notable::Request(sm::Request::Enable { resume, max }) => {
@@ -56,7 +56,15 @@ impl Receiver {
                 }
                 Notable::Resumed => {
                     if let Some(jid) = self.jid.clone() {
-                        self.go_online(shell, jid, true);
+                        if self.is_inline() {
+                            self.inline_resumed(env, shell, jid);
+                            if self.is_inline() {
+                                // What is sent again waits for `<success/>`, and that for a decision.
+                                return;
+                            }
+                        } else {
+                            self.go_online(shell, jid, true);
+                        }
                     }
                 }
                 Notable::Request(_) | Notable::Refused | Notable::Unanswered => {}
@@ -117,6 +125,9 @@ impl Receiver {
         }
         self.drain_management(env, shell);
         shell.management.grant_with(None);
+        if self.is_inline() {
+            self.inline_enabled(env, shell);
+        }
         Ok(())
     }
 
@@ -259,6 +270,9 @@ impl Receiver {
         }
         self.resuming = None;
         self.drain_management(env, shell);
+        if self.is_inline() {
+            self.inline_refused(env, shell);
+        }
         Ok(())
     }
 

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use onetrip_stream::Secret;
 
 use super::{Gs2Flag, MAX_SALT, channel_input, escaped, printable, value, xor};
-use crate::sasl::{ChannelBinding, Derivation, Error, Hash, SaltedPassword, constant_time_eq};
+use crate::sasl::{
+    ChannelBinding, Derivation, Error, Hash, Lists, SaltedPassword, constant_time_eq,
+};
 
 /// The client behind its first message.
 #[derive(Debug)]
@@ -19,6 +21,9 @@ pub(crate) struct Client {
     nonce: String,
     password: Secret,
     iterations: RangeInclusive<u32>,
+    /// What the server has advertised, as it arrived.
+    lists: Option<Lists>,
+    pub(super) demands_lists: bool,
     state: ClientState,
 }
 
@@ -47,6 +52,8 @@ pub(crate) struct ClientStart<'a> {
     pub(crate) password: Secret,
     pub(crate) nonce: String,
     pub(crate) iterations: RangeInclusive<u32>,
+    /// Whether the server has to say what it has advertised (XEP-0474).
+    pub(crate) demands_lists: bool,
 }
 
 impl Client {
@@ -64,8 +71,15 @@ impl Client {
             nonce: start.nonce,
             password: start.password,
             iterations: start.iterations,
+            lists: None,
+            demands_lists: start.demands_lists,
             state: ClientState::First,
         }
+    }
+
+    /// What the server has advertised, as it arrived.
+    pub(crate) fn expect(&mut self, lists: Lists) {
+        self.lists = Some(lists);
     }
 
     /// `client-first-message`.
@@ -121,11 +135,14 @@ impl Client {
             });
         }
         // Optional extensions may follow; a known attribute among them is one given twice.
-        if parts.any(|part| matches!(part.get(..2), Some("r=" | "s=" | "i=" | "m="))) {
+        let extensions: Vec<&str> = parts.collect();
+        let twice = |part: &&str| matches!(part.get(..2), Some("r=" | "s=" | "i=" | "m="));
+        if extensions.iter().any(twice) {
             return Err(Error::Malformed {
                 what: "an attribute given twice",
             });
         }
+        self.compare_lists(&extensions)?;
         self.state = ClientState::Deriving {
             server_first: message.to_owned(),
             server_nonce: nonce.to_owned(),
@@ -136,6 +153,21 @@ impl Client {
             salt,
             iterations,
         ))
+    }
+
+    /// XEP-0474 §5.2. That the hash itself is the server's own follows from the proofs, which it is part of.
+    fn compare_lists(&self, extensions: &[&str]) -> Result<(), Error> {
+        let mut told = extensions.iter().filter(|part| part.starts_with("h="));
+        let same = match (told.next(), &self.lists) {
+            (Some(told), Some(seen)) => {
+                let told = value(Some(told), 'h').and_then(|hash| STANDARD.decode(hash).ok());
+                told.is_some_and(|told| constant_time_eq(&told, &seen.digest(self.hash)))
+            }
+            _ => !self.demands_lists,
+        };
+        (same && told.next().is_none())
+            .then_some(())
+            .ok_or(Error::Downgrade)
     }
 
     /// Takes the key and yields `client-final-message`; `None` when it was not asked for.

@@ -6,7 +6,9 @@ mod server;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::ChannelBinding;
+use onetrip_stream::Secret;
+
+use super::{BindingType, ChannelBinding};
 
 pub(crate) use client::{Client, ClientStart};
 pub(crate) use server::{ClientFirst, Server};
@@ -21,16 +23,16 @@ pub(crate) enum Gs2Flag {
     No,
     /// `y`: the client could, and believes that the server cannot.
     NotOffered,
-    /// `p=tls-exporter`.
-    Exporter,
+    /// `p=tls-exporter` and the like.
+    Bound(BindingType),
 }
 
 impl Gs2Flag {
-    pub(super) const fn text(&self) -> &'static str {
+    pub(super) fn text(&self) -> String {
         match self {
-            Self::No => "n",
-            Self::NotOffered => "y",
-            Self::Exporter => "p=tls-exporter",
+            Self::No => "n".to_owned(),
+            Self::NotOffered => "y".to_owned(),
+            Self::Bound(kind) => format!("p={}", kind.name()),
         }
     }
 }
@@ -70,8 +72,9 @@ pub(super) fn printable(nonce: &str) -> bool {
 /// The input of `c=`: the GS2 header and, if bound, the data.
 pub(super) fn channel_input(gs2: &str, flag: &Gs2Flag, binding: Option<&ChannelBinding>) -> String {
     let mut input = gs2.as_bytes().to_vec();
-    if let (Gs2Flag::Exporter, Some(binding)) = (flag, binding) {
-        input.extend_from_slice(binding.data());
+    if let (Gs2Flag::Bound(kind), Some(binding)) = (flag, binding) {
+        let data = binding.data(*kind).map(Secret::expose);
+        input.extend_from_slice(data.unwrap_or_default());
     }
     STANDARD.encode(input)
 }
@@ -83,8 +86,7 @@ pub(super) fn xor(a: &[u8], b: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sasl::{Error, Hash, Refusal, StoredKeys};
-    use onetrip_stream::Secret;
+    use crate::sasl::{Error, Hash, Lists, Refusal, StoredKeys};
 
     struct Vector {
         hash: Hash,
@@ -143,6 +145,7 @@ mod tests {
             password: Secret::from(vector.password),
             nonce: vector.client_nonce.to_owned(),
             iterations: 4096..=4096,
+            demands_lists: false,
         })
     }
 
@@ -161,8 +164,8 @@ mod tests {
                 4096,
             )
             .unwrap();
-            let first = ClientFirst::read(client.first().as_bytes(), false, false).unwrap();
-            let server = Server::new(first, keys, vector.server_nonce, true);
+            let first = ClientFirst::read(client.first().as_bytes(), &[], false).unwrap();
+            let server = Server::new(first, keys, vector.server_nonce, None, true);
             assert_eq!(
                 server.first(),
                 format!(
@@ -263,6 +266,36 @@ mod tests {
     }
 
     #[test]
+    fn xep_0474_lists_that_were_changed_are_found_out_and_demanded_where_they_must_be() {
+        let vector = &VECTORS[0];
+        let seen = || Lists::new(["SCRAM-SHA-1"], None::<&[&str]>);
+        let other = Lists::new(["SCRAM-SHA-1", "SCRAM-SHA-256"], None::<&[&str]>);
+        let (same, other) = (seen().digest(Hash::Sha1), other.digest(Hash::Sha1));
+        let run = |told: bool, demanded: bool, sent: Option<&[u8]>| {
+            let mut client = client(vector);
+            client.demands_lists = demanded;
+            if told {
+                client.expect(seen());
+            }
+            let salt = STANDARD.decode(vector.salt).unwrap();
+            let keys = StoredKeys::from_password(vector.hash, vector.password, salt, 4096).unwrap();
+            let first = ClientFirst::read(client.first().as_bytes(), &[], false).unwrap();
+            let server = Server::new(first, keys, vector.server_nonce, sent, true);
+            let derivation = client.server_first(server.first().as_bytes())?;
+            let last = client.derived(&derivation.perform()).unwrap();
+            let verdict = server.client_final(last.as_bytes(), None).unwrap();
+            client.server_final(verdict.as_bytes())
+        };
+        assert_eq!(run(true, false, Some(&same)), Ok(()));
+        assert_eq!(run(true, true, Some(&same)), Ok(()));
+        assert_eq!(run(true, false, None), Ok(()));
+        assert_eq!(run(false, false, Some(&other)), Ok(()));
+        assert_eq!(run(true, false, Some(&other)), Err(Error::Downgrade));
+        assert_eq!(run(true, true, None), Err(Error::Downgrade));
+        assert_eq!(run(false, true, Some(&same)), Err(Error::Downgrade));
+    }
+
+    #[test]
     fn names_with_commas_and_equal_signs_survive() {
         for name in ["a,b=c", "=2C", "plain"] {
             assert_eq!(unescaped(&escaped(name)).as_deref(), Some(name));
@@ -275,10 +308,10 @@ mod tests {
     #[test]
     fn rfc5802_6_y_is_refused_where_plus_was_offered() {
         assert_eq!(
-            ClientFirst::read(b"y,,n=u,r=abc", false, true).unwrap_err(),
+            ClientFirst::read(b"y,,n=u,r=abc", &[], true).unwrap_err(),
             Refusal::NotAuthorized
         );
-        assert!(ClientFirst::read(b"y,,n=u,r=abc", false, false).is_ok());
+        assert!(ClientFirst::read(b"y,,n=u,r=abc", &[], false).is_ok());
         for bad in [
             &b"p=tls-exporter,,n=u,r=abc"[..],
             b"x,,n=u,r=abc",
@@ -288,16 +321,21 @@ mod tests {
             b"\xff",
         ] {
             assert_eq!(
-                ClientFirst::read(bad, false, false).unwrap_err(),
+                ClientFirst::read(bad, &[], false).unwrap_err(),
                 Refusal::MalformedRequest
             );
         }
         assert_eq!(
-            ClientFirst::read(b"p=tls-unique,,n=u,r=abc", true, true).unwrap_err(),
+            ClientFirst::read(
+                b"p=tls-unique,,n=u,r=abc",
+                &[BindingType::TlsExporter],
+                true
+            )
+            .unwrap_err(),
             Refusal::MalformedRequest
         );
         assert_eq!(
-            ClientFirst::read(b"n,,n=u,r=abc", true, true).unwrap_err(),
+            ClientFirst::read(b"n,,n=u,r=abc", &[BindingType::TlsExporter], true).unwrap_err(),
             Refusal::MalformedRequest
         );
     }

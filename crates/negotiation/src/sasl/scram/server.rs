@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use onetrip_stream::Secret;
 
 use super::{Gs2Flag, channel_input, printable, unescaped, value, xor};
-use crate::sasl::{ChannelBinding, Refusal, StoredKeys, constant_time_eq};
+use crate::sasl::{BindingType, ChannelBinding, Refusal, StoredKeys, constant_time_eq};
 
 /// What the server reads from `client-first-message`.
 #[derive(Debug)]
@@ -19,16 +19,26 @@ pub(crate) struct ClientFirst {
 }
 
 impl ClientFirst {
-    /// Reads it. `bound` says whether a -PLUS mechanism was chosen, `offered` whether one could have been.
-    pub(crate) fn read(message: &[u8], bound: bool, offered: bool) -> Result<Self, Refusal> {
+    /// Reads it. `types` are what a -PLUS mechanism may bind to, none for any other; `offered` says whether one could
+    /// have been chosen.
+    pub(crate) fn read(
+        message: &[u8],
+        types: &[BindingType],
+        offered: bool,
+    ) -> Result<Self, Refusal> {
         let text = core::str::from_utf8(message).map_err(|_| Refusal::MalformedRequest)?;
         let mut parts = text.splitn(3, ',');
+        let bound = !types.is_empty();
         let flag = match (parts.next(), bound) {
             (Some("n"), false) => Gs2Flag::No,
             // RFC 5802 §6: somebody took our -PLUS mechanisms off the list.
             (Some("y"), false) if offered => return Err(Refusal::NotAuthorized),
             (Some("y"), false) => Gs2Flag::NotOffered,
-            (Some("p=tls-exporter"), true) => Gs2Flag::Exporter,
+            (part, true) => value(part, 'p')
+                .and_then(BindingType::from_name)
+                .filter(|kind| types.contains(kind))
+                .map(Gs2Flag::Bound)
+                .ok_or(Refusal::MalformedRequest)?,
             _ => return Err(Refusal::MalformedRequest),
         };
         let authzid = match parts.next() {
@@ -75,10 +85,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(client: ClientFirst, keys: StoredKeys, nonce: &str, known: bool) -> Self {
+    /// `lists` is the hash of what was advertised (XEP-0474 §5.1).
+    pub(crate) fn new(
+        client: ClientFirst,
+        keys: StoredKeys,
+        nonce: &str,
+        lists: Option<&[u8]>,
+        known: bool,
+    ) -> Self {
         let nonce = format!("{}{nonce}", client.nonce);
+        let lists = lists.map_or_else(String::new, |hash| format!(",h={}", STANDARD.encode(hash)));
         let first = format!(
-            "r={nonce},s={},i={}",
+            "r={nonce},s={},i={}{lists}",
             STANDARD.encode(&keys.salt),
             keys.iterations
         );

@@ -1,0 +1,379 @@
+//! A server whose client logs in by SASL2: what rides along is carried out before `<success/>`, in one flight.
+//!
+//! Resumption first, then the resource, then what is enabled with it; each may wait for a decision. Their answers are
+//! caught and go into `<success/>`; what a resumed session sends again follows behind it.
+
+use minidom::Element;
+use onetrip_fast as fast;
+use onetrip_negotiation::{bind, bind2, sasl, sasl2};
+use onetrip_quickstart::Stage;
+use onetrip_stream::{Build, Env, Jid, ns};
+
+use super::Receiver;
+use super::tokens::tokens_for;
+use crate::config::Sasl2Offer;
+use crate::order::Facts;
+use crate::shell::Shell;
+use crate::{Action, ErrorKind, Event, Request, UsageError};
+
+/// A login by SASL2.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) machine: sasl2::Receiver,
+    /// What rides along, from when the client has proved who it is until it is answered.
+    inline: Option<Inline>,
+    /// Whether a session goes on within it.
+    resumed: bool,
+    pub(super) tokens: Option<fast::Receiver>,
+    /// Whom a token is being checked for.
+    #[cfg(feature = "scram")]
+    pub(super) shown_by: Option<String>,
+}
+
+#[derive(Debug)]
+struct Inline {
+    machine: bind2::Receiver,
+    account: Jid,
+    /// What is to be enabled with the resource that is being asked for.
+    enable: Vec<Element>,
+    /// What goes into `<success/>`, while the last of it is still to come.
+    answers: Vec<Element>,
+}
+
+impl Login {
+    /// What is offered: stream management wherever it is offered at all.
+    pub(super) fn new(
+        offer: &Sasl2Offer,
+        sasl: &sasl::ReceiverConfig,
+        management: bool,
+        binding: Option<sasl::ChannelBinding>,
+        certified: bool,
+    ) -> Self {
+        let enables: &[&str] = match management {
+            true => &[ns::STREAM_MANAGEMENT],
+            false => &[],
+        };
+        let mut config = sasl2::ReceiverConfig::new(sasl.clone());
+        config = config.with_inline(bind2::feature(enables));
+        if management {
+            config = config.with_inline(onetrip_stream_management::feature());
+        }
+        config.config_version.clone_from(&offer.config_version);
+        let feature = offer.fast.then(|| tokens_for(binding.as_ref()));
+        let feature = feature.filter(|feature| !feature.mechanisms.is_empty());
+        if let Some(feature) = &feature {
+            config.sasl.tokens = sasl::Mechanism::TOKEN.to_vec();
+            config = config.with_inline(feature.to_element());
+        }
+        Self {
+            tokens: feature.map(fast::Receiver::new),
+            #[cfg(feature = "scram")]
+            shown_by: None,
+            machine: sasl2::Receiver::new(&config, binding, certified),
+            inline: None,
+            resumed: false,
+        }
+    }
+
+    /// The feature elements, but for channel binding types that the older SASL shows already.
+    pub(super) fn features(&self, shown: &[Element]) -> Vec<Element> {
+        let mut features = self.machine.features();
+        features.retain(|feature| {
+            let same = |known: &Element| known.is(feature.name(), &*feature.ns());
+            !shown.iter().any(same)
+        });
+        features
+    }
+
+    /// Whether nothing but SASL2 may arrive.
+    pub(super) fn is_running(&self) -> bool {
+        self.machine.is_running()
+    }
+
+    /// Whether what rides along is being carried out.
+    pub(super) fn is_inline(&self) -> bool {
+        self.inline.is_some()
+    }
+}
+
+impl Receiver {
+    pub(super) fn on_sasl2(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        input: sasl2::ReceiverInput<'_>,
+    ) {
+        let Some(login) = &mut self.sasl2 else {
+            return;
+        };
+        let result = login.machine.handle(env, input);
+        while let Some(action) = self
+            .sasl2
+            .as_mut()
+            .and_then(|login| login.machine.poll_action())
+        {
+            self.on_sasl2_action(env, shell, action);
+        }
+        if let Err(error) = result {
+            shell.fail(ErrorKind::Sasl2(error));
+        }
+    }
+
+    fn on_sasl2_action(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        action: sasl2::ReceiverAction,
+    ) {
+        match action {
+            sasl2::ReceiverAction::Send(element) => shell.element(&element),
+            #[cfg(feature = "scram")]
+            sasl2::ReceiverAction::Request(sasl2::ReceiverRequest::Sasl(
+                sasl::Request::Token {
+                    username,
+                    mechanism,
+                    proof,
+                },
+            )) => self.on_token(env, shell, username, mechanism, proof),
+            sasl2::ReceiverAction::Request(sasl2::ReceiverRequest::Sasl(request)) => {
+                self.ask_sasl(shell, request);
+            }
+            sasl2::ReceiverAction::Request(sasl2::ReceiverRequest::Authenticated(who)) => {
+                self.on_proved(env, shell, &who.identity);
+            }
+            // No task is ever asked for.
+            sasl2::ReceiverAction::Request(_) => {}
+            sasl2::ReceiverAction::Event(sasl2::ReceiverEvent::Authenticated {
+                mechanism, ..
+            }) => self.on_logged_in(shell, mechanism),
+            sasl2::ReceiverAction::Event(sasl2::ReceiverEvent::Refused { exhausted, .. }) => {
+                self.refused = true;
+                self.authenticated = None;
+                if let Some(tokens) = self.sasl2.as_mut().and_then(|login| login.tokens.as_mut()) {
+                    tokens.failed();
+                }
+                if exhausted {
+                    shell.fail(ErrorKind::TooManyAttempts);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn refuse_login(&mut self, env: &mut Env<'_>, shell: &mut Shell, refusal: sasl::Refusal) {
+        let failure = sasl2::Failure::new(refusal);
+        let outcome = sasl2::Outcome::Refuse(failure);
+        self.on_sasl2(env, shell, sasl2::ReceiverInput::Outcome(outcome));
+    }
+
+    /// The client has proved who it is; nobody is told before `<success/>` is out.
+    fn on_proved(&mut self, env: &mut Env<'_>, shell: &mut Shell, identity: &str) {
+        let Some(account) = self.account_of(shell, identity) else {
+            return;
+        };
+        // XEP-0388 §2.3: the header may have named somebody else.
+        let named = self.claimed.as_ref();
+        if named.is_some_and(|named| !named.same_bare(&account)) {
+            return self.refuse_login(env, shell, sasl::Refusal::InvalidAuthzid);
+        }
+        let Some(login) = &mut self.sasl2 else {
+            return;
+        };
+        let (inline, agent) = (login.machine.inline(), login.machine.user_agent());
+        match bind2::Receiver::new(inline, agent) {
+            Err(_) => self.refuse_login(env, shell, sasl::Refusal::MalformedRequest),
+            Ok(machine) => {
+                self.authenticated = Some(account.clone());
+                login.inline = Some(Inline {
+                    machine,
+                    account,
+                    enable: Vec::new(),
+                    answers: Vec::new(),
+                });
+                shell.catch();
+                self.carry_out(env, shell);
+            }
+        }
+    }
+
+    /// Does the next thing that rides along.
+    fn carry_out(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let Some(inline) = self.sasl2.as_mut().and_then(|login| login.inline.as_mut()) else {
+            return;
+        };
+        match inline.machine.poll_action() {
+            Some(bind2::Action::Resume(resume)) => {
+                self.resume_inline(env, shell, &resume);
+            }
+            Some(bind2::Action::Bind(wish)) => {
+                let resource = Some(wish.resource(env));
+                inline.enable = wish.inline;
+                let account = inline.account.clone();
+                let request = bind::Request::new(resource);
+                shell.pending = true;
+                shell.push(Action::Request(Request::Bind { account, request }));
+            }
+            Some(bind2::Action::Answer(answers)) => self.answer_login(env, shell, answers),
+            _ => {}
+        }
+    }
+
+    fn resume_inline(&mut self, env: &mut Env<'_>, shell: &mut Shell, resume: &Element) {
+        if self.config.management.is_none() {
+            let failed = Element::bare("failed", ns::STREAM_MANAGEMENT)
+                .with_child(Element::bare("feature-not-implemented", ns::STANZA_ERRORS));
+            return self.inline_failed(env, shell, failed);
+        }
+        let result = shell.management.handle(shell.now, resume, true);
+        self.drain_management(env, shell);
+        match result {
+            Err(error) => shell.fail(error.into()),
+            // It was malformed, and has been refused already.
+            Ok(()) if !shell.pending => self.inline_refused(env, shell),
+            Ok(()) => {}
+        }
+    }
+
+    /// Stream management has refused to go on with a session, in what was caught.
+    pub(super) fn inline_refused(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        if let Some(failed) = shell.caught().pop() {
+            self.inline_failed(env, shell, failed);
+        }
+    }
+
+    fn inline_failed(&mut self, env: &mut Env<'_>, shell: &mut Shell, failed: Element) {
+        if let Some(inline) = self.sasl2.as_mut().and_then(|login| login.inline.as_mut()) {
+            inline.machine.failed(failed);
+            self.carry_out(env, shell);
+        }
+    }
+
+    /// A session goes on; what it sends again is next, behind `<success/>`.
+    pub(super) fn inline_resumed(&mut self, env: &mut Env<'_>, shell: &mut Shell, jid: Jid) {
+        let resumed = shell.caught().pop();
+        let Some(login) = &mut self.sasl2 else {
+            return;
+        };
+        if let (Some(inline), Some(resumed)) = (login.inline.as_mut(), resumed) {
+            inline.machine.resumed(resumed);
+            login.resumed = true;
+            self.jid = Some(jid);
+            self.carry_out(env, shell);
+        }
+    }
+
+    /// The answer to the wish for a resource, within a login.
+    pub(super) fn on_inline_bind(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        answer: bind::Answer,
+    ) -> Result<(), UsageError> {
+        let bind::Answer::Bound { jid } = answer else {
+            shell.release();
+            if let Some(login) = &mut self.sasl2 {
+                login.inline = None;
+            }
+            self.refuse_login(env, shell, sasl::Refusal::TemporaryAuthFailure);
+            return Ok(());
+        };
+        let Ok(jid) = jid.parse::<Jid>() else {
+            return Err(UsageError::NotAsked);
+        };
+        shell.management.bound(&jid);
+        self.jid = Some(jid);
+        let inline = self.sasl2.as_mut().and_then(|login| login.inline.as_mut());
+        let wishes = inline.map(|inline| core::mem::take(&mut inline.enable));
+        let enable = wishes
+            .unwrap_or_default()
+            .into_iter()
+            .find(|wish| wish.is("enable", ns::STREAM_MANAGEMENT));
+        match enable.filter(|_| self.config.management.is_some()) {
+            Some(enable) => {
+                let result = shell.management.handle(shell.now, &enable, true);
+                self.drain_management(env, shell);
+                match result {
+                    Err(error) => shell.fail(error.into()),
+                    Ok(()) if !shell.pending => self.inline_enabled(env, shell),
+                    Ok(()) => {}
+                }
+            }
+            None => self.inline_enabled(env, shell),
+        }
+        Ok(())
+    }
+
+    /// All that was to be enabled with the resource has been, or has been refused.
+    pub(super) fn inline_enabled(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let answers = shell.caught();
+        if let Some(inline) = self.sasl2.as_mut().and_then(|login| login.inline.as_mut()) {
+            inline.machine.bound(answers);
+            self.carry_out(env, shell);
+        }
+    }
+
+    fn answer_login(&mut self, env: &mut Env<'_>, shell: &mut Shell, answers: Vec<Element>) {
+        shell.release();
+        let Some(login) = &mut self.sasl2 else {
+            return;
+        };
+        let Some(inline) = &mut login.inline else {
+            return;
+        };
+        inline.answers = answers;
+        // A token goes out behind everything else (XEP-0484 §3.3).
+        let Some(tokens) = &mut login.tokens else {
+            return self.finish_login(env, shell, Vec::new());
+        };
+        let agent = login.machine.user_agent();
+        let client = agent.and_then(|agent| agent.id.as_deref());
+        let attempt = fast::Attempt::new(&inline.account, client, login.machine.inline());
+        tokens.authenticated(env, &attempt);
+        self.drain_tokens(env, shell);
+    }
+
+    pub(super) fn finish_login(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        tokens: Vec<Element>,
+    ) {
+        let Some(mut inline) = self.sasl2.as_mut().and_then(|login| login.inline.take()) else {
+            return;
+        };
+        inline.answers.extend(tokens);
+        let outcome = sasl2::Outcome::Success {
+            identifier: self.jid.clone().unwrap_or(inline.account),
+            inline: inline.answers,
+        };
+        self.on_sasl2(env, shell, sasl2::ReceiverInput::Outcome(outcome));
+    }
+
+    /// `<success/>` is out: no new document begins, and the features follow, but not behind a session that goes on
+    /// (Conversations ca1ee4a56).
+    fn on_logged_in(&mut self, shell: &mut Shell, mechanism: sasl::Mechanism) {
+        self.refused = false;
+        shell.facts.reach(Facts::AUTHENTICATED);
+        shell.receiving.reader.set_limits(shell.bounds.after);
+        shell.event(Event::Authenticated {
+            mechanism,
+            identity: self.authenticated.clone(),
+        });
+        let resumed = self.sasl2.as_ref().is_some_and(|login| login.resumed);
+        let bound = self.jid.clone();
+        if let (true, Some(jid)) = (resumed, &bound) {
+            return self.go_online(shell, jid.clone(), true);
+        }
+        let mut shown = self.features(Stage::Authenticated);
+        let Some(jid) = bound else {
+            return shell.element(&shown);
+        };
+        // What is done already is not offered.
+        let _ = shown.remove_child("bind", ns::BIND);
+        if shell.management.is_on() {
+            let _ = shown.remove_child("sm", ns::STREAM_MANAGEMENT);
+        }
+        shell.element(&shown);
+        self.go_online(shell, jid, false);
+    }
+}

@@ -1,0 +1,84 @@
+//! **FAST** without IO: a client that has logged in once comes back with a token, in one flight ([XEP-0484]).
+//!
+//! The exchange itself is SASL2's, with one of the HT mechanisms; both live in `onetrip-negotiation`. Here is what rides
+//! along, what a client keeps, and the one atomic step by which a server decides.
+//!
+//! ```text
+//! C: <authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256'>…
+//!      <request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-EXPR'/></authenticate>
+//! S: <success xmlns='urn:xmpp:sasl:2'>…<token xmlns='urn:xmpp:fast:0' token='Zm9v…' expiry='2026-12-24T00:00:00Z'/></success>
+//!                      later, on another connection
+//! C: <stream:stream …><authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-EXPR'>…
+//!      <fast xmlns='urn:xmpp:fast:0' count='1'/></authenticate>
+//! S: <stream:stream …><stream:features>…</stream:features><success xmlns='urn:xmpp:sasl:2'>…</success>
+//! ```
+//!
+//! # What is here
+//!
+//! | what | job |
+//! |---|---|
+//! | [`Feature`] | what a server offers |
+//! | [`Wallet`], [`Ticket`] | what a client keeps: two slots, the newer tried first |
+//! | [`Initiator`], [`Receiver`] | one login, at either end |
+//! | [`Tokens`] | a store in memory, with one atomic [swap](Tokens::swap); two slots a client |
+//! | [`DateTime`] | the end of a token's life, which is a date and not an instant: it outlives processes |
+//!
+//! # States
+//!
+//! | initiator | takes | leads to |
+//! |---|---|---|
+//! | new | `login`, if there is a token that does | tried |
+//! | new, tried | `request`, if the server hands out tokens | asking |
+//! | any | the answers of `<success/>` | a token in the wallet, if one came that was due |
+//! | tried | `refused` | the token is forgotten; the other slot may be tried |
+//!
+//! | receiver | takes | leads to |
+//! |---|---|---|
+//! | idle | `login` with `<fast/>` | deciding, or refused |
+//! | deciding | `swapped` | proved, or refused |
+//! | idle, proved | `authenticated` | issuing when a token is asked for, or answered |
+//! | issuing | `issued` | answered |
+//!
+//! # Who does what
+//!
+//! | rule of XEP-0484 | whose |
+//! |---|---|
+//! | §3.1 the feature | [`Feature`]; where it stands: SASL2's inline features |
+//! | §3.2, §3.3 a token is asked for, and handed out behind every task | [`Initiator::request`], [`Receiver::authenticated`] |
+//! | §3.4 the mechanism is pinned, the count grows, early data needs it | [`Tokens::swap`], [`Wallet`] |
+//! | §3.5 rotation, which survives a lost answer | two slots at both ends |
+//! | §3.6 invalidation | [`Initiator::invalidate`], [`Tokens::swap`] |
+//! | §4.1 `from` in the header, an id of the client | the caller; without an id, no token |
+//! | §4.1 a refused token is forgotten | [`Initiator::refused`] |
+//! | §4.2 no task behind a token | the caller |
+//! | §6 only under TLS, and binding mechanisms first | the caller; [`Initiator::request`] takes the order of its preference |
+//!
+//! # Early data
+//!
+//! A token may go as early data of TLS 1.3 only if the client allows it, the server offers it, and the mechanism binds to
+//! nothing that exists only behind the handshake. A count that was seen is refused, so a replay is. Nothing else of the
+//! flight has such a protection: what rides along with an early login is replayed or refused with it.
+//!
+//! # Limits
+//!
+//! - A server must be able to compute with a token, so its store holds tokens as they are: keep it as you would passwords.
+//! - A token is at most 1024 bytes, a client's id 256; [`Tokens`] holds two tokens for each client and account, and how
+//!   many clients an account may have is the caller's to bound.
+//!
+//! [XEP-0484]: https://xmpp.org/extensions/xep-0484.html
+
+mod date;
+mod element;
+mod initiator;
+mod receiver;
+mod slots;
+mod tokens;
+mod wallet;
+
+pub use date::DateTime;
+pub use element::{Error, Feature};
+pub use initiator::{Initiator, Login, Policy};
+pub use receiver::{Action, Attempt, Issue, Receiver, Swap};
+pub use slots::{Accepted, Claim, Fresh, Refused, Terms};
+pub use tokens::Tokens;
+pub use wallet::{Ticket, Wallet};
