@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use onetrip_core::dialback::Reason;
 use onetrip_core::stream::{Domain, Env, Jid, Stanza};
 use onetrip_core::zero_handshake::{Agreement, ConnectionId, Security};
@@ -18,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::admission::Admission;
-use super::links::{Input, Next, UNWRITTEN};
+use super::socketed::{Input, Next, Socketed, UNWRITTEN};
 use super::wire::{self, Machines};
 use super::{Federation, dial, local};
 use crate::environment::SystemEntropy;
@@ -56,13 +55,11 @@ struct Party {
 
 /// A connection that has a socket.
 struct Link {
-    secured: Secured<Option<RustlsSession>>,
+    on: Socketed<Option<RustlsSession>>,
     /// Of which agreement it is, once that is known.
     party: Option<usize>,
     /// Whether we have opened it.
     opened: bool,
-    wake: Rc<Notify>,
-    unwritten: usize,
 }
 
 impl Agreed {
@@ -188,8 +185,8 @@ impl Agreed {
         let state = &mut *self.state.borrow_mut();
         let env = &mut Env::new(self.hub.clock.now(), &mut state.entropy);
         for link in state.links.values_mut() {
-            link.secured.close(env);
-            link.wake.notify_one();
+            link.on.secured.close(env);
+            link.on.wake.notify_one();
         }
     }
 
@@ -222,13 +219,12 @@ impl Agreed {
         let connection = onetrip_core::Connection::link(config, env).ok()?;
         let id = ConnectionId(state.next);
         state.next += 1;
-        let wake = Rc::new(Notify::new());
+        let on = Socketed::new(Secured::new(connection, session));
+        let wake = Rc::clone(&on.wake);
         let link = Link {
-            secured: Secured::new(connection, session),
+            on,
             party: opened,
             opened: opened.is_some(),
-            wake: Rc::clone(&wake),
-            unwritten: 0,
         };
         state.links.insert(id, link);
         Some((id, wake))
@@ -265,7 +261,7 @@ impl Agreed {
         let Some(place) = state.parties.iter().position(agreed) else {
             return false;
         };
-        let unread = |link: &Link| link.party == Some(place) && link.unwritten > UNWRITTEN;
+        let unread = |link: &Link| link.party == Some(place) && link.on.unwritten > UNWRITTEN;
         if state.links.values().any(unread) {
             local::give_back(&self.hub, stanza, Reason::ResourceConstraint);
         } else if let Some(party) = state.parties.get_mut(place) {
@@ -319,9 +315,9 @@ impl Agreed {
         let env = &mut Env::new(self.hub.clock.now(), &mut state.entropy);
         let link = state.links.get_mut(&connection);
         let link = link.ok_or(UsageError::Closed)?;
-        link.secured.send(env, stanza)?;
-        link.unwritten = link.unwritten.saturating_add(stanza.bytes().len());
-        link.wake.notify_one();
+        link.on.secured.send(env, stanza)?;
+        link.on.unwritten = link.on.unwritten.saturating_add(stanza.bytes().len());
+        link.on.wake.notify_one();
         Ok(())
     }
 
@@ -333,8 +329,8 @@ impl Agreed {
     ) {
         let env = &mut Env::new(self.hub.clock.now(), &mut state.entropy);
         if let Some(link) = state.links.get_mut(&connection) {
-            call(&mut link.secured, env);
-            link.wake.notify_one();
+            call(&mut link.on.secured, env);
+            link.on.wake.notify_one();
         }
     }
 
@@ -349,7 +345,7 @@ impl Agreed {
         };
         if let Event::Stanza(stanza) = event {
             let answer = local::take_in(&self.hub, stanza);
-            link.secured.handled(1);
+            link.on.secured.handled(1);
             if let Some(answer) = answer {
                 self.send(state, &answer);
             }
@@ -357,12 +353,12 @@ impl Agreed {
         }
         if let Event::Closed(End::Failed(error)) = event {
             // Most likely one of the two is not configured as was agreed, which only this end is told (ZH-R3).
-            let peer = link.secured.connection().peer_domain();
+            let peer = link.on.secured.connection().peer_domain();
             let peer = peer.map_or_else(|| "whoever connects".to_owned(), ToString::to_string);
             anstream::eprintln!("onetrip: a link with {peer}: {error}");
         }
         let (party, closed) = (link.party, matches!(event, Event::Closed(_)));
-        let never = closed && link.opened && link.secured.connection().agreement().is_none();
+        let never = closed && link.opened && link.on.secured.connection().agreement().is_none();
         if let Some(party) = party.and_then(|place| state.parties.get_mut(place)) {
             // A handshake that has failed is an attempt that has failed.
             if never {
@@ -379,7 +375,7 @@ impl Agreed {
         let Some(link) = state.links.get_mut(&connection) else {
             return;
         };
-        let agreement = link.secured.connection().agreement();
+        let agreement = link.on.secured.connection().agreement();
         let is = |party: &Party| Some(party.peer.agreement()) == agreement;
         link.party = state.parties.iter().position(is);
         let opened = link.opened;
@@ -416,18 +412,11 @@ impl Machines for Agreed {
     ) -> Next {
         let state = &mut *self.state.borrow_mut();
         let now = self.hub.clock.now();
+        let measuring = self.measuring.as_deref();
         let mut next = Next::new();
-        if let Input::Bytes(bytes) = &input {
-            self.measure(|measuring| measuring.meter().read(bytes.len()));
-        }
         if let Some(link) = state.links.get_mut(&connection) {
-            let env = &mut Env::new(now, &mut state.entropy);
-            match input {
-                // What the peer did wrong comes out as outputs as well.
-                Input::Bytes(bytes) => drop(link.secured.receive(env, bytes)),
-                Input::End => link.secured.receive_eof(env),
-                Input::Nothing => link.secured.handle_timeout(env),
-            }
+            link.on
+                .take_in(&mut Env::new(now, &mut state.entropy), input, measuring);
         }
         loop {
             self.settle(state);
@@ -435,24 +424,14 @@ impl Machines for Agreed {
                 next.close = true;
                 return next;
             };
-            let Some(output) = link.secured.poll_output() else {
-                let lengths = next.write.iter().map(Bytes::len);
-                link.unwritten = lengths.fold(backlog, usize::saturating_add);
-                if let Some(deadline) = link.secured.poll_timeout() {
-                    next.wait = deadline.at.since(now);
+            let env = &Env::new(now, &mut state.entropy);
+            match link.on.poll(env, &mut next, backlog, measuring) {
+                Some(Output::Event(event)) => self.on_event(state, connection, &event),
+                Some(_) => {}
+                None => {
+                    self.due.notify_one();
+                    return next;
                 }
-                self.due.notify_one();
-                return next;
-            };
-            match output {
-                Output::Transmit(bytes) => {
-                    self.measure(|measuring| measuring.meter().write(bytes.len()));
-                    next.write.push(bytes);
-                }
-                Output::Trace(unit) => self.measure(|measuring| measuring.meter().unit(unit)),
-                Output::Close => next.close = true,
-                Output::Event(event) => self.on_event(state, connection, &event),
-                _ => {}
             }
         }
     }

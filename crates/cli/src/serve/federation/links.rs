@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use onetrip_core::dialback::{
     Awaited, Checked, ConnectionId, Event as Dialback, Reason, StreamId, Ticket, Verification,
 };
@@ -17,13 +15,11 @@ use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use tokio::sync::Notify;
 
+use super::socketed::{Input, Next, Socketed, UNWRITTEN};
 use super::wire::Machines;
 use super::{Federation, local, wire};
 use crate::environment::SystemEntropy;
 use crate::meter::Measuring;
-
-/// How many bytes of stanzas may wait for a server that does not read.
-pub(super) const UNWRITTEN: usize = 4 * 1024 * 1024;
 
 /// All connections, and what is known beyond them.
 pub(super) struct Links {
@@ -37,38 +33,7 @@ pub(super) struct Links {
 }
 
 /// A connection that has a socket.
-pub(super) struct Link {
-    pub(super) secured: Secured<RustlsSession>,
-    /// Tells whoever has the socket that there is something to write.
-    pub(super) wake: Rc<Notify>,
-    unwritten: usize,
-}
-
-/// What happened on a socket.
-pub(super) enum Input<'a> {
-    /// Nothing: others may have left something to write, or a deadline may have passed.
-    Nothing,
-    Bytes(&'a [u8]),
-    End,
-}
-
-/// What a socket has to do next.
-pub(super) struct Next {
-    pub(super) write: Vec<Bytes>,
-    pub(super) close: bool,
-    pub(super) wait: Duration,
-}
-
-impl Next {
-    /// Nothing.
-    pub(super) fn new() -> Self {
-        Self {
-            write: Vec::new(),
-            close: false,
-            wait: Duration::from_secs(3600),
-        }
-    }
-}
+type Link = Socketed<RustlsSession>;
 
 impl Links {
     pub(super) fn new(config: PeersConfig, entity: Entity) -> Self {
@@ -96,12 +61,8 @@ impl Federation {
         connection: ConnectionId,
         secured: Secured<RustlsSession>,
     ) -> Rc<Notify> {
-        let wake = Rc::new(Notify::new());
-        let link = Link {
-            secured,
-            wake: Rc::clone(&wake),
-            unwritten: 0,
-        };
+        let link = Link::new(secured);
+        let wake = Rc::clone(&link.wake);
         self.links.borrow_mut().open.insert(connection, link);
         wake
     }
@@ -297,18 +258,10 @@ impl Machines for Federation {
     ) -> Next {
         let links = &mut *self.links.borrow_mut();
         let now = self.hub.clock.now();
+        let measuring = self.measuring.as_deref();
         let mut next = Next::new();
-        if let Input::Bytes(bytes) = &input {
-            self.measure(|measuring| measuring.meter().read(bytes.len()));
-        }
         if let Some(link) = links.open.get_mut(&connection) {
-            let env = &mut Env::new(now, &mut links.entropy);
-            match input {
-                // What the peer did wrong comes out as outputs as well.
-                Input::Bytes(bytes) => drop(link.secured.receive(env, bytes)),
-                Input::End => link.secured.receive_eof(env),
-                Input::Nothing => link.secured.handle_timeout(env),
-            }
+            link.take_in(&mut Env::new(now, &mut links.entropy), input, measuring);
         }
         loop {
             self.settle(links);
@@ -316,30 +269,17 @@ impl Machines for Federation {
                 next.close = true;
                 return next;
             };
-            let Some(output) = link.secured.poll_output() else {
-                let lengths = next.write.iter().map(Bytes::len);
-                link.unwritten = lengths.fold(backlog, usize::saturating_add);
-                if let Some(deadline) = link.secured.poll_timeout() {
-                    next.wait = deadline.at.since(now);
-                }
-                return next;
-            };
-            match output {
-                Output::Transmit(bytes) => {
-                    self.measure(|measuring| measuring.meter().write(bytes.len()));
-                    next.write.push(bytes);
-                }
-                Output::Trace(unit) => self.measure(|measuring| measuring.meter().unit(unit)),
-                Output::Close => next.close = true,
-                Output::Event(event) => self.on_event(links, connection, event),
-                Output::Request(request) => self.on_request(links, connection, request),
-                Output::Entity(event) => self.learn(links, event),
-                _ => {}
+            let env = &Env::new(now, &mut links.entropy);
+            match link.poll(env, &mut next, backlog, measuring) {
+                Some(Output::Event(event)) => self.on_event(links, connection, event),
+                Some(Output::Request(request)) => self.on_request(links, connection, request),
+                Some(Output::Entity(event)) => self.learn(links, event),
+                Some(_) => {}
+                None => return next,
             }
         }
     }
 }
-
 /// Where a key of ours waits for its answer.
 fn awaited(links: &Links, asked: ConnectionId, pair: &Pair, id: &StreamId) -> Awaited {
     let waits = |link: &Link| link.secured.connection().awaits(pair, id);

@@ -6,6 +6,7 @@ mod asking;
 mod dial;
 mod links;
 mod local;
+mod socketed;
 mod wire;
 
 use std::cell::RefCell;

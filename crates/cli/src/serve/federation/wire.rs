@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use super::Federation;
 use super::admission::Refusal;
-use super::links::{Input, Links, Next};
+use super::links::Links;
+use super::socketed::{Input, Next};
 use crate::meter::Measuring;
 
 /// How long to wait for TCP.
@@ -83,15 +84,9 @@ pub(super) async fn verify(
 
 /// Takes a connection that another server has opened, and carries it.
 pub(super) async fn take(federation: Rc<Federation>, socket: TcpStream, transport: Transport) {
-    let Ok(session) = federation.with.tls.inbound() else {
-        return;
-    };
-    let connection = federation.links.borrow_mut().peers.add();
-    let config = federation.inbound(connection, transport);
-    let made = federation.make(|_, env| Connection::inbound(config, env));
-    federation
-        .carry(connection, Secured::new(made, session), socket)
-        .await;
+    if let Some((connection, secured)) = federation.accepted(transport) {
+        federation.carry(connection, secured, socket).await;
+    }
 }
 
 /// Tells another server why its connection is not taken. Over direct TLS there is no saying anything before the handshake.
@@ -101,18 +96,14 @@ pub(super) async fn refuse(
     transport: Transport,
     refusal: Refusal,
 ) {
-    let Ok(session) = federation.with.tls.inbound() else {
+    let Some((connection, mut secured)) = federation.accepted(transport) else {
         return;
     };
-    let connection = federation.links.borrow_mut().peers.add();
-    let config = federation.inbound(connection, transport);
-    let made = federation.make(|_, env| Connection::inbound(config, env));
     federation
         .links
         .borrow_mut()
         .peers
         .failed(connection, Reason::ResourceConstraint);
-    let mut secured = Secured::new(made, session);
     secured.close_with(&refusal.error());
     while let Some(output) = secured.poll_output() {
         if let Output::Transmit(bytes) = output {
@@ -147,6 +138,15 @@ impl Federation {
             entity, entropy, ..
         } = &mut *self.links.borrow_mut();
         call(entity, &mut Env::new(self.hub.clock.now(), entropy))
+    }
+
+    /// Our end of a connection that another server has opened.
+    fn accepted(&self, transport: Transport) -> Option<(ConnectionId, Secured<RustlsSession>)> {
+        let session = self.with.tls.inbound().ok()?;
+        let connection = self.links.borrow_mut().peers.add();
+        let config = self.inbound(connection, transport);
+        let made = self.make(|_, env| Connection::inbound(config, env));
+        Some((connection, Secured::new(made, session)))
     }
 
     fn session_to(&self, domain: &Domain) -> Option<RustlsSession> {
