@@ -480,15 +480,23 @@ fn headline(options: &Compare) -> String {
 
 /// The ladder of the fastest, and what is demanded of it.
 fn finish(rows: &[Row], options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
-    let fastest = rows.iter().filter(|row| row.rtt.is_some()).min_by(|a, b| {
+    // A login, where there was one: a link by agreement beats everything, and says nothing about logins.
+    let passed = |row: &&Row| row.rtt.is_some();
+    let login = |row: &&Row| {
+        row.strategy
+            .is_some_and(|strategy| strategy.login().is_some())
+    };
+    let fastest = rows.iter().filter(passed).min_by(|a, b| {
         let of = |row: &Row| {
             (
+                !login(&row),
                 row.rtt.map(|rtt| rtt.1),
-                row.ms.map(|ms| ms.1).unwrap_or(f64::MAX),
+                row.ms.map_or(f64::MAX, |ms| ms.1),
             )
         };
-        let ((a_trips, a_ms), (b_trips, b_ms)) = (of(a), of(b));
-        a_trips.cmp(&b_trips).then(a_ms.total_cmp(&b_ms))
+        let ((a_kind, a_trips, a_ms), (b_kind, b_trips, b_ms)) = (of(a), of(b));
+        let trips = a_kind.cmp(&b_kind).then(a_trips.cmp(&b_trips));
+        trips.then(a_ms.total_cmp(&b_ms))
     });
     let Some(fastest) = fastest else {
         // Between clients round trips are not counted, and nothing is faster than another.
