@@ -451,6 +451,8 @@ impl<'a> Pair<'a> {
             endings: (None, None),
             server_online: self.arrived.is_some(),
             server_stanzas: self.stanzas,
+            resumed: false,
+            wallet: None,
         }
     }
 }

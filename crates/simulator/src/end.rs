@@ -1,22 +1,22 @@
 //! One end of a simulated connection, with an application that answers at once.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use minidom::Element;
 use onetrip_core::dialback::{Awaited, Checked, Event as Dialback, StreamId, Ticket};
+use onetrip_core::fast::Wallet;
 use onetrip_core::stream::{Build, Content, Domain, Env, Instant, Pair, Stanza, StanzaKind, ns};
-use onetrip_core::{
-    Answer, Decision, Direction, End as Ending, EntityEvent, Event, Registry, Request,
-};
+use onetrip_core::{Answer, Decision, Direction, End as Ending, EntityEvent, Event, Request};
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use onetrip_trace::Party;
 
-use crate::accounts::{Accounts, bind, derive};
+use crate::accounts::{bind, derive};
 use crate::certificates::PEER;
 use crate::entropy::Seeded;
+use crate::run::{Lab, TODAY};
 
 /// What one call made an end write: at most one write, the units in it, and whether it closed.
 #[derive(Debug, Default)]
@@ -41,13 +41,13 @@ pub(crate) struct End<'a> {
     pub(crate) party: Party,
     secured: Secured<Option<RustlsSession>>,
     content: Content,
-    accounts: &'a Accounts,
-    /// The server's sessions and tokens.
-    registry: &'a Mutex<Registry>,
+    /// Has the server's accounts, sessions and tokens.
+    lab: &'a Lab,
     entropy: Seeded,
     /// How many one-way trips went before what this end knows.
     pub(crate) half_trips: u32,
     pub(crate) online: bool,
+    pub(crate) resumed: bool,
     pub(crate) answered: bool,
     pub(crate) ending: Option<Ending>,
     pub(crate) taught: Vec<EntityEvent>,
@@ -56,6 +56,8 @@ pub(crate) struct End<'a> {
     pub(crate) asked: VecDeque<Request>,
     /// What has become of the key that was verified here.
     pub(crate) checked: Option<(Ticket, Checked)>,
+    /// What it keeps of tokens, if there was anything to keep.
+    pub(crate) wallet: Option<Wallet>,
 }
 
 /// The id of the stanza whose answer is waited for.
@@ -66,25 +68,25 @@ impl<'a> End<'a> {
         party: Party,
         secured: Secured<Option<RustlsSession>>,
         content: Content,
-        accounts: &'a Accounts,
-        registry: &'a Mutex<Registry>,
+        lab: &'a Lab,
         entropy: Seeded,
     ) -> Self {
         Self {
             party,
             secured,
             content,
-            accounts,
-            registry,
+            lab,
             entropy,
             half_trips: 0,
             online: false,
+            resumed: false,
             answered: false,
             ending: None,
             taught: Vec::new(),
             received: Vec::new(),
             asked: VecDeque::new(),
             checked: None,
+            wallet: None,
         }
     }
 
@@ -172,7 +174,7 @@ impl<'a> End<'a> {
                 Output::Entity(event)
                     if self.party == Party::Receiver && self.content == Content::Client =>
                 {
-                    lock(self.registry).handle(event, now);
+                    lock(&self.lab.registry).handle(event, now);
                 }
                 Output::Entity(event) => self.taught.push(event),
                 Output::Event(event) => self.on_event(now, event),
@@ -193,11 +195,17 @@ impl<'a> End<'a> {
                 None
             }
             Request::Sasl { domain, request } => {
-                Some(Answer::Sasl(self.accounts.decide(request, &domain)))
+                Some(Answer::Sasl(self.lab.accounts.decide(request, &domain)))
             }
             Request::Bind { account, request } => Some(bind(&request, &account, env)),
             Request::Derive(_) => derive(&request),
-            request => match lock(self.registry).decide(env, &request) {
+            Request::FastIssue(issue) => Some(Answer::FastIssued(
+                lock(&self.lab.tokens).issue(&issue, TODAY),
+            )),
+            Request::FastSwap(swap) => {
+                Some(Answer::FastSwap(lock(&self.lab.tokens).swap(&swap, TODAY)))
+            }
+            request => match lock(&self.lab.registry).decide(env, &request) {
                 Some(Decision::Answer(answer)) => Some(answer),
                 // There is one connection here, and it is the one that asks.
                 Some(Decision::Fetch { .. }) => Some(Answer::NoSession { h: None }),
@@ -211,11 +219,16 @@ impl<'a> End<'a> {
 
     fn on_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Online { .. } | Event::Established { .. } => self.online = true,
+            Event::Online { resumed, .. } => {
+                self.online = true;
+                self.resumed = resumed;
+            }
+            Event::Established { .. } => self.online = true,
             Event::Stanza(stanza) => self.on_stanza(now, stanza),
             Event::Dialback(Dialback::Checked { ticket, checked }) => {
                 self.checked = Some((ticket, checked));
             }
+            Event::Tokens(wallet) => self.wallet = Some(wallet),
             Event::Closed(ending) => self.ending = Some(ending),
             _ => {}
         }
@@ -247,8 +260,8 @@ impl<'a> End<'a> {
     }
 }
 
-fn lock(registry: &Mutex<Registry>) -> std::sync::MutexGuard<'_, Registry> {
-    registry.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a unit is a flight of the TLS handshake: those are named by their messages.

@@ -3,13 +3,14 @@
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
+use onetrip_core::fast::{DateTime, Tokens, Wallet};
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, ReceiverConfig, Report, Transport};
 use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Secret};
 use onetrip_core::zero_handshake::{AgreementError, Refusal};
 use onetrip_core::{
     ClientConfig, Connection, End as Ending, Entity, EntityEvent, InstantResume, Management,
-    Registry, ServerConfig,
+    Registry, Sasl2Offer, ServerConfig,
 };
 use onetrip_tls::Secured;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsClient, ServerConfig as TlsServer};
@@ -78,6 +79,10 @@ pub struct Run {
     pub server_online: bool,
     /// How many stanzas the server accepted.
     pub server_stanzas: usize,
+    /// Whether an earlier session goes on for the client.
+    pub resumed: bool,
+    /// What the client keeps of tokens, where it was given any (XEP-0484).
+    pub wallet: Option<Wallet>,
 }
 
 impl Run {
@@ -109,9 +114,14 @@ pub struct Lab {
     password: String,
     offered: Vec<sasl::Mechanism>,
     pub(crate) pipelining: bool,
-    /// The server's sessions and tokens.
+    /// The server's sessions, and the tokens for them.
     pub(crate) registry: Mutex<Registry>,
+    /// The server's tokens for logins.
+    pub(crate) tokens: Mutex<Tokens>,
 }
+
+/// What day it is in the lab, as far as tokens are concerned: always the same.
+pub(crate) const TODAY: DateTime = DateTime::from_unix_seconds(1_600_000_000);
 
 /// How long a negotiation may take: minutes, since a link of 2400 bit/s is to be measured and not to be given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
@@ -175,6 +185,7 @@ impl Lab {
                 .collect(),
             pipelining: true,
             registry: Mutex::new(Registry::new(KEEP)),
+            tokens: Mutex::default(),
         })
     }
 
@@ -212,6 +223,7 @@ impl Lab {
         sasl.allowed = strategy.login().map_or_else(Vec::new, Login::mechanisms);
         let mut config = ClientConfig::new(self.account.clone(), strategy.transport(), sasl);
         config.management = strategy.comeback().map(|_| Management::default());
+        config.sasl2 = strategy.sasl2(Wallet::default(), TODAY);
         config.bounds.negotiation = PATIENCE;
         config.trace = true;
         config
@@ -232,6 +244,11 @@ impl Lab {
         config.management = strategy.comeback().map(|_| Default::default());
         config.instant_resume =
             (strategy.comeback() == Some(Comeback::Token)).then(InstantResume::default);
+        if strategy.is_sasl2() {
+            let mut offer = Sasl2Offer::default();
+            offer.fast = matches!(strategy, Strategy::Fast(_));
+            config.sasl2 = Some(offer);
+        }
         config.bounds.negotiation = PATIENCE;
         config.trace = true;
         config
@@ -247,6 +264,7 @@ impl Lab {
         }
         let mut policy = Policy::default();
         let mut entity = Entity::default();
+        let mut wallet = Wallet::default();
         if strategy.level() != Level::Off || strategy.comeback().is_some() {
             policy.force = Some(Level::Off);
             entity = Entity::new(Cache::default(), policy.clone());
@@ -254,7 +272,12 @@ impl Lab {
                 faults: Faults::default(),
                 ..*settings
             };
-            let mut world = self.world(&strategy.classic(), &mut entity, &quiet)?;
+            // The classic way shows nothing of what is not in RFC 6120.
+            let way = match strategy.is_sasl2() {
+                true => *strategy,
+                false => strategy.classic(),
+            };
+            let mut world = self.world(&way, &mut entity, wallet, &quiet)?;
             world.run(&self.domain);
             // What is to be resumed has been cut off before.
             world.cut();
@@ -262,13 +285,16 @@ impl Lab {
             for event in taught {
                 let _ = entity.handle(event);
             }
+            wallet = rehearsal.wallet.unwrap_or_default();
             if rehearsal.to_send.is_none() {
                 return Err(LabError::Rehearsal(format!("{:?}", rehearsal.endings)));
             }
         }
         policy.force = Some(strategy.level());
         entity.set_policy(policy);
-        let mut run = self.attempt(strategy, &mut entity, settings)?.0;
+        let mut world = self.world(strategy, &mut entity, wallet, settings)?;
+        world.run(&self.domain);
+        let mut run = world.finish().0;
         if strategy.answers() == Some(Answers::Two) {
             // The other server opens a connection of its own, in the same way, and its answer arrives over that.
             let mirror = self.attempt(strategy, &mut entity, settings)?.0;
@@ -280,7 +306,7 @@ impl Lab {
         Ok(run)
     }
 
-    /// Runs one connection with what `entity` remembers.
+    /// Runs one connection with what `entity` remembers, and no tokens.
     ///
     /// # Errors
     /// As [`Lab::run`].
@@ -290,7 +316,7 @@ impl Lab {
         entity: &mut Entity,
         settings: &Settings,
     ) -> Result<(Run, Vec<EntityEvent>), LabError> {
-        let mut world = self.world(strategy, entity, settings)?;
+        let mut world = self.world(strategy, entity, Wallet::default(), settings)?;
         world.run(&self.domain);
         Ok(world.finish())
     }
@@ -322,6 +348,7 @@ impl Lab {
         &self,
         strategy: &Strategy,
         entity: &mut Entity,
+        wallet: Wallet,
         settings: &Settings,
     ) -> Result<World<'_>, LabError> {
         let mut seeds = Seeded::new(settings.seed);
@@ -346,10 +373,14 @@ impl Lab {
                 let link = |config, env| Connection::link(config, env).map_err(LabError::from);
                 (link(opener, client_env)?, link(acceptor, server_env)?)
             }
-            _ => (
-                entity.connect(self.client_config(strategy), client_env),
-                Connection::server(self.server_config(strategy), server_env),
-            ),
+            _ => {
+                let mut config = self.client_config(strategy);
+                config.sasl2 = strategy.sasl2(wallet, TODAY);
+                (
+                    entity.connect(config, client_env),
+                    Connection::server(self.server_config(strategy), server_env),
+                )
+            }
         };
         let content = if strategy.is_between_servers() {
             Content::Server
@@ -361,10 +392,7 @@ impl Lab {
         let outbound = Secured::new(outbound, Some(session));
         let session = RustlsSession::server(tls.1).map_err(CertificateError::from)?;
         let inbound = Secured::new(inbound, Some(session));
-        let end = |party, secured, entropy| {
-            let (accounts, registry) = (&self.accounts, &self.registry);
-            End::new(party, secured, content, accounts, registry, entropy)
-        };
+        let end = |party, secured, entropy| End::new(party, secured, content, self, entropy);
         let ends = [
             end(Party::Initiator, outbound, client_entropy),
             end(Party::Receiver, inbound, server_entropy),

@@ -117,10 +117,8 @@ impl<'a> Second<'a> {
         let authority = Connection::inbound(inbound, &mut Env::new(now, &mut other));
         let client = RustlsSession::client(Arc::clone(&self.tls.0), &self.peer).ok()?;
         let server = RustlsSession::server(Arc::clone(&self.tls.1)).ok()?;
-        let end = |party, secured, entropy| {
-            let (accounts, registry) = (&self.lab.accounts, &self.lab.registry);
-            End::new(party, secured, Content::Server, accounts, registry, entropy)
-        };
+        let end =
+            |party, secured, entropy| End::new(party, secured, Content::Server, self.lab, entropy);
         Some([
             end(Party::Receiver, Secured::new(verifier, Some(client)), one),
             end(

@@ -1,7 +1,13 @@
 //! The ways to connect that are compared, by name.
 
+use onetrip_core::fast::{self, DateTime, Wallet};
 use onetrip_core::negotiation::sasl::Mechanism;
+use onetrip_core::negotiation::sasl2::UserAgent;
 use onetrip_core::quickstart::{Level, Transport};
+use onetrip_core::{FastLogin, Sasl2Login};
+
+/// The client's installation, by which tokens are handed out (XEP-0484 §4.1).
+const INSTALLATION: &str = "d4565fa7-4d72-4749-b3d3-740edbf87770";
 
 /// How a client authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,7 +128,7 @@ impl Carrier {
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 69);
+/// assert_eq!(Strategy::all().len(), 75);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -145,6 +151,15 @@ pub enum Strategy {
         /// How it goes on.
         comeback: Comeback,
     },
+    /// A client logs in by SASL2, with its resource in the same exchange (XEP-0388, XEP-0386).
+    Sasl2 {
+        /// How TLS begins.
+        transport: Transport,
+        /// How it authenticates.
+        login: Login,
+    },
+    /// A client comes back that was cut off: within SASL2 it shows a token and resumes its session (XEP-0484).
+    Fast(Transport),
     /// A server connects to another.
     Servers {
         /// How far it runs ahead.
@@ -223,6 +238,10 @@ impl Strategy {
             );
         }
         for transport in TRANSPORTS {
+            all.extend([Login::Scram, Login::Plain].map(|login| Self::Sasl2 { transport, login }));
+            all.push(Self::Fast(transport));
+        }
+        for transport in TRANSPORTS {
             for level in Level::ALL {
                 for proof in [Proof::External, Proof::Dialback] {
                     all.extend([Answers::Two, Answers::Bidi].map(|answers| Self::Servers {
@@ -263,6 +282,8 @@ impl Strategy {
                 level: Level::Off, ..
             } => format!("c2s-isr-{transport}"),
             Self::Comeback { .. } => format!("c2s-isr-{level}-{transport}"),
+            Self::Sasl2 { login, .. } => format!("c2s-sasl2-{transport}-{}", login.name()),
+            Self::Fast(_) => format!("c2s-fast-{transport}"),
             Self::Servers { proof, answers, .. } => {
                 format!(
                     "s2s-{level}-{transport}-{}-{}",
@@ -285,6 +306,8 @@ impl Strategy {
             Self::Login { level, .. }
             | Self::Comeback { level, .. }
             | Self::Servers { level, .. } => level,
+            // There is no restart to run ahead of, so what every server takes is all there is on direct TLS.
+            Self::Sasl2 { .. } | Self::Fast(_) => Level::Safe,
             Self::Zero { .. } | Self::Clients(_) | Self::Historical(Historical::Rfc6120) => {
                 Level::Off
             }
@@ -304,6 +327,8 @@ impl Strategy {
         match *self {
             Self::Login { transport, .. }
             | Self::Comeback { transport, .. }
+            | Self::Sasl2 { transport, .. }
+            | Self::Fast(transport)
             | Self::Servers { transport, .. } => transport,
             Self::Zero { .. } | Self::Clients(_) => Transport::DirectTls,
             Self::Historical(_) => Transport::StartTls,
@@ -314,8 +339,9 @@ impl Strategy {
     #[must_use]
     pub const fn login(&self) -> Option<Login> {
         match *self {
-            Self::Login { login, .. } => Some(login),
-            Self::Comeback { .. } | Self::Historical(_) => Some(Login::Scram),
+            Self::Login { login, .. } | Self::Sasl2 { login, .. } => Some(login),
+            // The token is handed out behind a password.
+            Self::Comeback { .. } | Self::Fast(_) | Self::Historical(_) => Some(Login::Scram),
             Self::Servers { .. } | Self::Zero { .. } | Self::Clients(_) => None,
         }
     }
@@ -325,8 +351,34 @@ impl Strategy {
     pub const fn comeback(&self) -> Option<Comeback> {
         match *self {
             Self::Comeback { comeback, .. } => Some(comeback),
+            Self::Fast(_) => Some(Comeback::Resume),
             _ => None,
         }
+    }
+
+    /// Whether a client logs in by SASL2.
+    #[must_use]
+    pub const fn is_sasl2(&self) -> bool {
+        matches!(self, Self::Sasl2 { .. } | Self::Fast(_))
+    }
+
+    /// How a client is to log in by SASL2, if that is the strategy: with the tokens that it has kept, at this time.
+    #[must_use]
+    pub fn sasl2(&self, wallet: Wallet, now: DateTime) -> Option<Sasl2Login> {
+        let fast = match self {
+            Self::Sasl2 { .. } => None,
+            Self::Fast(_) => {
+                // XEP-0484 §6: those that bind the channel first.
+                let all = Mechanism::TOKEN.into_iter().rev();
+                let policy = fast::Policy::new(all.map(Mechanism::name));
+                Some(FastLogin::new(wallet, policy, now))
+            }
+            _ => return None,
+        };
+        let mut login = Sasl2Login::default();
+        login.user_agent = Some(UserAgent::new(INSTALLATION));
+        login.fast = fast;
+        Some(login)
     }
 
     /// How answers between servers come back; for a client, `None`.
@@ -338,13 +390,12 @@ impl Strategy {
         }
     }
 
-    /// The step-by-step way to do the same, to which others are compared; before there is a session to come back to, it
-    /// is the login that opens one.
+    /// The step-by-step way to do the same by the means of RFC 6120, to which others are compared.
     #[must_use]
     pub const fn classic(&self) -> Self {
         let (level, transport) = (Level::Off, self.transport());
         match *self {
-            Self::Login { login, .. } => Self::Login {
+            Self::Login { login, .. } | Self::Sasl2 { login, .. } => Self::Login {
                 level,
                 transport,
                 login,
@@ -353,6 +404,11 @@ impl Strategy {
                 level,
                 transport,
                 comeback,
+            },
+            Self::Fast(_) => Self::Comeback {
+                level,
+                transport,
+                comeback: Comeback::Resume,
             },
             Self::Servers { proof, answers, .. } => Self::Servers {
                 level,

@@ -186,6 +186,13 @@ const CELLS: &[(&str, [Cell; 2])] = &[
         "s2s-paced-direct-dialback-bidi",
         [(18, 20, 14), (14, 16, 10)],
     ),
+    // SASL2 has no restart. Digest §4.3, from memory; STARTTLS is asked for and answered before TLS begins.
+    ("c2s-sasl2-starttls-scram", [(12, 14, 10), (10, 12, 8)]),
+    ("c2s-sasl2-starttls-plain", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-fast-starttls", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-sasl2-direct-scram", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-sasl2-direct-plain", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-fast-direct", [(8, 10, 6), (6, 8, 4)]),
     // From session-initiate; in band the first stanza waits for the acknowledgement of the chunk before it.
     ("e2e-ibb", [(8, 12, 8), (6, 10, 6)]),
     ("e2e-s5b", [(12, 14, 12), (10, 12, 10)]),
@@ -306,5 +313,37 @@ fn qs_r4_a_live_list_is_preferred_to_a_stale_memory() {
                 .flat_map(|write| &write.units)
                 .all(|unit| unit != "failure")
         );
+    }
+}
+
+/// Digest §4.3: what instant stream resumption wants, by what is deployed (XEP-0484): the token rides behind the header,
+/// bound to the channel where that can be, and the session goes on. The lab's memory makes no run different.
+#[test]
+fn a_token_and_the_session_it_resumes_go_out_in_one_write() {
+    let lab = Lab::new().unwrap();
+    for (tls, token) in [
+        (Versions::Tls13, "authenticate HT-SHA-256-EXPR"),
+        (Versions::Tls12, "authenticate HT-SHA-256-NONE"),
+    ] {
+        for name in ["c2s-fast-direct", "c2s-fast-starttls", "c2s-fast-direct"] {
+            let run = run(&lab, name, tls);
+            let writes = run.record.writes.iter();
+            let sent = writes.map(|write| &write.units).find(|units| {
+                let last = units.last().map(String::as_str);
+                last == Some(token) && units.contains(&"stream header".to_owned())
+            });
+            assert!(sent.is_some(), "{name} {:#?}", run.record);
+            assert!(run.resumed && run.wallet.is_some(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn whoever_comes_back_finds_the_session() {
+    let lab = Lab::new().unwrap();
+    for strategy in Strategy::all() {
+        let run = run(&lab, &strategy.name(), Versions::Tls13);
+        let comes_back = strategy.comeback().is_some();
+        assert_eq!(run.resumed, comes_back, "{}", strategy.name());
     }
 }
