@@ -1,8 +1,9 @@
 //! What the machines are not given by themselves: time, unpredictable bytes, secrets from outside.
 
 use std::path::Path;
-use std::time::Instant as SystemInstant;
+use std::time::{Instant as SystemInstant, SystemTime, UNIX_EPOCH};
 
+use onetrip_core::fast::DateTime;
 use onetrip_core::stream::{Entropy, Instant};
 use onetrip_tls::rustls::rustls::crypto::SecureRandom;
 
@@ -20,6 +21,12 @@ impl Clock {
     pub(crate) fn now(&self) -> Instant {
         Instant::from_epoch(self.0.elapsed())
     }
+}
+
+/// What day it is, for tokens that outlive a process.
+pub(crate) fn date() -> DateTime {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH);
+    DateTime::from_unix_seconds(passed.unwrap_or_default().as_secs())
 }
 
 /// The system's randomness, by way of the TLS library.

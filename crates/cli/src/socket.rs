@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minidom::Element;
+use onetrip_core::fast::Wallet;
 use onetrip_core::quickstart::Plan;
 use onetrip_core::stream::{Build as _, Env, Jid, Stanza, ns};
 use onetrip_core::stream_management as sm;
@@ -44,6 +45,8 @@ pub(crate) struct Attempt {
     pub(crate) measured: Measured,
     pub(crate) mechanism: Option<&'static str>,
     pub(crate) taught: Vec<EntityEvent>,
+    /// What is to be kept of tokens, if there is anything to keep.
+    pub(crate) wallet: Option<Wallet>,
     /// Whether an earlier session went on.
     pub(crate) resumed: bool,
     /// Why it did not work, in words.
@@ -258,6 +261,10 @@ impl Driver<'_> {
             ),
             Event::Authenticated { mechanism, .. } => {
                 self.attempt.mechanism = Some(mechanism.name());
+                return;
+            }
+            Event::Tokens(wallet) => {
+                self.attempt.wallet = Some(wallet);
                 return;
             }
             Event::AuthenticationRefused(failure) => {

@@ -197,6 +197,8 @@ fn compare_comes_back_with_nothing_lost_and_nothing_twice() {
         ("c2s-isr-starttls", 5),
         ("c2s-isr-quickstart-starttls", 3),
         ("c2s-isr-direct", 3),
+        ("c2s-fast-starttls", 4),
+        ("c2s-fast-direct", 3),
     ];
     for (way, _) in ways {
         arguments.extend(["--strategy", way]);
@@ -206,9 +208,36 @@ fn compare_comes_back_with_nothing_lost_and_nothing_twice() {
     for (way, trips) in ways {
         let row = rows.iter().find(|row| row["strategy"] == way).unwrap();
         assert_eq!(row["rtt_to_send"], trips, "{row}");
+        let token = row["mechanism"] == "HT-SHA-256-EXPR";
+        assert_eq!(token, way.starts_with("c2s-fast"), "{row}");
         let fate = ["", "_lost", "_twice", "_handed_back"]
             .map(|what| row[format!("stanzas{what}")].as_u64().unwrap());
         assert_eq!(fate, [40, 0, 0, 0], "{row}");
+    }
+}
+
+/// Digest §4.3, the rows of SASL2, over real sockets: the server offers it, and the client has seen that before.
+#[test]
+fn compare_logs_in_by_sasl2() {
+    let mut arguments = vec!["compare", "--format", "json", "--runs", "2"];
+    let ways = [
+        ("c2s-sasl2-starttls-scram", 5),
+        ("c2s-sasl2-starttls-plain", 4),
+        ("c2s-sasl2-direct-scram", 4),
+        ("c2s-sasl2-direct-plain", 3),
+    ];
+    for (way, _) in ways {
+        arguments.extend(["--strategy", way]);
+    }
+    let output = onetrip(&arguments, "");
+    let rows = lines(&output);
+    assert_eq!(rows.len(), ways.len());
+    for (way, trips) in ways {
+        let row = rows.iter().find(|row| row["strategy"] == way).unwrap();
+        assert_eq!(row["rtt_to_send"], trips, "{row}");
+        assert_eq!(row["rtt_to_answer"], trips + 1, "{row}");
+        assert_eq!(row["lost"], 0, "{row}");
+        assert!(row["reason"].is_null(), "{row}");
     }
 }
 

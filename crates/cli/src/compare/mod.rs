@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onetrip_core::fast::Wallet;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy, Transport};
 use onetrip_core::stream::Secret;
@@ -22,7 +23,7 @@ pub(crate) use target::roots;
 use target::{Target, embedded, impaired, remote};
 
 use crate::Failure;
-use crate::environment::Clock;
+use crate::environment::{Clock, date};
 use crate::exchange::Exchange;
 use crate::options::{Budget, Compare, Format, OutputOptions, Target as Whom};
 use crate::picture;
@@ -223,7 +224,8 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn login(&self) -> socket::Login {
+    /// What to log in with, and with what tokens.
+    fn login(&self, wallet: Wallet) -> socket::Login {
         let (sasl, tls) = match (self.strategy.login(), &self.target.certified) {
             (Some(Login::External), Some(certified)) => {
                 (sasl::InitiatorConfig::external(None), certified)
@@ -258,6 +260,7 @@ impl Trial<'_> {
         let mut config =
             ClientConfig::new(self.target.account.clone(), self.strategy.transport(), sasl);
         config.trace = true;
+        config.sasl2 = self.strategy.sasl2(wallet, date());
         config.management = self.strategy.comeback().map(|_| Management::default());
         socket::Login {
             target: self.address,
@@ -323,7 +326,8 @@ impl Trial<'_> {
         policy.force = Some(Level::Off);
         let mut entity = Entity::new(cache.clone(), policy.clone());
         let plan = entity.cache().plan(&self.key(), &policy);
-        let attempt = socket::login(&self.login(), plan, &mut entity, None).await?;
+        let attempt =
+            socket::login(&self.login(Wallet::default()), plan, &mut entity, None).await?;
         for event in attempt.taught {
             let _ = entity.handle(event);
         }
@@ -332,28 +336,51 @@ impl Trial<'_> {
     }
 
     /// A login whose connection is killed while stanzas are on their way both ways; `entity` has the session then.
-    async fn be_cut_off(&self, entity: &mut Entity) -> Result<(Exchange, Option<String>), Failure> {
+    /// Returns what was kept of tokens, and what is missing.
+    async fn be_cut_off(
+        &self,
+        entity: &mut Entity,
+    ) -> Result<(Exchange, Wallet, Option<String>), Failure> {
         let plan = Plan::step_by_step(self.key());
         let mut exchange = Exchange::to_be_cut(STANZAS);
-        let attempt = socket::login(&self.login(), plan, entity, Some(&mut exchange)).await?;
+        let login = self.login(Wallet::default());
+        let attempt = socket::login(&login, plan, entity, Some(&mut exchange)).await?;
+        let wallet = attempt.wallet.unwrap_or_default();
         for event in attempt.taught {
             let _ = entity.handle(event);
         }
         exchange.go_on();
         if attempt.measured.to_send.is_none() {
-            return Ok((exchange, attempt.reason));
+            return Ok((exchange, wallet, attempt.reason));
         }
         let missing = |what: &str| Some(format!("the server grants no {what}"));
         let Some(mut resumption) = entity.take(&self.target.account) else {
-            return Ok((exchange, missing("session that could be resumed")));
+            return Ok((exchange, wallet, missing("session that could be resumed")));
         };
         if self.strategy.comeback() == Some(Comeback::Resume) {
             resumption.ticket = None;
         }
         let token = self.strategy.comeback() == Some(Comeback::Token);
-        let tokenless = token && resumption.ticket.is_none();
+        let fast = matches!(self.strategy, Strategy::Fast(_));
+        let tokenless = (token && resumption.ticket.is_none()) || (fast && wallet.is_empty(date()));
         entity.keep(resumption);
-        Ok((exchange, missing("token").filter(|_| tokenless)))
+        Ok((exchange, wallet, missing("token").filter(|_| tokenless)))
+    }
+
+    /// What the server had not, so that the login was another than the strategy's.
+    fn fell_back(&self, attempt: &Attempt) -> Option<&'static str> {
+        let by = attempt.mechanism.filter(|_| self.strategy.is_sasl2())?;
+        let mut units = attempt
+            .measured
+            .record
+            .writes
+            .iter()
+            .flat_map(|write| &write.units);
+        if !units.any(|unit| unit.starts_with("authenticate ")) {
+            return Some("the server has no SASL2");
+        }
+        let token = by.starts_with("HT-");
+        (matches!(self.strategy, Strategy::Fast(_)) && !token).then_some("the token was not taken")
     }
 
     /// One login; when something assumed proves wrong, the one retry, whose time counts too.
@@ -363,20 +390,28 @@ impl Trial<'_> {
         plan: Plan,
         row: &mut Row,
     ) -> Result<Attempt, Failure> {
-        let login = self.login();
+        let mut login = self.login(Wallet::default());
         let mut exchange = None;
         if self.strategy.comeback().is_some() {
-            let (cut, missing) = self.be_cut_off(entity).await?;
+            let (cut, wallet, missing) = self.be_cut_off(entity).await?;
             if let Some(missing) = missing {
                 row.reason.get_or_insert(missing);
                 return Ok(Attempt::default());
             }
             exchange = Some(cut);
+            login = self.login(wallet);
         }
         let begun = Clock::new();
         let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
         if exchange.is_some() && !attempt.resumed {
             attempt.measured.to_answer = None;
+        }
+        if let Some(missing) = self.fell_back(&attempt) {
+            attempt.measured.to_answer = None;
+            row.reason.get_or_insert_with(|| missing.to_owned());
+        }
+        if let Some(wallet) = attempt.wallet.take() {
+            login = self.login(wallet);
         }
         let mut retry = None;
         let mut resent = false;

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minidom::Element;
+use onetrip_core::fast;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Content, Domain, Jid, Secret, Stanza, StanzaKind, ns};
 use onetrip_core::stream_management as sm;
-use onetrip_core::{InstantResume, Registry, ServerConfig};
+use onetrip_core::{InstantResume, Registry, Sasl2Offer, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Settings;
 use super::federation::rescoped;
 use super::queries::{caps, error_to};
-use crate::environment::Clock;
+use crate::environment::{Clock, date};
 
 /// What reaches a connection from elsewhere in the server.
 pub(super) enum Letter {
@@ -36,6 +37,8 @@ pub(super) struct State {
     /// By session: the connection that has it.
     pub(super) holders: BTreeMap<String, Mailbox>,
     pub(super) registry: Registry,
+    /// For logins (XEP-0484).
+    pub(super) tokens: fast::Tokens,
 }
 
 /// What all connections share.
@@ -68,6 +71,7 @@ impl Hub {
                 online: BTreeMap::new(),
                 holders: BTreeMap::new(),
                 registry,
+                tokens: fast::Tokens::default(),
             }),
         }
     }
@@ -95,6 +99,9 @@ impl Hub {
         config.quickstart.advertise = self.settings.pipelining;
         config.management = Some(sm::Config::default());
         config.instant_resume = self.settings.tokens.then(InstantResume::default);
+        let mut offer = Sasl2Offer::default();
+        offer.fast = self.settings.tokens;
+        config.sasl2 = Some(offer);
         config.features = vec![caps()];
         config.features_authenticated = vec![Element::bare("ver", ns::ROSTER_VERSIONING)];
         config
@@ -180,6 +187,7 @@ impl Hub {
             let now = self.clock.now();
             let expired = self.state().registry.expire(now);
             self.disperse(expired);
+            self.state().tokens.expire(date());
             let next = self.state().registry.next_expiry();
             let wait = next.map_or(Duration::from_secs(5), |next| next.since(now));
             tokio::time::sleep(wait.clamp(Duration::from_millis(50), Duration::from_secs(5))).await;

@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) accounts: Accounts,
     pub(crate) tls: Arc<TlsConfig>,
     pub(crate) pipelining: bool,
-    /// Whether sessions are resumed by tokens.
+    /// Whether sessions are resumed by tokens, and logins done by them.
     pub(crate) tokens: bool,
     /// How long a session waits for its client.
     pub(crate) resume_for: Duration,
