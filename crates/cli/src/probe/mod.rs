@@ -183,15 +183,16 @@ fn offers(features: &Element, known: &[(&'static str, &str, &str)]) -> Vec<&'sta
 }
 
 /// The boldest level that what was seen allows: what comes behind `<auth/>` cannot be tried without a login.
-fn level(place: &Place, shown: &Shown, taken: &[Together]) -> Level {
+fn level(transport: Transport, announced: bool, taken: &[Together]) -> Level {
     let all = |units: &[Together]| units.iter().all(|units| taken.contains(units));
-    let direct = place.transport == Transport::DirectTls;
-    let announced = Features::read(&shown.secured).pipelining();
-    if announced && all(&[Together::Auth]) && (direct || all(&[Together::Hello])) {
+    let direct = transport == Transport::DirectTls;
+    if !all(&[Together::Auth]) {
+        Level::Off
+    } else if announced && (direct || all(&[Together::Hello])) {
         Level::Full
-    } else if all(&[Together::Auth]) && (direct || all(&[Together::HelloLater])) {
+    } else if direct || all(&[Together::HelloLater]) {
         Level::Paced
-    } else if all(&[Together::Auth]) && (direct || all(&[Together::StartTls])) {
+    } else if all(&[Together::StartTls]) {
         Level::Safe
     } else {
         Level::Off
@@ -199,7 +200,8 @@ fn level(place: &Place, shown: &Shown, taken: &[Together]) -> Level {
 }
 
 fn verdict(place: &Place, shown: &Shown, taken: &[Together], lab: &Lab) -> Value {
-    let best = level(place, shown, taken);
+    let announced = Features::read(&shown.secured).pipelining();
+    let best = level(place.transport, announced, taken);
     let tls = if version(&shown.tls) == "1.2" {
         Versions::Tls12
     } else {
@@ -364,4 +366,41 @@ fn verdict_text(verdict: Option<&Value>) -> Vec<String> {
         said.push(format!("come back in {best} instead of {classic}"));
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// QS-R10: a server that announces pipelining and does not take what it announces is not believed.
+    #[test]
+    fn the_level_is_what_was_seen() {
+        use Together::{Auth, Hello, HelloLater, StartTls};
+        let cases: [(&[Together], [Level; 2]); 6] = [
+            (
+                &[StartTls, HelloLater, Hello, Auth],
+                [Level::Paced, Level::Full],
+            ),
+            (&[StartTls, HelloLater, Auth], [Level::Paced, Level::Paced]),
+            (&[StartTls, Auth], [Level::Safe, Level::Safe]),
+            (&[StartTls, Hello, Auth], [Level::Safe, Level::Full]),
+            (&[StartTls, HelloLater, Hello], [Level::Off, Level::Off]),
+            (&[Auth], [Level::Off, Level::Off]),
+        ];
+        for (taken, [silent, announced]) in cases {
+            assert_eq!(
+                level(Transport::StartTls, false, taken),
+                silent,
+                "{taken:?}"
+            );
+            assert_eq!(
+                level(Transport::StartTls, true, taken),
+                announced,
+                "{taken:?}"
+            );
+        }
+        assert_eq!(level(Transport::DirectTls, false, &[Auth]), Level::Paced);
+        assert_eq!(level(Transport::DirectTls, true, &[Auth]), Level::Full);
+        assert_eq!(level(Transport::DirectTls, true, &[]), Level::Off);
+    }
 }
