@@ -224,7 +224,7 @@ impl Federation {
     }
 }
 
-/// What is known of a domain that the peer wants to prove on a connection of ours : the places are those that were
+/// What is known of a domain that the peer wants to prove on a connection of ours: the places are those that were
 /// given, since DNS is not asked.
 fn reverse_facts(
     links: &Links,
