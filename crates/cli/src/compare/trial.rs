@@ -1,0 +1,289 @@
+//! One way to log in, on one target, as often as asked.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onetrip_core::fast::Wallet;
+use onetrip_core::negotiation::sasl;
+use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy};
+use onetrip_core::stream::Secret;
+use onetrip_core::{ClientConfig, Entity, Management};
+use onetrip_simulator::{Comeback, Login, Strategy};
+
+use super::policy;
+use super::row::{Row, milliseconds};
+use super::target::Target;
+use crate::Failure;
+use crate::environment::{Clock, date};
+use crate::exchange::Exchange;
+use crate::options::Compare;
+use crate::socket::{self, Attempt};
+
+/// How many stanzas a client sends to itself before it is cut off, and again when it is back.
+const STANZAS: u32 = 20;
+
+/// One strategy on one target.
+pub(super) struct Trial<'a> {
+    pub(super) target: &'a Target,
+    pub(super) address: SocketAddr,
+    pub(super) strategy: Strategy,
+    pub(super) options: &'a Compare,
+}
+
+impl Trial<'_> {
+    /// What to log in with, and with what tokens.
+    fn login(&self, wallet: Wallet) -> socket::Login {
+        let (sasl, tls) = match (self.strategy.login(), &self.target.certified) {
+            (Some(Login::External), Some(certified)) => {
+                (sasl::InitiatorConfig::external(None), certified)
+            }
+            (Some(Login::External), None) => {
+                (sasl::InitiatorConfig::external(None), &self.target.tls)
+            }
+            _ => {
+                let name = self.target.account.local().unwrap_or_default();
+                (
+                    sasl::InitiatorConfig::password(
+                        name,
+                        Secret::from(self.target.password.as_str()),
+                    ),
+                    &self.target.tls,
+                )
+            }
+        };
+        let mut sasl = sasl;
+        sasl.allowed = self
+            .strategy
+            .login()
+            .map_or_else(Vec::new, Login::mechanisms);
+        if !self.options.mechanism.is_empty() {
+            sasl.allowed.retain(|mechanism| {
+                self.options
+                    .mechanism
+                    .iter()
+                    .any(|name| name == mechanism.name())
+            });
+        }
+        let mut config =
+            ClientConfig::new(self.target.account.clone(), self.strategy.transport(), sasl);
+        config.trace = true;
+        config.sasl2 = self.strategy.sasl2(wallet, date());
+        config.management = self.strategy.comeback().map(|_| Management::default());
+        socket::Login {
+            target: self.address,
+            tls: Arc::clone(tls),
+            config,
+            title: self.strategy.name(),
+            tcp: self.options.target.rtt.unwrap_or_default(),
+        }
+    }
+
+    fn key(&self) -> Key {
+        Key::new(
+            self.target.account.domain().clone(),
+            Some(&self.target.account),
+            self.strategy.transport(),
+        )
+    }
+
+    /// Runs it as often as asked. `cache` holds what the step-by-step runs of this login taught; with `--learn`
+    /// everything is kept in `learner`, from run to run.
+    pub(super) async fn run(
+        &self,
+        cache: &mut Cache,
+        learner: &mut Entity,
+    ) -> Result<Row, Failure> {
+        let mut row = Row {
+            strategy: Some(self.strategy),
+            runs: self.options.runs,
+            ..Row::default()
+        };
+        let policy = policy(self.options, &self.strategy);
+        if self.strategy.level() != Level::Off
+            && !self.options.learn
+            && cache.known(&self.key()).is_none()
+        {
+            self.rehearse(cache).await?;
+        }
+        let mut passed: Vec<(f64, f64, Attempt)> = Vec::new();
+        for _ in 0..self.options.runs {
+            let mut forced;
+            let entity: &mut Entity = if self.options.learn {
+                learner.set_policy(policy.clone());
+                learner
+            } else {
+                forced = Entity::new(cache.clone(), policy.clone());
+                &mut forced
+            };
+            let plan = entity.cache().plan(&self.key(), &policy);
+            row.levels.push((plan.level(), plan.gap()));
+            let attempt = self.attempt(entity, plan, &mut row).await?;
+            if self.strategy.level() == Level::Off && !self.options.learn {
+                *cache = entity.cache().clone();
+            }
+            if let (Some((send, _)), Some((answer, _))) =
+                (attempt.measured.to_send, attempt.measured.to_answer)
+            {
+                passed.push((milliseconds(send), milliseconds(answer), attempt));
+            }
+        }
+        row.summarise(passed);
+        Ok(row)
+    }
+
+    /// A step-by-step login whose only purpose is what it teaches.
+    async fn rehearse(&self, cache: &mut Cache) -> Result<(), Failure> {
+        let mut policy = Policy::default();
+        policy.force = Some(Level::Off);
+        let mut entity = Entity::new(cache.clone(), policy.clone());
+        let plan = entity.cache().plan(&self.key(), &policy);
+        let attempt =
+            socket::login(&self.login(Wallet::default()), plan, &mut entity, None).await?;
+        for event in attempt.taught {
+            let _ = entity.handle(event);
+        }
+        *cache = entity.cache().clone();
+        Ok(())
+    }
+
+    /// A login whose connection is killed while stanzas are on their way both ways; `entity` has the session then.
+    /// Returns what was kept of tokens, and what is missing.
+    async fn be_cut_off(
+        &self,
+        entity: &mut Entity,
+    ) -> Result<(Exchange, Wallet, Option<String>), Failure> {
+        let plan = Plan::step_by_step(self.key());
+        let mut exchange = Exchange::to_be_cut(STANZAS);
+        let login = self.login(Wallet::default());
+        let attempt = socket::login(&login, plan, entity, Some(&mut exchange)).await?;
+        let wallet = attempt.wallet.unwrap_or_default();
+        for event in attempt.taught {
+            let _ = entity.handle(event);
+        }
+        exchange.go_on();
+        if attempt.measured.to_send.is_none() {
+            return Ok((exchange, wallet, attempt.reason));
+        }
+        let missing = |what: &str| Some(format!("the server grants no {what}"));
+        let Some(mut resumption) = entity.take(&self.target.account) else {
+            return Ok((exchange, wallet, missing("session that could be resumed")));
+        };
+        if self.strategy.comeback() == Some(Comeback::Resume) {
+            resumption.ticket = None;
+        }
+        let token = self.strategy.comeback() == Some(Comeback::Token);
+        let fast = matches!(self.strategy, Strategy::Fast(_));
+        let tokenless = (token && resumption.ticket.is_none()) || (fast && wallet.is_empty(date()));
+        entity.keep(resumption);
+        Ok((exchange, wallet, missing("token").filter(|_| tokenless)))
+    }
+
+    /// What the server had not, so that the login was another than the strategy's.
+    fn fell_back(&self, attempt: &Attempt) -> Option<&'static str> {
+        let by = attempt.mechanism.filter(|_| self.strategy.is_sasl2())?;
+        let mut units = attempt
+            .measured
+            .record
+            .writes
+            .iter()
+            .flat_map(|write| &write.units);
+        if !units.any(|unit| unit.starts_with("authenticate ")) {
+            return Some("the server has no SASL2");
+        }
+        let token = by.starts_with("HT-");
+        (matches!(self.strategy, Strategy::Fast(_)) && !token).then_some("the token was not taken")
+    }
+
+    /// One login; when something assumed proves wrong, the one retry, whose time counts too.
+    async fn attempt(
+        &self,
+        entity: &mut Entity,
+        plan: Plan,
+        row: &mut Row,
+    ) -> Result<Attempt, Failure> {
+        let mut login = self.login(Wallet::default());
+        let mut exchange = None;
+        if self.strategy.comeback().is_some() {
+            let (cut, wallet, missing) = self.be_cut_off(entity).await?;
+            if let Some(missing) = missing {
+                row.reason.get_or_insert(missing);
+                return Ok(Attempt::default());
+            }
+            exchange = Some(cut);
+            login = self.login(wallet);
+        }
+        let begun = Clock::new();
+        let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
+        if exchange.is_some() && !attempt.resumed {
+            attempt.measured.to_answer = None;
+        }
+        if let Some(missing) = self.fell_back(&attempt) {
+            attempt.measured.to_answer = None;
+            row.reason.get_or_insert_with(|| missing.to_owned());
+        }
+        if let Some(wallet) = attempt.wallet.take() {
+            login = self.login(wallet);
+        }
+        let mut retry = None;
+        let mut resent = false;
+        for event in core::mem::take(&mut attempt.taught) {
+            if let Some(report) = event.report() {
+                resent |= report.restart_resent;
+                if let (Outcome::Broken(_), Some(difference)) =
+                    (&report.outcome, &report.difference)
+                {
+                    attempt.reason = attempt
+                        .reason
+                        .take()
+                        .map(|reason| format!("{reason}; {difference}"));
+                }
+            }
+            retry = entity.handle(event).or(retry);
+        }
+        if resent {
+            row.reason.get_or_insert_with(|| {
+                "the restart was swallowed and had to be sent again".to_owned()
+            });
+        }
+        let Some(plan) = retry else {
+            if let Some(reason) = attempt
+                .reason
+                .clone()
+                .filter(|_| attempt.measured.to_answer.is_none())
+            {
+                row.reason.get_or_insert(reason);
+                row.lost += 1;
+            }
+            row.count(exchange.as_ref());
+            return Ok(attempt);
+        };
+        row.second += 1;
+        row.reason.get_or_insert(
+            attempt
+                .reason
+                .take()
+                .unwrap_or_else(|| "abandoned".to_owned()),
+        );
+        let spent = begun.now().since_epoch();
+        let mut second = socket::login(&login, plan, entity, exchange.as_mut()).await?;
+        for event in core::mem::take(&mut second.taught) {
+            let _ = entity.handle(event);
+        }
+        row.count(exchange.as_ref());
+        if second.measured.to_answer.is_none() {
+            row.lost += 1;
+        }
+        if self.options.learn {
+            let later =
+                |moment: Option<(Duration, u32)>| moment.map(|(at, trips)| (at + spent, trips));
+            second.measured.to_send = later(second.measured.to_send);
+            second.measured.to_answer = later(second.measured.to_answer);
+            return Ok(second);
+        }
+        // What was measured is the strategy; that the login was not lost is in the row.
+        attempt.measured.to_send = None;
+        attempt.measured.to_answer = None;
+        Ok(attempt)
+    }
+}
