@@ -246,7 +246,7 @@ impl Lab {
             (strategy.comeback() == Some(Comeback::Token)).then(InstantResume::default);
         if strategy.is_sasl2() {
             let mut offer = Sasl2Offer::default();
-            offer.fast = matches!(strategy, Strategy::Fast(_));
+            offer.fast = matches!(strategy, Strategy::Fast { .. });
             config.sasl2 = Some(offer);
         }
         config.bounds.negotiation = PATIENCE;

@@ -128,7 +128,7 @@ impl Carrier {
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 75);
+/// assert_eq!(Strategy::all().len(), 81);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -151,15 +151,22 @@ pub enum Strategy {
         /// How it goes on.
         comeback: Comeback,
     },
-    /// A client logs in by SASL2, with its resource in the same exchange (XEP-0388, XEP-0386).
+    /// A client logs in by SASL2, with its resource or its session in the same exchange (XEP-0388, XEP-0386).
     Sasl2 {
         /// How TLS begins.
         transport: Transport,
         /// How it authenticates.
         login: Login,
+        /// Whether it was cut off and goes on with its session.
+        resumes: bool,
     },
-    /// A client comes back that was cut off: within SASL2 it shows a token and resumes its session (XEP-0484).
-    Fast(Transport),
+    /// The same by a token instead of the password (XEP-0484).
+    Fast {
+        /// How TLS begins.
+        transport: Transport,
+        /// Whether it was cut off and goes on with its session.
+        resumes: bool,
+    },
     /// A server connects to another.
     Servers {
         /// How far it runs ahead.
@@ -238,8 +245,14 @@ impl Strategy {
             );
         }
         for transport in TRANSPORTS {
-            all.extend([Login::Scram, Login::Plain].map(|login| Self::Sasl2 { transport, login }));
-            all.push(Self::Fast(transport));
+            for resumes in [false, true] {
+                all.extend([Login::Scram, Login::Plain].map(|login| Self::Sasl2 {
+                    transport,
+                    login,
+                    resumes,
+                }));
+                all.push(Self::Fast { transport, resumes });
+            }
         }
         for transport in TRANSPORTS {
             for level in Level::ALL {
@@ -282,8 +295,12 @@ impl Strategy {
                 level: Level::Off, ..
             } => format!("c2s-isr-{transport}"),
             Self::Comeback { .. } => format!("c2s-isr-{level}-{transport}"),
-            Self::Sasl2 { login, .. } => format!("c2s-sasl2-{transport}-{}", login.name()),
-            Self::Fast(_) => format!("c2s-fast-{transport}"),
+            Self::Sasl2 { login, resumes, .. } => {
+                let way = if resumes { "resume-sasl2" } else { "sasl2" };
+                format!("c2s-{way}-{transport}-{}", login.name())
+            }
+            Self::Fast { resumes: false, .. } => format!("c2s-fast-{transport}"),
+            Self::Fast { resumes: true, .. } => format!("c2s-resume-fast-{transport}"),
             Self::Servers { proof, answers, .. } => {
                 format!(
                     "s2s-{level}-{transport}-{}-{}",
@@ -307,7 +324,7 @@ impl Strategy {
             | Self::Comeback { level, .. }
             | Self::Servers { level, .. } => level,
             // There is no restart to run ahead of, so what every server takes is all there is on direct TLS.
-            Self::Sasl2 { .. } | Self::Fast(_) => Level::Safe,
+            Self::Sasl2 { .. } | Self::Fast { .. } => Level::Safe,
             Self::Zero { .. } | Self::Clients(_) | Self::Historical(Historical::Rfc6120) => {
                 Level::Off
             }
@@ -328,7 +345,7 @@ impl Strategy {
             Self::Login { transport, .. }
             | Self::Comeback { transport, .. }
             | Self::Sasl2 { transport, .. }
-            | Self::Fast(transport)
+            | Self::Fast { transport, .. }
             | Self::Servers { transport, .. } => transport,
             Self::Zero { .. } | Self::Clients(_) => Transport::DirectTls,
             Self::Historical(_) => Transport::StartTls,
@@ -341,7 +358,7 @@ impl Strategy {
         match *self {
             Self::Login { login, .. } | Self::Sasl2 { login, .. } => Some(login),
             // The token is handed out behind a password.
-            Self::Comeback { .. } | Self::Fast(_) | Self::Historical(_) => Some(Login::Scram),
+            Self::Comeback { .. } | Self::Fast { .. } | Self::Historical(_) => Some(Login::Scram),
             Self::Servers { .. } | Self::Zero { .. } | Self::Clients(_) => None,
         }
     }
@@ -351,7 +368,9 @@ impl Strategy {
     pub const fn comeback(&self) -> Option<Comeback> {
         match *self {
             Self::Comeback { comeback, .. } => Some(comeback),
-            Self::Fast(_) => Some(Comeback::Resume),
+            Self::Sasl2 { resumes: true, .. } | Self::Fast { resumes: true, .. } => {
+                Some(Comeback::Resume)
+            }
             _ => None,
         }
     }
@@ -359,7 +378,7 @@ impl Strategy {
     /// Whether a client logs in by SASL2.
     #[must_use]
     pub const fn is_sasl2(&self) -> bool {
-        matches!(self, Self::Sasl2 { .. } | Self::Fast(_))
+        matches!(self, Self::Sasl2 { .. } | Self::Fast { .. })
     }
 
     /// How a client is to log in by SASL2, if that is the strategy: with the tokens that it has kept, at this time.
@@ -367,7 +386,7 @@ impl Strategy {
     pub fn sasl2(&self, wallet: Wallet, now: DateTime) -> Option<Sasl2Login> {
         let fast = match self {
             Self::Sasl2 { .. } => None,
-            Self::Fast(_) => {
+            Self::Fast { .. } => {
                 // XEP-0484 §6: those that bind the channel first.
                 let all = Mechanism::TOKEN.into_iter().rev();
                 let policy = fast::Policy::new(all.map(Mechanism::name));
@@ -395,20 +414,27 @@ impl Strategy {
     pub const fn classic(&self) -> Self {
         let (level, transport) = (Level::Off, self.transport());
         match *self {
+            Self::Sasl2 { resumes: true, .. } | Self::Fast { resumes: true, .. } => {
+                Self::Comeback {
+                    level,
+                    transport,
+                    comeback: Comeback::Resume,
+                }
+            }
             Self::Login { login, .. } | Self::Sasl2 { login, .. } => Self::Login {
                 level,
                 transport,
                 login,
             },
+            Self::Fast { .. } => Self::Login {
+                level,
+                transport,
+                login: Login::Scram,
+            },
             Self::Comeback { comeback, .. } => Self::Comeback {
                 level,
                 transport,
                 comeback,
-            },
-            Self::Fast(_) => Self::Comeback {
-                level,
-                transport,
-                comeback: Comeback::Resume,
             },
             Self::Servers { proof, answers, .. } => Self::Servers {
                 level,

@@ -190,9 +190,18 @@ const CELLS: &[(&str, [Cell; 2])] = &[
     ("c2s-sasl2-starttls-scram", [(12, 14, 10), (10, 12, 8)]),
     ("c2s-sasl2-starttls-plain", [(10, 12, 8), (8, 10, 6)]),
     ("c2s-fast-starttls", [(10, 12, 8), (8, 10, 6)]),
+    (
+        "c2s-resume-sasl2-starttls-scram",
+        [(12, 14, 10), (10, 12, 8)],
+    ),
+    ("c2s-resume-sasl2-starttls-plain", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-resume-fast-starttls", [(10, 12, 8), (8, 10, 6)]),
     ("c2s-sasl2-direct-scram", [(10, 12, 8), (8, 10, 6)]),
     ("c2s-sasl2-direct-plain", [(8, 10, 6), (6, 8, 4)]),
     ("c2s-fast-direct", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-resume-sasl2-direct-scram", [(10, 12, 8), (8, 10, 6)]),
+    ("c2s-resume-sasl2-direct-plain", [(8, 10, 6), (6, 8, 4)]),
+    ("c2s-resume-fast-direct", [(8, 10, 6), (6, 8, 4)]),
     // From session-initiate; in band the first stanza waits for the acknowledgement of the chunk before it.
     ("e2e-ibb", [(8, 12, 8), (6, 10, 6)]),
     ("e2e-s5b", [(12, 14, 12), (10, 12, 10)]),
@@ -325,7 +334,11 @@ fn a_token_and_the_session_it_resumes_go_out_in_one_write() {
         (Versions::Tls13, "authenticate HT-SHA-256-EXPR"),
         (Versions::Tls12, "authenticate HT-SHA-256-NONE"),
     ] {
-        for name in ["c2s-fast-direct", "c2s-fast-starttls", "c2s-fast-direct"] {
+        for name in [
+            "c2s-resume-fast-direct",
+            "c2s-resume-fast-starttls",
+            "c2s-resume-fast-direct",
+        ] {
             let run = run(&lab, name, tls);
             let writes = run.record.writes.iter();
             let sent = writes.map(|write| &write.units).find(|units| {

@@ -23,6 +23,24 @@ use crate::socket::{self, Attempt};
 /// How many stanzas a client sends to itself before it is cut off, and again when it is back.
 const STANZAS: u32 = 20;
 
+/// Why a login by SASL2 is another.
+const NO_SASL2: &str = "the server has no SASL2";
+
+/// What there is before the login that is measured.
+struct Before {
+    exchange: Option<Exchange>,
+    wallet: Wallet,
+    /// What there is not, and would have to be.
+    missing: Option<String>,
+}
+
+/// Whether this login was one by SASL2.
+fn by_sasl2(attempt: &Attempt) -> bool {
+    let writes = &attempt.measured.record.writes;
+    let mut units = writes.iter().flat_map(|write| &write.units);
+    units.any(|unit| unit.starts_with("authenticate "))
+}
+
 /// One strategy on one target.
 pub(super) struct Trial<'a> {
     pub(super) target: &'a Target,
@@ -147,52 +165,65 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// A login whose connection is killed while stanzas are on their way both ways; `entity` has the session then.
-    /// Returns what was kept of tokens, and what is missing.
-    async fn be_cut_off(
-        &self,
-        entity: &mut Entity,
-    ) -> Result<(Exchange, Wallet, Option<String>), Failure> {
-        let plan = Plan::step_by_step(self.key());
-        let mut exchange = Exchange::to_be_cut(STANZAS);
+    /// The login before the one that is measured: it hands a token out, or its connection is killed while stanzas are on
+    /// their way both ways, and `entity` has the session then.
+    async fn prepare(&self, entity: &mut Entity) -> Result<Before, Failure> {
+        let comeback = self.strategy.comeback();
+        let mut exchange = comeback.map(|_| Exchange::to_be_cut(STANZAS));
         let login = self.login(Wallet::default());
-        let attempt = socket::login(&login, plan, entity, Some(&mut exchange)).await?;
-        let wallet = attempt.wallet.unwrap_or_default();
-        for event in attempt.taught {
+        let plan = Plan::step_by_step(self.key());
+        let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
+        for event in core::mem::take(&mut attempt.taught) {
             let _ = entity.handle(event);
         }
-        exchange.go_on();
-        if attempt.measured.to_send.is_none() {
-            return Ok((exchange, wallet, attempt.reason));
+        if let Some(exchange) = &mut exchange {
+            exchange.go_on();
         }
-        let missing = |what: &str| Some(format!("the server grants no {what}"));
-        let Some(mut resumption) = entity.take(&self.target.account) else {
-            return Ok((exchange, wallet, missing("session that could be resumed")));
-        };
-        if self.strategy.comeback() == Some(Comeback::Resume) {
-            resumption.ticket = None;
-        }
-        let token = self.strategy.comeback() == Some(Comeback::Token);
-        let fast = matches!(self.strategy, Strategy::Fast(_));
-        let tokenless = (token && resumption.ticket.is_none()) || (fast && wallet.is_empty(date()));
-        entity.keep(resumption);
-        Ok((exchange, wallet, missing("token").filter(|_| tokenless)))
+        Ok(Before {
+            missing: self.missing(&attempt, entity),
+            exchange,
+            wallet: attempt.wallet.unwrap_or_default(),
+        })
     }
 
-    /// What the server had not, so that the login was another than the strategy's.
+    /// What the strategy needs of the login before it and the server has not given.
+    fn missing(&self, attempt: &Attempt, entity: &mut Entity) -> Option<String> {
+        if attempt.measured.to_send.is_none() {
+            return attempt.reason.clone();
+        }
+        if self.strategy.is_sasl2() && !by_sasl2(attempt) {
+            return Some(NO_SASL2.to_owned());
+        }
+        let grants_no = |what: &str| Some(format!("the server grants no {what}"));
+        let comeback = self.strategy.comeback();
+        if comeback.is_some() {
+            let Some(mut resumption) = entity.take(&self.target.account) else {
+                return grants_no("session that could be resumed");
+            };
+            if comeback == Some(Comeback::Resume) {
+                resumption.ticket = None;
+            } else if resumption.ticket.is_none() {
+                return grants_no("token");
+            }
+            entity.keep(resumption);
+        }
+        let empty = |wallet: &Wallet| wallet.is_empty(date());
+        let tokenless = self.by_token() && attempt.wallet.as_ref().is_none_or(empty);
+        grants_no("token").filter(|_| tokenless)
+    }
+
+    /// Whether it is a token that it logs in with.
+    const fn by_token(&self) -> bool {
+        matches!(self.strategy, Strategy::Fast { .. })
+    }
+
+    /// Why the login was another than the strategy's, although it was one.
     fn fell_back(&self, attempt: &Attempt) -> Option<&'static str> {
         let by = attempt.mechanism.filter(|_| self.strategy.is_sasl2())?;
-        let mut units = attempt
-            .measured
-            .record
-            .writes
-            .iter()
-            .flat_map(|write| &write.units);
-        if !units.any(|unit| unit.starts_with("authenticate ")) {
-            return Some("the server has no SASL2");
+        if !by_sasl2(attempt) {
+            return Some(NO_SASL2);
         }
-        let token = by.starts_with("HT-");
-        (matches!(self.strategy, Strategy::Fast(_)) && !token).then_some("the token was not taken")
+        (self.by_token() && !by.starts_with("HT-")).then_some("the token was not taken")
     }
 
     /// One login; when something assumed proves wrong, the one retry, whose time counts too.
@@ -204,14 +235,14 @@ impl Trial<'_> {
     ) -> Result<Attempt, Failure> {
         let mut login = self.login(Wallet::default());
         let mut exchange = None;
-        if self.strategy.comeback().is_some() {
-            let (cut, wallet, missing) = self.be_cut_off(entity).await?;
-            if let Some(missing) = missing {
+        if self.strategy.comeback().is_some() || self.by_token() {
+            let before = self.prepare(entity).await?;
+            if let Some(missing) = before.missing {
                 row.reason.get_or_insert(missing);
                 return Ok(Attempt::default());
             }
-            exchange = Some(cut);
-            login = self.login(wallet);
+            exchange = before.exchange;
+            login = self.login(before.wallet);
         }
         let begun = Clock::new();
         let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
