@@ -1,6 +1,7 @@
 //! What a connection has to know about the TLS session below it.
 
 use bytes::Bytes;
+use onetrip_negotiation::sasl::ChannelBinding;
 use onetrip_stream::{Domain, Secret};
 
 /// The protocol version that the handshake settled on.
@@ -24,6 +25,9 @@ pub struct TlsInfo {
     /// The 32 bytes of `tls-exporter` (RFC 9266 §4.2); `None` where it is not safe: TLS 1.2 without the
     /// extended master secret.
     pub exporter: Option<Secret>,
+    /// `tls-server-end-point`: the hash of the server's certificate, whichever end is the server, by the hash function of
+    /// its signature (RFC 5929 §4.1); `None` where that has none, as Ed25519.
+    pub end_point: Option<Secret>,
     /// The peer's certificates as DER, end entity first; empty when it sent none.
     pub peer_certificates: Vec<Bytes>,
     /// The public key of the peer as DER (`SubjectPublicKeyInfo`), whether it came in a certificate or raw.
@@ -41,6 +45,18 @@ impl TlsInfo {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What an authentication can be bound to.
+    pub(crate) fn channel_binding(&self) -> Option<ChannelBinding> {
+        let end_point = self.end_point.clone();
+        match (self.exporter.clone(), end_point) {
+            (Some(data), None) => Some(ChannelBinding::tls_exporter(data)),
+            (Some(data), Some(hash)) => {
+                Some(ChannelBinding::tls_exporter(data).with_tls_server_end_point(hash))
+            }
+            (None, hash) => hash.map(ChannelBinding::tls_server_end_point),
+        }
     }
 
     /// Whether the peer's certificate proves this domain.

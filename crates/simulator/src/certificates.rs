@@ -12,7 +12,7 @@ use onetrip_tls::rustls::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519,
 };
 
 /// Whom the client's certificate names: between servers, the domain that connects.
@@ -32,8 +32,9 @@ pub enum CertificateError {
 
 /// An authority with one server and one client, all fresh.
 ///
-/// The keys are Ed25519, whose signatures have one length: so an exchange has the same number of bytes whenever
-/// it is run.
+/// The keys that are used in exchanges are Ed25519, whose signatures have one length: so an exchange has the same number of
+/// bytes whenever it is run. The authority's is ECDSA, as in the field: its signature is made with a hash function, which is
+/// what `tls-server-end-point` goes by (RFC 5929 §4.1).
 #[derive(Debug)]
 pub struct Certificates {
     authority: CertificateDer<'static>,
@@ -53,7 +54,7 @@ impl Certificates {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(1_u64.into());
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let authority = params.self_signed(&key)?;
         let issuer = Issuer::new(params, key);
         let names: Vec<String> = domains
@@ -73,7 +74,10 @@ impl Certificates {
                 ExtendedKeyUsagePurpose::ClientAuth,
             ];
             params.serial_number = Some(serial.into());
-            let certificate = params.signed_by(&key, &issuer)?;
+            let mut certificate = params.signed_by(&key, &issuer)?;
+            while !is_longest(certificate.der()) {
+                certificate = params.signed_by(&key, &issuer)?;
+            }
             Ok((vec![certificate.der().clone()], key.serialize_der()))
         };
         Ok(Self {
@@ -180,6 +184,14 @@ impl Certificates {
         let identity = certified.then(|| identity(&self.client));
         Ok(client_config(self.roots(), versions, identity)?)
     }
+}
+
+/// Whether the signature at the end is as long as one of ECDSA on P-256 can be: one in four is, and all of those are equally
+/// long.
+fn is_longest(certificate: &[u8]) -> bool {
+    const HEAD: [u8; 2] = [0x30, 70];
+    let signature = certificate.last_chunk::<72>();
+    signature.is_some_and(|signature| signature.starts_with(&HEAD))
 }
 
 /// OpenSSL takes a certificate whose issuer has its own name for self-signed, so every one has another.

@@ -332,7 +332,7 @@ fn a_token_and_the_session_it_resumes_go_out_in_one_write() {
     let lab = Lab::new().unwrap();
     for (tls, token) in [
         (Versions::Tls13, "authenticate HT-SHA-256-EXPR"),
-        (Versions::Tls12, "authenticate HT-SHA-256-NONE"),
+        (Versions::Tls12, "authenticate HT-SHA-256-ENDP"),
     ] {
         for name in [
             "c2s-resume-fast-direct",

@@ -4,6 +4,7 @@
 
 mod any;
 mod clients;
+mod end_point;
 mod peers;
 
 use std::io::{Read as _, Write as _};
@@ -170,6 +171,8 @@ pub struct RustlsSession {
     closed: bool,
     /// What the peer's certificate proves, where rustls does not insist on it.
     proof: Option<peers::Proof>,
+    /// The certificate of the server, if that is who we are.
+    shown: Option<end_point::Shown>,
 }
 
 impl RustlsSession {
@@ -187,6 +190,7 @@ impl RustlsSession {
             half_rtt: false,
             closed: false,
             proof: None,
+            shown: None,
         })
     }
 
@@ -196,12 +200,15 @@ impl RustlsSession {
     /// [`TlsError`] when the configuration cannot work.
     pub fn server(config: Arc<ServerConfig>) -> Result<Self, TlsError> {
         let half_rtt = config.send_half_rtt_data;
+        let shown = end_point::Shown::default();
+        let config = Arc::new(shown.watch(&config));
         let inner = ServerConnection::new(config).map_err(unusable)?;
         Ok(Self {
             inner: inner.into(),
             half_rtt,
             closed: false,
             proof: None,
+            shown: Some(shown),
         })
     }
 
@@ -298,6 +305,12 @@ impl TlsSession for RustlsSession {
             .map(|der| Bytes::copy_from_slice(der))
             .collect();
         info.public_key = public_key(certificates);
+        info.end_point = match &self.shown {
+            Some(shown) => shown.end_point(),
+            None => certificates
+                .first()
+                .and_then(|first| end_point::end_point(first)),
+        };
         info.names = match &self.proof {
             None => proved_names(certificates),
             Some(proof) if !self.inner.is_handshaking() => proof.names(certificates),

@@ -14,10 +14,20 @@ use onetrip_tls::rustls::rustls::RootCertStore;
 use onetrip_tls::rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use onetrip_tls::rustls::{Identity, RustlsSession, Versions, client_config, server_config};
 use onetrip_tls::{TlsErrorKind, TlsSession as _, TlsState};
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rcgen::{
+    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    SignatureAlgorithm,
+};
 
 fn identity(name: &str) -> (Identity, CertificateDer<'static>) {
-    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    identity_of(name, &PKCS_ED25519)
+}
+
+fn identity_of(
+    name: &str,
+    algorithm: &'static SignatureAlgorithm,
+) -> (Identity, CertificateDer<'static>) {
+    let key = KeyPair::generate_for(algorithm).unwrap();
     let certificate = CertificateParams::new(vec![name.to_owned()])
         .unwrap()
         .self_signed(&key)
@@ -104,6 +114,36 @@ fn a_handshake_at_any_split_and_the_same_exporter_at_both_ends() {
                 data(&ours).map(|data| data.len()),
                 (version == TlsVersion::Tls13).then_some(32)
             );
+        }
+    }
+}
+
+/// RFC 5929 §4.1: both ends see the hash of the server's certificate, in a resumed session, too.
+#[test]
+fn the_end_point_is_the_servers_certificate_at_both_ends() {
+    for (algorithm, length) in [
+        (&PKCS_ECDSA_P256_SHA256, Some(32)),
+        (&PKCS_ECDSA_P384_SHA384, Some(48)),
+        (&PKCS_ED25519, None),
+    ] {
+        for versions in [Versions::Tls12, Versions::Tls13] {
+            let (server, der) = identity_of("im.example.com", algorithm);
+            let mut roots = RootCertStore::empty();
+            roots.add(der).unwrap();
+            let client_config = client_config(roots, versions, None).unwrap();
+            let server_config = server_config(server, versions, None, false).unwrap();
+            for resumed in [false, true] {
+                let domain = Domain::new("im.example.com").unwrap();
+                let mut client = RustlsSession::client(client_config.clone(), &domain).unwrap();
+                let mut server = RustlsSession::server(server_config.clone()).unwrap();
+                shake(&mut client, &mut server, usize::MAX).unwrap();
+                let [ours, theirs] = [client.info(), server.info()];
+                assert_eq!((ours.resumed, theirs.resumed), (resumed, resumed));
+                let [ours, theirs] =
+                    [ours, theirs].map(|info| info.end_point.map(|hash| hash.expose().to_vec()));
+                assert_eq!(ours, theirs);
+                assert_eq!(ours.map(|hash| hash.len()), length, "{versions:?}");
+            }
         }
     }
 }

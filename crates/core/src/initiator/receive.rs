@@ -178,7 +178,7 @@ impl Initiator {
         if let Some(peering) = &mut shell.peering {
             peering.secured(info.clone());
         }
-        self.binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
+        self.binding = info.channel_binding();
         self.expect = Expect::Header(Stage::Secured);
     }
 

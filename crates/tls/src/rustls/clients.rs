@@ -9,6 +9,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
 use super::any::AnyCertificate;
+use super::end_point::Shown;
 use super::peers::Proof;
 use super::{Identity, RustlsSession, Versions, server_with, unusable};
 use crate::TlsError;
@@ -81,6 +82,8 @@ impl ClientPairTls {
             half_rtt: false,
             closed: false,
             proof: Some(Proof::none()),
+            // Nothing is bound to the certificate of a server here.
+            shown: Some(Shown::default()),
         })
     }
 }

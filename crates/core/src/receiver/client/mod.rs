@@ -261,7 +261,7 @@ impl Receiver {
         // What was said in clear is forgotten (RFC 6120 §5.4.3.3).
         self.domain = None;
         self.claimed = None;
-        let binding = info.exporter.map(sasl::ChannelBinding::tls_exporter);
+        let binding = info.channel_binding();
         let certified = !info.peer_certificates.is_empty();
         self.sasl2 = self.config.sasl2.as_ref().map(|offer| {
             let management = self.config.management.is_some();
