@@ -1,9 +1,9 @@
 //! Stanzas that a client sends to itself, over as many connections as it takes: what comes of them is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minidom::Element;
-use onetrip_core::stream::{Build as _, Jid, Stanza, ns};
+use onetrip_core::stream::{Build as _, Content, Jid, Stanza, ns};
 
 /// How the ids of an exchange begin.
 const NUMBERED: &str = "onetrip-";
@@ -18,7 +18,14 @@ pub(crate) struct Exchange {
     came: BTreeMap<u32, u32>,
     /// The connection is dropped when so many have come back.
     kill_at: Option<usize>,
-    handed_back: u32,
+    /// The session is gone: nothing more comes.
+    given_up: bool,
+    handed_back: BTreeSet<u32>,
+}
+
+/// The number of a stanza, if it is one of an exchange.
+fn number(id: &str) -> Option<u32> {
+    id.strip_prefix(NUMBERED)?.parse().ok()
 }
 
 impl Exchange {
@@ -37,6 +44,11 @@ impl Exchange {
         self.kill_at = None;
     }
 
+    /// The session did not go on, so neither does the exchange.
+    pub(crate) fn give_up(&mut self) {
+        self.given_up = true;
+    }
+
     /// Whether this half is to be cut off.
     pub(crate) fn will_be_cut(&self) -> bool {
         self.kill_at.is_some()
@@ -47,14 +59,15 @@ impl Exchange {
         self.kill_at.is_some_and(|at| self.came.len() >= at)
     }
 
-    /// Whether all that is to be sent has come back.
+    /// Whether all that is to be sent has come back, or nothing will.
     pub(crate) fn is_over(&self) -> bool {
-        self.came.len() == self.goal as usize
+        self.given_up || self.came.len() == self.goal as usize
     }
 
     /// The next one to be sent, to our own address.
     pub(crate) fn next(&mut self, to: &Jid) -> Option<Stanza> {
-        let number = (self.sent < self.goal).then_some(self.sent)?;
+        let goes_on = self.sent < self.goal && !self.given_up;
+        let number = goes_on.then_some(self.sent)?;
         self.sent += 1;
         let body = Element::bare("body", ns::CLIENT).with_text(&format!("number {number}"));
         let message = Element::bare("message", ns::CLIENT)
@@ -67,23 +80,28 @@ impl Exchange {
 
     /// A stanza came; it may be one of ours.
     pub(crate) fn on_stanza(&mut self, id: &str) {
-        let number = id.strip_prefix(NUMBERED).and_then(|id| id.parse().ok());
-        if let Some(number) = number {
+        if let Some(number) = number(id) {
             *self.came.entry(number).or_insert(0) += 1;
         }
     }
 
-    /// So many were handed back.
-    pub(crate) fn hand_back(&mut self, stanzas: usize) {
-        let stanzas = u32::try_from(stanzas).unwrap_or(u32::MAX);
-        self.handed_back = self.handed_back.saturating_add(stanzas);
+    /// This stanza was handed back.
+    pub(crate) fn hand_back(&mut self, bytes: &[u8]) {
+        let stanza = Stanza::parse(bytes, Content::Client).ok();
+        let id = stanza
+            .as_ref()
+            .and_then(|stanza| stanza.head().id.as_deref());
+        self.handed_back.extend(id.and_then(number));
     }
 
-    /// How many were sent, never came, came more than once, and were handed back.
+    /// How many were sent, neither came nor were handed back, came more than once, and were handed back.
     pub(crate) fn counts(&self) -> [u32; 4] {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let lost = self.sent.saturating_sub(count(self.came.len()));
+        let known =
+            |number: &u32| self.came.contains_key(number) || self.handed_back.contains(number);
+        let lost = (0..self.sent).filter(|number| !known(number)).count();
         let twice = self.came.values().filter(|times| **times > 1).count();
-        [self.sent, lost, count(twice), self.handed_back]
+        let handed_back = self.handed_back.len();
+        [self.sent, count(lost), count(twice), count(handed_back)]
     }
 }

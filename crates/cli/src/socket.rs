@@ -231,13 +231,11 @@ impl Driver<'_> {
                 self.attempt.resumed = resumed;
                 self.jid = Some(jid);
                 self.ask();
-                // Behind a cut the exchange goes on when the question is answered: what is measured ends there.
-                if self
-                    .exchange
-                    .as_ref()
-                    .is_some_and(|exchange| exchange.will_be_cut())
-                {
-                    self.send_some();
+                match &mut self.exchange {
+                    Some(exchange) if exchange.will_be_cut() => self.send_some(),
+                    // It goes on when the question is answered: what is measured ends there.
+                    Some(exchange) if !resumed => exchange.give_up(),
+                    _ => {}
                 }
                 return;
             }
@@ -247,7 +245,9 @@ impl Driver<'_> {
             }
             Event::Management(sm::Event::HandedBack(entries)) => {
                 if let Some(exchange) = &mut self.exchange {
-                    exchange.hand_back(entries.len());
+                    entries
+                        .iter()
+                        .for_each(|entry| exchange.hand_back(&entry.bytes));
                 }
                 return;
             }

@@ -53,6 +53,7 @@ pub(super) async fn embedded() -> Result<Target, Failure> {
         accounts,
         tls,
         pipelining: true,
+        sasl2: true,
         tokens: true,
         resume_for: Duration::from_secs(300),
         listen: loopback,

@@ -246,6 +246,8 @@ impl Trial<'_> {
         }
         let begun = Clock::new();
         let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
+        // It may be a login that the strategy is not about: none is lost then.
+        let answered = attempt.measured.to_answer.is_some();
         if exchange.is_some() && !attempt.resumed {
             attempt.measured.to_answer = None;
         }
@@ -284,7 +286,7 @@ impl Trial<'_> {
                 .filter(|_| attempt.measured.to_answer.is_none())
             {
                 row.reason.get_or_insert(reason);
-                row.lost += 1;
+                row.lost += u32::from(!answered);
             }
             row.count(exchange.as_ref());
             return Ok(attempt);

@@ -77,7 +77,10 @@ pub(crate) struct Serve {
     /// Do not announce pipelining.
     #[arg(long)]
     pub(crate) no_pipelining: bool,
-    /// Do not give tokens for instant stream resumption.
+    /// Do not offer SASL2: clients log in as RFC 6120 says.
+    #[arg(long)]
+    pub(crate) no_sasl2: bool,
+    /// Do not give tokens, neither for instant stream resumption nor for logins (FAST).
     #[arg(long)]
     pub(crate) no_tokens: bool,
     /// How long a session waits for a client that was cut off.

@@ -99,9 +99,11 @@ impl Hub {
         config.quickstart.advertise = self.settings.pipelining;
         config.management = Some(sm::Config::default());
         config.instant_resume = self.settings.tokens.then(InstantResume::default);
-        let mut offer = Sasl2Offer::default();
-        offer.fast = self.settings.tokens;
-        config.sasl2 = Some(offer);
+        if self.settings.sasl2 {
+            let mut offer = Sasl2Offer::default();
+            offer.fast = self.settings.tokens;
+            config.sasl2 = Some(offer);
+        }
         config.features = vec![caps()];
         config.features_authenticated = vec![Element::bare("ver", ns::ROSTER_VERSIONING)];
         config

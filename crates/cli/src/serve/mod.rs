@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) accounts: Accounts,
     pub(crate) tls: Arc<TlsConfig>,
     pub(crate) pipelining: bool,
+    /// Whether SASL2 is offered.
+    pub(crate) sasl2: bool,
     /// Whether sessions are resumed by tokens, and logins done by them.
     pub(crate) tokens: bool,
     /// How long a session waits for its client.
@@ -159,6 +161,7 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         accounts,
         tls: presented.tls,
         pipelining: !options.no_pipelining,
+        sasl2: !options.no_sasl2,
         tokens: !options.no_tokens,
         resume_for: options.resume_for,
         listen: options.listen,
