@@ -16,6 +16,7 @@
 //! is an event of the connection under test, in its order among what it writes. `#! link` makes it a zero-handshake link,
 //! with what else was agreed in words: see [`links::agreed`].
 
+pub mod corpus;
 pub mod cuts;
 pub mod e2e;
 pub mod house;

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Runs the benches that count, and prints what they measured beside what it should be.
+
+    python3 tests/benches/ratios.py              # all of them
+    python3 tests/benches/ratios.py reading      # one
+    python3 tests/benches/ratios.py --from F     # what an earlier run with --save F measured
+
+Ratios are of instructions in one run; see README.md here.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+BENCHES = ["reading"]
+ELEMENTS = 1000
+REFERENCE = "reading.reference.pieces_1460"
+
+# What, of which bench, against which (None: for each element), at most (None: for the record).
+RATIOS = [
+    ("reader, head and bytes, pieces of 1460", "reading.reader.pieces_1460", REFERENCE, 0.20),
+    ("reader, pieces of 16 against pieces of 1460", "reading.reader.pieces_16", "reading.reader.pieces_1460", 1.8),
+    ("reader, pieces of 1 against pieces of 1460", "reading.reader.pieces_1", "reading.reader.pieces_1460", None),
+    ("routing by the head", "reading.routed.pieces_1460", REFERENCE, None),
+    ("element() of every stanza, reading included", "reading.trees.pieces_1460", REFERENCE, 0.60),
+    ("element() alone", "reading.element.corpus", REFERENCE, None),
+    ("1 MB byte by byte against in one piece", "reading.worst.text_1m_bytewise", "reading.worst.text_1m_whole", 12),
+    ("text, 4 times as long", "reading.worst.text_1m", "reading.worst.text_256k", 4.2),
+    ("children, 4 times as many", "reading.worst.children_1m", "reading.worst.children_256k", 4.2),
+    ("depth 64, 4 times as long", "reading.worst.depth_64_1m", "reading.worst.depth_64_256k", 4.2),
+    ("4,000 attributes, 4 times as long", "reading.worst.attributes_4000_1m", "reading.worst.attributes_4000_256k", 4.2),
+    ("prefixes, 4 times as many", "reading.worst.prefixes_1m", "reading.worst.prefixes_256k", 4.2),
+    ("references, 4 times as many", "reading.worst.references_1m", "reading.worst.references_256k", 4.2),
+]
+
+# What, of which bench, divided by, at most: absolute figures.
+INSTRUCTIONS = []
+ALLOCATIONS = [
+    ("rxml into minidom", REFERENCE, ELEMENTS, None),
+    ("reader, head and bytes", "reading.reader.pieces_1460", ELEMENTS, 1),
+]
+
+
+def documents(text):
+    decoder, at = json.JSONDecoder(), 0
+    while text[at:].strip():
+        at += len(text[at:]) - len(text[at:].lstrip())
+        document, at = decoder.raw_decode(text, at)
+        yield document
+
+
+def metric(profile, tool, name):
+    """Callgrind's and DHAT's figures of one bench; `Both` holds this run and the one before."""
+    for part in profile["summaries"]["parts"]:
+        value = part["metrics_summary"].get(tool, {}).get(name, {}).get("metrics")
+        if value:
+            value = value.get("Left") or value["Both"][0]
+            return value.get("Int", value.get("Float"))
+    return None
+
+
+def measure(benches):
+    figures = {}
+    for bench in benches:
+        command = ["cargo", "bench", "-q", "-p", "onetrip-tests", "--bench", bench]
+        run = subprocess.run([*command, "--", "--output-format=json"], stdout=subprocess.PIPE, text=True, check=True)
+        for document in documents(run.stdout):
+            name = ".".join([bench, document["function_name"], document["id"] or ""])
+            figure = figures.setdefault(name, {})
+            for profile in document["profiles"]:
+                figure.setdefault("instructions", metric(profile, "Callgrind", "Ir"))
+                if (blocks := metric(profile, "Dhat", "TotalBlocks")) is not None:
+                    figure["allocations"] = blocks
+                    figure["bytes"] = metric(profile, "Dhat", "TotalBytes")
+    return figures
+
+
+def row(what, measured, at_most):
+    verdict = "" if at_most is None else ("ok" if measured <= at_most else "MISSED")
+    limit = "" if at_most is None else f"{at_most:g}"
+    print(f"| {what} | {measured:,.3f} | {limit} | {verdict} |" if measured < 100 else f"| {what} | {measured:,.0f} | {limit} | {verdict} |")
+    return verdict != "MISSED"
+
+
+def table(title, rows):
+    rows = list(rows)
+    if not rows:
+        return True
+    print(f"\n| {title} | measured | at most | |\n|---|---|---|---|")
+    return all([row(*each) for each in rows])
+
+
+def report(figures):
+    got = lambda name, kind="instructions": figures.get(name, {}).get(kind)
+    met = table(
+        "ratio of instructions",
+        ((what, got(a) / got(b), limit) for what, a, b, limit in RATIOS if got(a) and got(b)),
+    )
+    met &= table(
+        "instructions",
+        ((what, got(name) / by, limit) for what, name, by, limit in INSTRUCTIONS if got(name)),
+    )
+    met &= table(
+        "allocations",
+        (
+            (what, got(name, "allocations") / by, limit)
+            for what, name, by, limit in ALLOCATIONS
+            if got(name, "allocations") is not None
+        ),
+    )
+    return met
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("benches", nargs="*", default=BENCHES)
+    arguments.add_argument("--save", type=pathlib.Path)
+    arguments.add_argument("--from", dest="before", type=pathlib.Path)
+    asked = arguments.parse_args()
+    figures = json.loads(asked.before.read_text()) if asked.before else measure(asked.benches)
+    if asked.save:
+        asked.save.write_text(json.dumps(figures, indent=1))
+    return 0 if report(figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+//! Reading: instructions and allocations for the corpus in pieces, for trees on demand, and for the worst cases of the
+//! limits.
+
+mod support;
+
+use std::hint::black_box;
+
+use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+use onetrip_core::stream::{Content, Frame, Limits, Reader, Stanza};
+use support::{Reference, corpus, frames, wire};
+
+// rxml into minidom, a tree for each element.
+#[library_benchmark]
+#[bench::pieces_1460(wire(1460))]
+#[bench::pieces_16(wire(16))]
+#[bench::pieces_1(wire(1))]
+fn reference((bytes, piece): (Vec<u8>, usize)) -> Vec<u8> {
+    let mut reference = Reference::new();
+    for piece in bytes.chunks(piece) {
+        reference.read(piece, |element| drop(black_box(element)));
+    }
+    bytes
+}
+
+// Everything checked; head and bytes of each stanza.
+#[library_benchmark]
+#[bench::pieces_1460(wire(1460))]
+#[bench::pieces_16(wire(16))]
+#[bench::pieces_1(wire(1))]
+fn reader((bytes, piece): (Vec<u8>, usize)) -> Vec<u8> {
+    frames(Limits::default(), &bytes, piece, |frame| {
+        drop(black_box(frame));
+    });
+    bytes
+}
+
+// The same, and what a router looks at.
+#[library_benchmark]
+#[bench::pieces_1460(wire(1460))]
+fn routed((bytes, piece): (Vec<u8>, usize)) -> (Vec<u8>, usize) {
+    let mut routed = 0;
+    frames(Limits::default(), &bytes, piece, |frame| {
+        if let Frame::Stanza(stanza) = &frame {
+            let head = stanza.head();
+            routed += usize::from(head.to.as_deref() == Some("juliet@capulet.example/balcony"));
+            black_box((head.kind, &head.from, &head.id, &head.type_));
+        }
+    });
+    (bytes, routed)
+}
+
+// The same, and the tree of every stanza.
+#[library_benchmark]
+#[bench::pieces_1460(wire(1460))]
+fn trees((bytes, piece): (Vec<u8>, usize)) -> Vec<u8> {
+    frames(Limits::default(), &bytes, piece, |frame| match frame {
+        Frame::Stanza(stanza) => drop(black_box(stanza.element())),
+        other => drop(black_box(other)),
+    });
+    bytes
+}
+
+fn stanzas() -> Vec<Stanza> {
+    let corpus = corpus();
+    let stanzas = corpus.stanzas().map(|stanza| {
+        Stanza::parse(stanza.as_bytes(), Content::Client).expect("a stanza of the corpus")
+    });
+    stanzas.collect()
+}
+
+// The tree of every stanza, which has been read before.
+#[library_benchmark]
+#[bench::corpus(stanzas())]
+fn element(stanzas: Vec<Stanza>) -> Vec<Stanza> {
+    for stanza in &stanzas {
+        drop(black_box(stanza.element()));
+    }
+    stanzas
+}
+
+/// Limits that let one stanza of some megabytes through.
+fn wide() -> Limits {
+    let mut limits = Limits::default();
+    limits.element = 8 << 20;
+    limits.elements = 1 << 20;
+    limits.attributes = 8192;
+    limits.silent = 8 << 20;
+    limits
+}
+
+const HEADER: &str =
+    "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+/// The shorter of two lengths, in kilobytes; the longer holds just four times as much.
+const QUARTER: usize = 256;
+
+fn around(before: &str, unit: &str, after: &str, kilobytes: usize) -> String {
+    let units = (QUARTER << 10) / unit.len() * (kilobytes / QUARTER);
+    format!("{before}{}{after}", unit.repeat(units))
+}
+
+/// Stanzas of a shape that costs a reader most.
+fn shape(name: &str, kilobytes: usize, piece: usize) -> (Vec<u8>, usize) {
+    let stanza = match name {
+        "text" => around(
+            "<message><body>",
+            "but soft, what light &amp; ",
+            "</body></message>",
+            kilobytes,
+        ),
+        "children" => around("<message>", "<a/>", "</message>", kilobytes),
+        "depth_64" => {
+            let nested = format!("{}{}", "<a>".repeat(62), "</a>".repeat(62));
+            around("<message>", &nested, "</message>", kilobytes)
+        }
+        "attributes_4000" => {
+            let tag = |tag: usize| {
+                let attributes: String = (0..4000).map(|at| format!(" a{at}='{tag}'")).collect();
+                format!("<x{attributes}/>")
+            };
+            let tags = (QUARTER << 10) / tag(0).len() * (kilobytes / QUARTER);
+            let tags: String = (0..tags).map(tag).collect();
+            format!("<message>{tags}</message>")
+        }
+        "prefixes" => around(
+            "<message>",
+            "<p:a xmlns:p='urn:a' xmlns:q='urn:b' q:a='' p:a=''/>",
+            "</message>",
+            kilobytes,
+        ),
+        "references" => around(
+            "<message><body>",
+            "&#x1F319;&lt;",
+            "</body></message>",
+            kilobytes,
+        ),
+        other => panic!("no shape {other}"),
+    };
+    (format!("{HEADER}{stanza}").into_bytes(), piece)
+}
+
+#[library_benchmark]
+#[bench::text_256k(shape("text", 256, 1460))]
+#[bench::text_1m(shape("text", 1024, 1460))]
+#[bench::text_1m_whole(shape("text", 1024, usize::MAX))]
+#[bench::text_1m_bytewise(shape("text", 1024, 1))]
+#[bench::children_256k(shape("children", 256, 1460))]
+#[bench::children_1m(shape("children", 1024, 1460))]
+#[bench::depth_64_256k(shape("depth_64", 256, 1460))]
+#[bench::depth_64_1m(shape("depth_64", 1024, 1460))]
+#[bench::attributes_4000_256k(shape("attributes_4000", 256, 1460))]
+#[bench::attributes_4000_1m(shape("attributes_4000", 1024, 1460))]
+#[bench::prefixes_256k(shape("prefixes", 256, 1460))]
+#[bench::prefixes_1m(shape("prefixes", 1024, 1460))]
+#[bench::references_256k(shape("references", 256, 1460))]
+#[bench::references_1m(shape("references", 1024, 1460))]
+fn worst((bytes, piece): (Vec<u8>, usize)) -> (Vec<u8>, Reader) {
+    let mut reader = Reader::new(wide());
+    let mut stanzas = 0;
+    for mut piece in bytes.chunks(piece) {
+        while let Some(frame) = reader.next(&mut piece).expect("within the limits") {
+            stanzas += usize::from(matches!(&frame, Frame::Stanza(_)));
+            drop(black_box(frame));
+        }
+    }
+    assert_eq!(stanzas, 1);
+    (bytes, reader)
+}
+
+library_benchmark_group!(
+    name = reading;
+    config = LibraryBenchmarkConfig::default().tool(Dhat::default());
+    benchmarks = reference, reader, routed, trees, element
+);
+library_benchmark_group!(name = linear; benchmarks = worst);
+
+main!(library_benchmark_groups = reading, linear);
