@@ -19,6 +19,7 @@
 pub mod corpus;
 pub mod cuts;
 pub mod e2e;
+pub mod early;
 pub mod house;
 pub mod links;
 pub mod realm;

@@ -25,6 +25,11 @@ pub enum Action {
     Transmit(Bytes),
     /// From here on the sending half goes through TLS: begin the handshake if it has not begun.
     UpgradeSend,
+    /// Write these bytes as early data of TLS 1.3 (RFC 8446 §2.3), in the flight of the ClientHello, if the TLS session can
+    /// take all of them; otherwise leave them. [`TlsInfo::early_data`](crate::TlsInfo::early_data) has to say whether the
+    /// peer has taken them: if not, they come again as [`Action::Transmit`]. They are one login by token, whose count
+    /// makes a replay harmless (XEP-0484 §3.4); nothing else is ever sent so.
+    TransmitEarly(Bytes),
     /// From here on the receiving half comes through TLS: bytes that `receive` has not consumed belong to it.
     UpgradeReceive,
     /// Decide or compute something, and `answer`.
@@ -45,6 +50,7 @@ impl core::fmt::Debug for Action {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Transmit(bytes) => write!(f, "Transmit({} bytes)", bytes.len()),
+            Self::TransmitEarly(bytes) => write!(f, "TransmitEarly({} bytes)", bytes.len()),
             Self::UpgradeSend => f.write_str("UpgradeSend"),
             Self::UpgradeReceive => f.write_str("UpgradeReceive"),
             Self::Request(request) => f.debug_tuple("Request").field(request).finish(),

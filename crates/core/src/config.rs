@@ -130,7 +130,8 @@ pub struct Sasl2Login {
 pub struct FastLogin {
     /// What was kept: of the last [`Event::Tokens`](crate::Event::Tokens) of this account.
     pub wallet: fast::Wallet,
-    /// Which tokens to ask for. Nothing is sent as early data here.
+    /// Which tokens to ask for, and whether one may go as early data of TLS 1.3, where the server takes it and the TLS session
+    /// can: then header and login are in the flight of the ClientHello.
     pub policy: fast::Policy,
     /// What time it is, for tokens that end.
     pub now: fast::DateTime,
@@ -158,6 +159,9 @@ pub struct Sasl2Offer {
     /// Whether tokens are handed out and taken (XEP-0484): [`Request::FastIssue`](crate::Request::FastIssue) and
     /// [`Request::FastSwap`](crate::Request::FastSwap) ask whoever keeps them. They need the feature `scram`. Default: no.
     pub fast: bool,
+    /// Whether a token may come as early data of TLS 1.3 ([`Connection::receive_early`](crate::Connection::receive_early)),
+    /// which needs [`Sasl2Offer::fast`]. Default: no.
+    pub early: bool,
 }
 
 /// How a server offers instant stream resumption.

@@ -105,6 +105,9 @@ pub enum ErrorKind {
     /// Bytes behind a TLS boundary that an honest peer cannot have sent (QS-R6, CVE-2011-0411).
     #[error("data behind the switch to TLS that cannot belong to TLS")]
     Injected,
+    /// Early data of TLS 1.3 that is not one login by token: it may be a replay, and nothing of it counts.
+    #[error("early data that is not one login by token")]
+    Early,
     /// Too much before authentication.
     #[error("more than {allowed} {}", Limit::UnauthenticatedTotal)]
     TooMuch {
@@ -158,7 +161,7 @@ impl ErrorKind {
             Self::Unexpected { condition, .. } | Self::Header { condition, .. } => *condition,
             Self::From => Condition::InvalidFrom,
             Self::Injected | Self::Refused(_) => return None,
-            Self::TooMuch { .. } | Self::Overflow(_) | Self::TooManyAttempts => {
+            Self::Early | Self::TooMuch { .. } | Self::Overflow(_) | Self::TooManyAttempts => {
                 Condition::PolicyViolation
             }
             Self::TimedOut(_) => Condition::ConnectionTimeout,
@@ -188,6 +191,7 @@ impl ErrorKind {
             Self::Header { .. } => "RFC 6120 §4.7",
             Self::From => "RFC 6120 §8.1.2.1",
             Self::Injected => "QS-R6",
+            Self::Early => "XEP-0388 §3",
             Self::TooMuch { .. } => "RFC 6120 §13.12",
             Self::Overflow(_) => "QS-26",
             Self::TooManyAttempts => "RFC 6120 §6.4.5",

@@ -10,8 +10,23 @@ pub(crate) enum Layer {
     Plain,
     /// TLS from here on, and its handshake has not ended.
     Switching,
+    /// The same, but what goes through it already counts: early data of TLS 1.3, which may be a replay, and what a server
+    /// answers to it.
+    Early,
     /// TLS.
     Tls,
+}
+
+impl Layer {
+    /// Whether a handshake of TLS is under way.
+    pub(crate) fn is_switching(self) -> bool {
+        matches!(self, Self::Switching | Self::Early)
+    }
+
+    /// Whether what goes through it is under TLS.
+    pub(crate) fn is_secured(self) -> bool {
+        matches!(self, Self::Early | Self::Tls)
+    }
 }
 
 /// The half that writes.

@@ -42,6 +42,8 @@ pub(crate) struct Shell {
     actions: VecDeque<Action>,
     /// The write that is still joining.
     joining: Joining,
+    /// What was sent as early data, until it is known what has become of it.
+    early: Option<Bytes>,
     /// Elements of stream management that ride in something else, while they do.
     caught: Option<Vec<Element>>,
     closed: bool,
@@ -93,6 +95,7 @@ impl Shell {
             verdict: None,
             actions: VecDeque::new(),
             joining: Joining::default(),
+            early: None,
             caught: None,
             closed: false,
         }
@@ -146,7 +149,7 @@ impl Shell {
     pub(crate) fn may_write(&mut self, bytes: usize, label: impl FnOnce() -> String) -> bool {
         let open = !self.closed && !self.sending.ended;
         if open && self.tracing {
-            let secured = self.sending.layer == Layer::Tls;
+            let secured = self.sending.layer.is_secured();
             let unit = Unit {
                 direction: Direction::Sent,
                 label: label(),
@@ -160,7 +163,7 @@ impl Shell {
 
     pub(crate) fn read(&mut self, label: impl FnOnce() -> String) {
         if self.tracing {
-            let secured = self.receiving.layer == Layer::Tls;
+            let secured = self.receiving.layer.is_secured();
             self.push(Action::Trace(Unit {
                 direction: Direction::Received,
                 label: label(),
@@ -302,6 +305,28 @@ impl Shell {
     pub(crate) fn upgrade_sending(&mut self) {
         self.sending.layer = Layer::Switching;
         self.barrier(Action::UpgradeSend);
+    }
+
+    /// What is written from here on goes as early data.
+    pub(crate) fn begin_early(&mut self) {
+        self.flush();
+        self.sending.layer = Layer::Early;
+    }
+
+    /// That was all.
+    pub(crate) fn end_early(&mut self) {
+        self.sending.layer = Layer::Switching;
+        self.early = self.joining.take();
+        if let Some(bytes) = self.early.clone() {
+            self.push(Action::TransmitEarly(bytes));
+        }
+    }
+
+    /// The peer has taken the early data, or it goes out again.
+    pub(crate) fn settle_early(&mut self, taken: bool) {
+        if let Some(bytes) = self.early.take().filter(|_| !taken) {
+            self.write(&bytes, || "early data again".to_owned());
+        }
     }
 
     /// From here on this half's bytes come through TLS. Nothing learnt in clear survives (RFC 6120 §5.4.3.3).

@@ -22,6 +22,9 @@ pub struct TlsInfo {
     pub version: Option<TlsVersion>,
     /// Whether an earlier session was resumed (QS-37).
     pub resumed: bool,
+    /// Whether the server has taken the early data that was written (RFC 8446 §4.2.10): all of
+    /// [`Action::TransmitEarly`](crate::Action::TransmitEarly). Told to a client. Default: no.
+    pub early_data: bool,
     /// The 32 bytes of `tls-exporter` (RFC 9266 §4.2); `None` where it is not safe: TLS 1.2 without the
     /// extended master secret.
     pub exporter: Option<Secret>,

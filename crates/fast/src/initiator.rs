@@ -97,6 +97,21 @@ impl Initiator {
         self.wallet
     }
 
+    /// What the server offers has been seen: whether it takes tokens as early data is kept. Says whether that is news.
+    pub fn offered(&mut self, feature: Option<&Feature>) -> bool {
+        let early = feature.is_some_and(|feature| feature.early);
+        let news = early != self.wallet.takes_early();
+        self.wallet.set_early(early);
+        news
+    }
+
+    /// Whether a login would go as early data: the client allows it, the server was last seen to take it, and there is a
+    /// token whose mechanism can.
+    #[must_use]
+    pub fn goes_early(&self, now: DateTime) -> bool {
+        self.policy.early && self.wallet.may_go_early(now)
+    }
+
     /// Ends the token with this login, as when the user logs out (§3.6).
     pub fn invalidate(&mut self) {
         self.invalidates = true;
@@ -104,9 +119,9 @@ impl Initiator {
 
     /// Begins a login by token; `None` without one that is good. It counts the attempt (§3.4).
     ///
-    /// The features that were remembered say whether it may go as early data: [`Wallet::set_early`].
+    /// The features that were remembered say whether it may go as early data: [`Initiator::offered`].
     pub fn login(&mut self, now: DateTime) -> Option<Login> {
-        let early = self.policy.early && self.wallet.may_go_early(now);
+        let early = self.goes_early(now);
         let slot = self.wallet.slot(now)?;
         let ticket = self.wallet.count(slot)?;
         self.tried = Some((slot, ticket.mechanism.clone()));
@@ -118,10 +133,16 @@ impl Initiator {
         })
     }
 
-    /// Asks for a token, for the first mechanism of ours that the server has; `None` where it has none (§3.2).
+    /// Asks for a token, for the first mechanism of ours that the server has; `None` where it has none (§3.2). Where tokens
+    /// are to go as early data, for one that can, if there is one.
     pub fn request(&mut self, feature: &Feature) -> Option<Element> {
+        let early = self.policy.early && self.wallet.takes_early();
         let ours = self.policy.mechanisms.iter();
-        let mechanism = ours.clone().find(|mechanism| feature.offers(mechanism))?;
+        let mut usable = ours.filter(|mechanism| feature.offers(mechanism));
+        let able = usable
+            .clone()
+            .find(|mechanism| early && element::can_go_early(mechanism));
+        let mechanism = able.or_else(|| usable.next())?;
         self.asked = Some(mechanism.clone());
         Some(element::request_token(mechanism))
     }

@@ -90,6 +90,12 @@ impl Wallet {
         self.early = early;
     }
 
+    /// Whether the server was last seen to take tokens as early data.
+    #[must_use]
+    pub fn takes_early(&self) -> bool {
+        self.early
+    }
+
     /// Whether the token that would be tried next may go as early data.
     #[must_use]
     pub fn may_go_early(&self, now: DateTime) -> bool {

@@ -31,6 +31,8 @@ pub use rustls;
 const ALPN_CLIENT: &[u8] = b"xmpp-client";
 /// That of streams between servers.
 const ALPN_SERVER: &[u8] = b"xmpp-server";
+/// How many bytes of early data a server takes: a login with what rides along has about a thousand.
+const MAX_EARLY_DATA: u32 = 16 * 1024;
 /// RFC 9266 §4.2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -141,6 +143,30 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
+/// The same client, which sends early data where the server takes it and the connection has any: a login by token.
+///
+/// What it takes to resume a TLS session is in [`ClientConfig::resumption`], in memory unless that is changed: keep one
+/// configuration for all connections of an account, since a copy shares it and a new one knows nothing. rustls 0.23 has no
+/// encoding for it, so in another process the first login goes without.
+#[must_use]
+pub fn sending_early_data(config: Arc<ClientConfig>) -> Arc<ClientConfig> {
+    let mut config = Arc::unwrap_or_clone(config);
+    config.enable_early_data = true;
+    Arc::new(config)
+}
+
+/// The same server, which takes early data and answers it before the client's Finished. rustls takes a session once
+/// only, and only from its own memory: behind a load balancer, early data that comes to another node is sent again.
+///
+/// Nothing but [`Sasl2Offer::early`](onetrip_core::Sasl2Offer::early) makes use of it.
+#[must_use]
+pub fn taking_early_data(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
+    let mut config = Arc::unwrap_or_clone(config);
+    config.max_early_data_size = MAX_EARLY_DATA;
+    config.send_half_rtt_data = true;
+    Arc::new(config)
+}
+
 fn server_with(
     identity: Identity,
     versions: Versions,
@@ -169,6 +195,8 @@ pub struct RustlsSession {
     inner: Connection,
     half_rtt: bool,
     closed: bool,
+    /// Whether early data was written.
+    early: bool,
     /// What the peer's certificate proves, where rustls does not insist on it.
     proof: Option<peers::Proof>,
     /// The certificate of the server, if that is who we are.
@@ -189,6 +217,7 @@ impl RustlsSession {
             inner: inner.into(),
             half_rtt: false,
             closed: false,
+            early: false,
             proof: None,
             shown: None,
         })
@@ -207,6 +236,7 @@ impl RustlsSession {
             inner: inner.into(),
             half_rtt,
             closed: false,
+            early: false,
             proof: None,
             shown: Some(shown),
         })
@@ -316,6 +346,10 @@ impl TlsSession for RustlsSession {
             Some(proof) if !self.inner.is_handshaking() => proof.names(certificates),
             Some(_) => Vec::new(),
         };
+        info.early_data = match &self.inner {
+            Connection::Client(client) => self.early && client.is_early_data_accepted(),
+            Connection::Server(_) => false,
+        };
         info.alpn = self.inner.alpn_protocol().map(Bytes::copy_from_slice);
         info
     }
@@ -323,6 +357,33 @@ impl TlsSession for RustlsSession {
     fn close(&mut self, cipher: &mut BytesMut) {
         self.inner.send_close_notify();
         let _ = self.drain(cipher);
+    }
+
+    fn write_early(&mut self, plain: &[u8], cipher: &mut BytesMut) -> bool {
+        let Connection::Client(client) = &mut self.inner else {
+            return false;
+        };
+        let Some(mut early) = client.early_data() else {
+            return false;
+        };
+        if early.bytes_left() < plain.len() || early.write_all(plain).is_err() {
+            return false;
+        }
+        self.early = true;
+        self.drain(cipher).is_ok()
+    }
+
+    fn read_early(&mut self, plain: &mut BytesMut) {
+        let Connection::Server(server) = &mut self.inner else {
+            return;
+        };
+        let Some(mut early) = server.early_data() else {
+            return;
+        };
+        let mut chunk = [0_u8; 4096];
+        while let Ok(count @ 1..) = early.read(&mut chunk) {
+            plain.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        }
     }
 }
 

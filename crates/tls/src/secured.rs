@@ -63,6 +63,8 @@ pub struct Secured<T> {
     failed: Option<TlsError>,
     outputs: VecDeque<Output>,
     joining: BytesMut,
+    /// What is to be written once the session can.
+    waiting: BytesMut,
 }
 
 impl<T: TlsSession> Secured<T> {
@@ -80,6 +82,7 @@ impl<T: TlsSession> Secured<T> {
             failed: None,
             outputs: VecDeque::new(),
             joining: BytesMut::new(),
+            waiting: BytesMut::new(),
         };
         this.pump();
         this
@@ -149,8 +152,9 @@ impl<T: TlsSession> Secured<T> {
         }
         let mut plain = BytesMut::new();
         let result = self.session.read(wire, &mut plain);
-        // What was decrypted before a failure is authentic.
-        let processed = self.receive_plain(env, &plain);
+        // What was decrypted before a failure is authentic; of early data, only that it is not the first time for sure.
+        let processed = self.receive_early(env);
+        let processed = processed.and_then(|()| self.receive_plain(env, &plain));
         if let Err(error) = result {
             self.flush();
             self.failed = Some(error.clone());
@@ -164,6 +168,19 @@ impl<T: TlsSession> Secured<T> {
         }
         self.pump();
         Ok(())
+    }
+
+    /// Gives the connection what may be a replay, apart from the rest.
+    fn receive_early(&mut self, env: &mut Env<'_>) -> Result<(), SecuredError> {
+        let mut early = BytesMut::new();
+        self.session.read_early(&mut early);
+        if early.is_empty() {
+            return Ok(());
+        }
+        self.flush();
+        let result = self.connection.receive_early(env, &early);
+        self.pump();
+        Ok(result?)
     }
 
     /// Tells the connection how far the handshake has come, and gives it what was decrypted.
@@ -269,9 +286,11 @@ impl<T: TlsSession> Secured<T> {
             match action {
                 Action::Transmit(bytes) if self.sending => {
                     self.flush();
-                    if let Err(error) = self.session.write(&bytes, &mut self.joining) {
-                        self.failed.get_or_insert(error);
-                    }
+                    self.write(&bytes);
+                }
+                Action::TransmitEarly(bytes) => {
+                    // Where it cannot be taken, it comes again.
+                    let _ = self.session.write_early(&bytes, &mut self.joining);
                 }
                 Action::Transmit(bytes) => self.joining.extend_from_slice(&bytes),
                 Action::UpgradeSend => {
@@ -305,11 +324,29 @@ impl<T: TlsSession> Secured<T> {
         }
     }
 
-    /// Sends what TLS has to say on its own.
+    /// What answers early data waits for the end of the handshake, where the session has no half-RTT data.
+    fn write(&mut self, plain: &[u8]) {
+        if self.session.state() == TlsState::Handshaking {
+            return self.waiting.extend_from_slice(plain);
+        }
+        if let Err(error) = self.session.write(plain, &mut self.joining) {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// Sends what TLS has to say on its own, and what has waited for it.
     fn flush(&mut self) {
         if !self.sending {
             return;
         }
+        self.flush_handshake();
+        if !self.waiting.is_empty() && self.session.state() != TlsState::Handshaking {
+            let waiting = self.waiting.split();
+            self.write(&waiting);
+        }
+    }
+
+    fn flush_handshake(&mut self) {
         let before = self.joining.len();
         if let Err(error) = self.session.write(&[], &mut self.joining) {
             self.failed.get_or_insert(error);

@@ -17,7 +17,8 @@ pub enum TlsState {
     Closed,
 }
 
-/// TLS between two byte streams: five methods that every TLS library can serve.
+/// TLS between two byte streams: five methods that every TLS library can serve, and two for early data, which may be left
+/// out.
 ///
 /// Nothing here waits, and nothing is written anywhere but to the buffers handed in.
 pub trait TlsSession {
@@ -43,6 +44,20 @@ pub trait TlsSession {
 
     /// Appends a `close_notify` to `cipher`.
     fn close(&mut self, cipher: &mut BytesMut);
+
+    /// A client's: encrypts all of `plain` as early data of TLS 1.3 (RFC 8446 §2.3), behind its ClientHello, and appends both
+    /// to `cipher`. `false` when it cannot take all of it, and nothing is appended; so for who leaves it out. Whether the
+    /// server has taken it is told by [`TlsInfo::early_data`].
+    fn write_early(&mut self, plain: &[u8], cipher: &mut BytesMut) -> bool {
+        let _ = (plain, cipher);
+        false
+    }
+
+    /// A server's: appends to `plain` the early data that was in what it has read. It may be a replay, so it never is in
+    /// what [`TlsSession::read`] appends. Who leaves it out takes none.
+    fn read_early(&mut self, plain: &mut BytesMut) {
+        let _ = plain;
+    }
 }
 
 /// For drivers whose connections may do without TLS: `None` is never used by one that does, and refuses all work.
@@ -66,6 +81,17 @@ impl<T: TlsSession> TlsSession for Option<T> {
     fn close(&mut self, cipher: &mut BytesMut) {
         if let Some(session) = self {
             session.close(cipher);
+        }
+    }
+
+    fn write_early(&mut self, plain: &[u8], cipher: &mut BytesMut) -> bool {
+        self.as_mut()
+            .is_some_and(|session| session.write_early(plain, cipher))
+    }
+
+    fn read_early(&mut self, plain: &mut BytesMut) {
+        if let Some(session) = self {
+            session.read_early(plain);
         }
     }
 }

@@ -185,9 +185,8 @@ impl Connection {
         if self.shell.is_closed() {
             return Err(UsageError::Closed);
         }
-        if self.shell.sending.layer != Layer::Switching
-            || self.shell.receiving.layer != Layer::Switching
-        {
+        let layers = [self.shell.sending.layer, self.shell.receiving.layer];
+        if !layers.into_iter().all(Layer::is_switching) {
             return Err(UsageError::NoTls);
         }
         self.shell.now = env.now;
@@ -218,6 +217,20 @@ impl Connection {
             }
             _ => {}
         }
+    }
+
+    /// Early data of TLS 1.3 has arrived, which may be a replay (RFC 8446 §8): the login of a client by a token, where a
+    /// server takes that ([`Sasl2Offer::early`](crate::Sasl2Offer::early)). All of it, before
+    /// [`Connection::tls_established`]; what is written in answer may go out as half-RTT data, or wait until then.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`]: [`ErrorKind::Early`] when it is, or holds, anything else.
+    pub fn receive_early(&mut self, env: &mut Env<'_>, input: &[u8]) -> Result<(), Error> {
+        if self.shell.failed.is_none() && !self.shell.is_closed() {
+            self.shell.now = env.now;
+            self.process_early(env, input);
+        }
+        self.shell.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Answers the pending request. What waited for it is processed now.

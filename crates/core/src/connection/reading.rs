@@ -20,7 +20,7 @@ impl Connection {
                 *rest = &[];
                 return;
             }
-            if self.shell.receiving.layer == Layer::Switching {
+            if self.shell.receiving.layer.is_switching() {
                 return;
             }
             if self.shell.pending {
@@ -46,6 +46,43 @@ impl Connection {
                     let kind = self.translate(error);
                     return self.shell.fail(kind);
                 }
+            }
+        }
+    }
+
+    /// The same for early data: nothing but what its role takes, and nothing behind what has to be decided.
+    pub(super) fn process_early(&mut self, env: &mut Env<'_>, input: &[u8]) {
+        let mut rest = input;
+        let switching = self.shell.receiving.layer.is_switching();
+        let taken = match &mut self.role {
+            Role::Receiver(role) => switching && role.begin_early(&mut self.shell),
+            _ => false,
+        };
+        if !taken {
+            return self.shell.fail(ErrorKind::Early);
+        }
+        while !self.shell.is_closed() {
+            if self.shell.pending && !rest.is_empty() {
+                return self.shell.fail(ErrorKind::Early);
+            }
+            let frame = match self.shell.receiving.reader.next(&mut rest) {
+                Ok(Some(frame)) if !self.over_total() => frame,
+                Ok(_) => {
+                    self.over_total();
+                    return;
+                }
+                Err(error) => {
+                    let kind = self.translate(error);
+                    return self.shell.fail(kind);
+                }
+            };
+            let taken = match &mut self.role {
+                Role::Receiver(role) => role.takes_early(&frame),
+                _ => false,
+            };
+            match taken {
+                true => self.on_frame(env, frame),
+                false => self.shell.fail(ErrorKind::Early),
             }
         }
     }

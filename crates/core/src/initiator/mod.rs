@@ -7,7 +7,7 @@
 //! | header (clear) | at once |
 //! | `<starttls/>` | [`Step::StartTls`]: features seen, or at once |
 //! | ClientHello | [`Step::ClientHello`]: `<proceed/>` seen, after a gap, or at once |
-//! | header (secured) | TLS is up |
+//! | header (secured) | TLS is up, or with the ClientHello where a token goes as early data |
 //! | `<inst-resume/>` | with a token: [`Step::InstantResume`], at once; then `<auth/>` only if it is refused |
 //! | `<auth/>` | [`Step::Auth`]: features seen, or at once |
 //! | header (restart) | [`Step::Restart`]: `<success/>` seen, after a gap, or at once; never before the last SASL message |
@@ -39,7 +39,6 @@ use onetrip_stream::{Domain, Env, Instant, StreamHeader};
 use client::Resource;
 use server::Link;
 
-use crate::half::Layer;
 use crate::order::Facts;
 use crate::shell::Shell;
 use crate::{Action, End, ErrorKind, Event, Reason, Request};
@@ -169,6 +168,7 @@ impl Initiator {
         if direct {
             shell.upgrade_sending();
             shell.upgrade_receiving();
+            this.send_early(env, shell);
         }
         this.advance(env, shell);
         this
@@ -258,7 +258,7 @@ impl Initiator {
                 };
                 true
             }
-            Next::Header(_) if shell.sending.layer == Layer::Tls => {
+            Next::Header(_) if shell.sending.layer.is_secured() => {
                 shell.restart_sending(self.goal.header(Stage::Secured));
                 shell.open();
                 self.next = if self.instant.is_some() {
@@ -277,6 +277,7 @@ impl Initiator {
             Next::ClientHello => {
                 shell.upgrade_sending();
                 self.next = Next::Header(Stage::Secured);
+                self.send_early(env, shell);
                 true
             }
             Next::Auth => self.authenticate(env, shell),

@@ -121,6 +121,7 @@ impl Initiator {
             Stage::Secured => {
                 self.offered = Some(quickstart::Features::read(element));
                 self.compare_lists();
+                self.learn_tokens(shell, element);
                 if let Some(peering) = &mut shell.peering {
                     peering.features(element);
                 }
@@ -178,6 +179,7 @@ impl Initiator {
         if let Some(peering) = &mut shell.peering {
             peering.secured(info.clone());
         }
+        shell.settle_early(info.early_data);
         self.binding = info.channel_binding();
         self.expect = Expect::Header(Stage::Secured);
     }

@@ -15,6 +15,7 @@ use onetrip_stream::{Env, Jid, ns};
 use onetrip_stream_management as sm;
 
 use super::{Expect, Goal, Initiator, Next};
+use crate::half::Layer;
 use crate::order::Facts;
 use crate::shell::Shell;
 use crate::{Action, End, ErrorKind, Event, Request};
@@ -71,6 +72,9 @@ impl Initiator {
         let live = self.offered.is_some();
         let token = self.token(offer);
         let by_token = token.is_some();
+        if shell.sending.layer == Layer::Early && !by_token {
+            return false; // XEP-0388 §3: nothing else is ever early data.
+        }
         let credentials = token
             .as_ref()
             .map_or(&self.credentials, |(config, ..)| config);

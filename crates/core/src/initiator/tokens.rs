@@ -3,7 +3,8 @@
 use minidom::Element;
 use onetrip_fast as fast;
 use onetrip_negotiation::{sasl, sasl2};
-use onetrip_stream::{Secret, ns};
+use onetrip_quickstart::{Join, Step};
+use onetrip_stream::{Env, Secret, ns};
 
 use super::{Goal, Initiator};
 use crate::Event;
@@ -31,21 +32,68 @@ impl Initiator {
         &mut self,
         offer: &sasl2::Offer,
     ) -> Option<(sasl::InitiatorConfig, sasl::Choice, Element)> {
-        let feature = fast::Feature::read(offer.inline("fast", ns::FAST)?)?;
-        let (binding, username) = (self.binding.clone(), self.credentials.username.clone());
-        let now = self.token_time()?;
-        let fast = self.tokens()?;
-        let name = fast.wallet().next(now)?.mechanism.clone();
-        let mechanism = sasl::Mechanism::from_name(&name).filter(|known| known.is_token())?;
-        if !feature.offers(&name) {
-            return None;
-        }
-        let probe = sasl::InitiatorConfig::token(&username, mechanism, Secret::default());
-        let choice = sasl::choose(&probe, &[name], &[], binding.as_ref(), 0)?;
-        let login = fast.login(now)?;
+        let (now, mechanism, choice) = self.token_choice(offer)?;
+        let username = self.credentials.username.clone();
+        let login = self.tokens()?.login(now)?;
         let secret = login.token.secret().clone();
         let config = sasl::InitiatorConfig::token(&username, mechanism, secret);
         Some((config, choice, login.element))
+    }
+
+    fn token_choice(
+        &self,
+        offer: &sasl2::Offer,
+    ) -> Option<(fast::DateTime, sasl::Mechanism, sasl::Choice)> {
+        let feature = fast::Feature::read(offer.inline("fast", ns::FAST)?)?;
+        let now = self.token_time()?;
+        let Goal::Resource(resource) = &self.goal else {
+            return None;
+        };
+        let name = &resource.tokens.as_ref()?.wallet().next(now)?.mechanism;
+        let mechanism = sasl::Mechanism::from_name(name).filter(|known| known.is_token())?;
+        if !feature.offers(name) {
+            return None;
+        }
+        let username = &self.credentials.username;
+        let probe = sasl::InitiatorConfig::token(username, mechanism, Secret::default());
+        let names = core::slice::from_ref(name);
+        let choice = sasl::choose(&probe, names, &[], self.binding.as_ref(), 0)?;
+        Some((now, mechanism, choice))
+    }
+
+    /// Header and login go as early data, where nothing but a token is in them that the server was seen to take so
+    /// (XEP-0484 §3.4).
+    pub(super) fn send_early(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        if self.instant.is_none() && self.goes_early().is_some() {
+            shell.begin_early();
+            self.advance(env, shell);
+            shell.end_early();
+        }
+    }
+
+    fn goes_early(&self) -> Option<()> {
+        let plan = self.attempt.plan();
+        let known = plan
+            .assumed()
+            .filter(|_| plan.join(Step::Auth) == Join::AtOnce)?;
+        let (now, ..) = self.token_choice(&self.offer_of_sasl2(&known.secured)?)?;
+        let Goal::Resource(resource) = &self.goal else {
+            return None;
+        };
+        resource.tokens.as_ref()?.goes_early(now).then_some(())
+    }
+
+    /// What the features say of tokens.
+    pub(super) fn learn_tokens(&mut self, shell: &mut Shell, features: &Element) {
+        let offer = sasl2::Offer::read(features);
+        let feature = offer
+            .as_ref()
+            .and_then(|offer| fast::Feature::read(offer.inline("fast", ns::FAST)?));
+        if let Some(fast) = self.tokens() {
+            if fast.offered(feature.as_ref()) {
+                self.keep_tokens(shell);
+            }
+        }
     }
 
     /// What asks for a token, behind a login by other means.

@@ -23,7 +23,7 @@ use super::{
     ReceiverInput, ReceiverRequest, UserAgent, Version, config_version, wire,
 };
 use crate::sasl::server::{Exchange, Step};
-use crate::sasl::{self, ChannelBinding, Mechanism, Refusal};
+use crate::sasl::{self, BindingType, ChannelBinding, Mechanism, Refusal};
 
 /// What came with `<authenticate/>`.
 #[derive(Debug, Clone, Default)]
@@ -94,8 +94,28 @@ impl Receiver {
     #[must_use]
     pub fn new(config: &ReceiverConfig, binding: Option<ChannelBinding>, certified: bool) -> Self {
         let types = binding.iter().flat_map(ChannelBinding::types).collect();
+        Self::offering(
+            config,
+            Exchange::new(&config.sasl, binding, types, certified),
+        )
+    }
+
+    /// The same before the handshake of TLS 1.3 has ended: what will bind the channel is offered, and the client's
+    /// certificate is not known. See [`Receiver::bind_channel`].
+    #[must_use]
+    pub fn before_binding(config: &ReceiverConfig) -> Self {
+        let types = vec![BindingType::TlsExporter];
+        Self::offering(config, Exchange::new(&config.sasl, None, types, false))
+    }
+
+    /// What the TLS session yields, now that its handshake has ended.
+    pub fn bind_channel(&mut self, binding: Option<ChannelBinding>) {
+        self.exchange.bind_channel(binding);
+    }
+
+    fn offering(config: &ReceiverConfig, exchange: Exchange) -> Self {
         Self {
-            exchange: Exchange::new(&config.sasl, binding, types, certified),
+            exchange,
             inline: config.inline.clone(),
             config_version: config.config_version.clone(),
             attempts: config.sasl.attempts.max(1),

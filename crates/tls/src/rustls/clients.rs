@@ -81,6 +81,7 @@ impl ClientPairTls {
             inner,
             half_rtt: false,
             closed: false,
+            early: false,
             proof: Some(Proof::none()),
             // Nothing is bound to the certificate of a server here.
             shown: Some(Shown::default()),

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | clear | header, `<starttls/>` | TLS |
 //! | secured | header, SASL | restart, or the attempts run out |
+//! | TLS, not yet up | as early data: header, SASL2 by a token | authenticated, bound, or the token is refused |
 //! | secured | SASL2, with what rides along | authenticated, bound, or the attempts run out |
 //! | secured | `<inst-resume/>` | bound, or refused and nothing changes |
 //! | authenticated | header, bind | bound |
@@ -13,6 +14,7 @@
 //! Anything a client sends ahead is simply next in line. While a decision is pending it waits (QS-26); behind a
 //! SASL failure it ends the stream (QS-31, QS-R5).
 
+mod early;
 mod resume;
 mod sasl2;
 mod tokens;
@@ -28,6 +30,7 @@ use super::{
     unexpected,
 };
 use crate::connection::negotiation_deadline;
+use crate::half::Layer;
 use crate::management::Management;
 use crate::order::{self, Facts, Step};
 use crate::shell::Shell;
@@ -43,6 +46,8 @@ pub(crate) struct Receiver {
     bind: bind::Receiver,
     /// The domain this stream is for, once known; it may not change across restarts (CVE-2018-10847).
     domain: Option<Domain>,
+    /// What has come as early data.
+    early: early::Early,
     /// Whether the header of this document has been answered already: a proactive one (QS-19).
     answered: bool,
     /// Whether SASL has failed last, so that a tail may be on its way (QS-R5).
@@ -90,6 +95,7 @@ impl Receiver {
             sasl2: None,
             bind: bind::Receiver::new(),
             domain: None,
+            early: early::Early::Nothing,
             answered: false,
             refused: false,
             authenticated: None,
@@ -209,7 +215,10 @@ impl Receiver {
         match step {
             Step::StartTls => self.on_starttls(env, shell, element),
             _ if later => {
-                let input = onetrip_negotiation::sasl2::ReceiverInput::Element(element);
+                let input = match shell.receiving.layer {
+                    Layer::Early => onetrip_negotiation::sasl2::ReceiverInput::Early(element),
+                    _ => onetrip_negotiation::sasl2::ReceiverInput::Element(element),
+                };
                 self.on_sasl2(env, shell, input);
             }
             _ => self.on_sasl(env, shell, sasl::ReceiverInput::Element(element)),
@@ -236,7 +245,7 @@ impl Receiver {
     /// is not known yet, so EXTERNAL cannot be offered; the channel can be bound once the handshake has ended.
     pub(crate) fn on_sendable(&mut self, shell: &mut Shell) {
         if self.may_be_proactive() {
-            self.sasl = Some(sasl::Receiver::before_binding(&self.config.sasl));
+            self.offer_before_binding();
             self.open_unasked(shell);
         }
     }
@@ -258,16 +267,21 @@ impl Receiver {
     }
 
     pub(crate) fn on_secured(&mut self, shell: &mut Shell, info: TlsInfo) {
-        // What was said in clear is forgotten (RFC 6120 §5.4.3.3).
-        self.domain = None;
-        self.claimed = None;
+        if self.early == early::Early::Nothing {
+            self.forget_what_was_clear();
+        }
         let binding = info.channel_binding();
         let certified = !info.peer_certificates.is_empty();
-        self.sasl2 = self.config.sasl2.as_ref().map(|offer| {
-            let management = self.config.management.is_some();
-            let binding = binding.clone();
-            sasl2::Login::new(offer, &self.config.sasl, management, binding, certified)
-        });
+        match (&mut self.sasl2, &self.config.sasl2) {
+            (Some(login), _) => login.machine.bind_channel(binding.clone()),
+            (None, Some(offer)) => {
+                let (sasl, management) = (&self.config.sasl, self.config.management.is_some());
+                let binding = binding.clone();
+                let login = sasl2::Login::new(offer, sasl, management, binding, certified);
+                self.sasl2 = Some(login);
+            }
+            (None, None) => {}
+        }
         match &mut self.sasl {
             Some(sasl) => sasl.bind_channel(binding),
             None => {

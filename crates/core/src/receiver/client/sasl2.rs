@@ -41,7 +41,7 @@ struct Inline {
 }
 
 impl Login {
-    /// What is offered: stream management wherever it is offered at all.
+    /// What is offered on this channel.
     pub(super) fn new(
         offer: &Sasl2Offer,
         sasl: &sasl::ReceiverConfig,
@@ -49,6 +49,44 @@ impl Login {
         binding: Option<sasl::ChannelBinding>,
         certified: bool,
     ) -> Self {
+        let binds = |kind| {
+            binding
+                .as_ref()
+                .is_some_and(|binding| binding.data(kind).is_some())
+        };
+        let (config, tokens) = Self::offer(offer, sasl, management, binds);
+        Self::with(sasl2::Receiver::new(&config, binding, certified), tokens)
+    }
+
+    /// The same before the handshake has ended (QS-R2), with what will be there behind it.
+    pub(super) fn before_binding(
+        offer: &Sasl2Offer,
+        sasl: &sasl::ReceiverConfig,
+        management: bool,
+    ) -> Self {
+        let binds = |kind| kind == sasl::BindingType::TlsExporter;
+        let (config, tokens) = Self::offer(offer, sasl, management, binds);
+        Self::with(sasl2::Receiver::before_binding(&config), tokens)
+    }
+
+    fn with(machine: sasl2::Receiver, tokens: Option<fast::Feature>) -> Self {
+        Self {
+            machine,
+            inline: None,
+            resumed: false,
+            tokens: tokens.map(fast::Receiver::new),
+            #[cfg(feature = "scram")]
+            shown_by: None,
+        }
+    }
+
+    /// Stream management wherever it is offered at all.
+    fn offer(
+        offer: &Sasl2Offer,
+        sasl: &sasl::ReceiverConfig,
+        management: bool,
+        binds: impl Fn(sasl::BindingType) -> bool,
+    ) -> (sasl2::ReceiverConfig, Option<fast::Feature>) {
         let enables: &[&str] = match management {
             true => &[ns::STREAM_MANAGEMENT],
             false => &[],
@@ -59,20 +97,13 @@ impl Login {
             config = config.with_inline(onetrip_stream_management::feature());
         }
         config.config_version.clone_from(&offer.config_version);
-        let feature = offer.fast.then(|| tokens_for(binding.as_ref()));
+        let feature = offer.fast.then(|| tokens_for(binds, offer.early));
         let feature = feature.filter(|feature| !feature.mechanisms.is_empty());
         if let Some(feature) = &feature {
             config.sasl.tokens = sasl::Mechanism::TOKEN.to_vec();
             config = config.with_inline(feature.to_element());
         }
-        Self {
-            tokens: feature.map(fast::Receiver::new),
-            #[cfg(feature = "scram")]
-            shown_by: None,
-            machine: sasl2::Receiver::new(&config, binding, certified),
-            inline: None,
-            resumed: false,
-        }
+        (config, feature)
     }
 
     /// The feature elements, but for channel binding types that the older SASL shows already.

@@ -8,15 +8,18 @@ use super::Receiver;
 use crate::shell::Shell;
 use crate::{Action, Answer, Request, UsageError};
 
-/// The HT mechanisms that this channel allows.
-pub(super) fn tokens_for(binding: Option<&sasl::ChannelBinding>) -> fast::Feature {
+/// The HT mechanisms that a channel allows which binds by these types.
+pub(super) fn tokens_for(binds: impl Fn(sasl::BindingType) -> bool, early: bool) -> fast::Feature {
     let possible = |mechanism: &sasl::Mechanism| {
-        let bound = |kind| binding.is_some_and(|binding| binding.data(kind).is_some());
-        mechanism.is_built_in() && mechanism.binding_type().is_none_or(bound)
+        mechanism.is_built_in() && mechanism.binding_type().is_none_or(&binds)
     };
     // The best first, as a client should ask for it.
     let all = sasl::Mechanism::TOKEN.into_iter().rev();
-    fast::Feature::new(all.filter(possible).map(|mechanism| mechanism.name()))
+    let feature = fast::Feature::new(all.filter(possible).map(|mechanism| mechanism.name()));
+    match early {
+        true => feature.with_early_data(),
+        false => feature,
+    }
 }
 
 impl Receiver {
@@ -42,6 +45,10 @@ impl Receiver {
         let agent = login.machine.user_agent();
         let client = agent.and_then(|agent| agent.id.as_deref());
         let attempt = fast::Attempt::new(&account, client, login.machine.inline());
+        let attempt = match login.machine.is_early() {
+            true => attempt.early(),
+            false => attempt,
+        };
         tokens.login(env, &attempt, mechanism.name(), proof);
         login.shown_by = Some(username);
         self.drain_tokens(env, shell);
