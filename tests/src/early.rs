@@ -211,7 +211,7 @@ impl Room {
             transport: Transport::DirectTls,
             sends: true,
             takes: true,
-            mechanisms: vec!["HT-SHA-256-EXPR", "HT-SHA-256-NONE"],
+            mechanisms: vec!["HT-SHA-256-EXPR", "HT-SHA-256-ENDP", "HT-SHA-256-NONE"],
             account,
             entropy: Seeded::new(7),
         }

@@ -102,6 +102,11 @@ pub(crate) fn can_go_early(mechanism: &str) -> bool {
     !(mechanism.ends_with("-EXPR") || mechanism.ends_with("-UNIQ"))
 }
 
+/// Whether a mechanism binds to nothing: all that a client can do which has not seen the server yet.
+pub(crate) fn is_unbound(mechanism: &str) -> bool {
+    mechanism.ends_with("-NONE")
+}
+
 /// Both forms of `xs:boolean`.
 fn truth(element: &Element, name: &str) -> bool {
     matches!(element.attr(name), Some("true" | "1"))
@@ -206,6 +211,7 @@ mod tests {
     #[test]
     fn what_binds_to_the_end_of_the_handshake_cannot_go_before_it() {
         assert!(can_go_early("HT-SHA-256-NONE") && can_go_early("HT-SHA-256-ENDP"));
+        assert!(is_unbound("HT-SHA-256-NONE") && !is_unbound("HT-SHA-256-ENDP"));
         assert!(!can_go_early("HT-SHA-256-EXPR") && !can_go_early("HT-SHA-256-UNIQ"));
     }
 

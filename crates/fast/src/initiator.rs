@@ -141,7 +141,7 @@ impl Initiator {
         let mut usable = ours.filter(|mechanism| feature.offers(mechanism));
         let able = usable
             .clone()
-            .find(|mechanism| early && element::can_go_early(mechanism));
+            .find(|mechanism| early && element::is_unbound(mechanism));
         let mechanism = able.or_else(|| usable.next())?;
         self.asked = Some(mechanism.clone());
         Some(element::request_token(mechanism))

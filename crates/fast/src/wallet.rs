@@ -5,7 +5,7 @@ use onetrip_stream::Token;
 use onetrip_stream::stored::{Load, Store, StoredError};
 
 use crate::DateTime;
-use crate::element::{MAX_COUNT, can_go_early};
+use crate::element::{MAX_COUNT, is_unbound};
 
 const MAGIC: [u8; 4] = *b"OTFW";
 const VERSION: u8 = 1;
@@ -96,11 +96,12 @@ impl Wallet {
         self.early
     }
 
-    /// Whether the token that would be tried next may go as early data.
+    /// Whether the token that would be tried next may go as early data: one that binds to no channel, since what there is
+    /// to bind to, the server's certificate included, is known only when it has answered.
     #[must_use]
     pub fn may_go_early(&self, now: DateTime) -> bool {
         let next = self.next(now);
-        self.early && next.is_some_and(|ticket| can_go_early(&ticket.mechanism))
+        self.early && next.is_some_and(|ticket| is_unbound(&ticket.mechanism))
     }
 
     pub(crate) fn slot(&self, now: DateTime) -> Option<Slot> {

@@ -178,7 +178,9 @@ impl<T: TlsSession> Secured<T> {
             return Ok(());
         }
         self.flush();
-        let result = self.connection.receive_early(env, &early);
+        let result = self
+            .connection
+            .receive_early(env, &self.session.info(), &early);
         self.pump();
         Ok(result?)
     }
@@ -188,7 +190,7 @@ impl<T: TlsSession> Secured<T> {
         self.flush();
         let mut plain = plain;
         match self.session.state() {
-            TlsState::Sendable => self.connection.tls_sendable(),
+            TlsState::Sendable => self.connection.tls_sendable(&self.session.info()),
             TlsState::Established | TlsState::Closed if !self.established => {
                 self.established = true;
                 // Cannot fail: both halves have been switched, or no byte would have come here.

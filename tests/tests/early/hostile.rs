@@ -57,7 +57,9 @@ impl Server {
 
     fn early(&mut self, text: &str) -> Result<(), ErrorKind> {
         let env = &mut Env::new(Instant::EPOCH, &mut self.entropy);
-        let result = self.connection.receive_early(env, text.as_bytes());
+        let result = self
+            .connection
+            .receive_early(env, &TlsInfo::new(), text.as_bytes());
         self.drain();
         result.map_err(|error| error.kind)
     }

@@ -209,11 +209,11 @@ impl Connection {
     }
 
     /// The sending half may already write through TLS although the handshake has not ended: a server's
-    /// half-RTT data (QS-R2). Optional; only a proactive header makes use of it.
-    pub fn tls_sendable(&mut self) {
+    /// half-RTT data (QS-R2). `info` is what is known by then. Optional; only a proactive header makes use of it.
+    pub fn tls_sendable(&mut self, info: &TlsInfo) {
         match &mut self.role {
             Role::Receiver(role) if self.shell.sending.layer == Layer::Switching => {
-                role.on_sendable(&mut self.shell);
+                role.on_sendable(&mut self.shell, info);
             }
             _ => {}
         }
@@ -221,14 +221,20 @@ impl Connection {
 
     /// Early data of TLS 1.3 has arrived, which may be a replay (RFC 8446 §8): the login of a client by a token, where a
     /// server takes that ([`Sasl2Offer::early`](crate::Sasl2Offer::early)). All of it, before
-    /// [`Connection::tls_established`]; what is written in answer may go out as half-RTT data, or wait until then.
+    /// [`Connection::tls_established`], with what is known of the session by then; what is written in answer may go out as
+    /// half-RTT data, or wait until the end of the handshake.
     ///
     /// # Errors
     /// As [`Connection::receive`]: [`ErrorKind::Early`] when it is, or holds, anything else.
-    pub fn receive_early(&mut self, env: &mut Env<'_>, input: &[u8]) -> Result<(), Error> {
+    pub fn receive_early(
+        &mut self,
+        env: &mut Env<'_>,
+        info: &TlsInfo,
+        input: &[u8],
+    ) -> Result<(), Error> {
         if self.shell.failed.is_none() && !self.shell.is_closed() {
             self.shell.now = env.now;
-            self.process_early(env, input);
+            self.process_early(env, info, input);
         }
         self.shell.failed.clone().map_or(Ok(()), Err)
     }

@@ -6,7 +6,7 @@ use super::{Connection, Role};
 use crate::half::Layer;
 use crate::order::Facts;
 use crate::trace::{label, stanza_label};
-use crate::{ErrorKind, Event};
+use crate::{ErrorKind, Event, TlsInfo};
 
 impl Connection {
     pub(super) fn process(&mut self, env: &mut Env<'_>, rest: &mut &[u8]) {
@@ -51,11 +51,11 @@ impl Connection {
     }
 
     /// The same for early data: nothing but what its role takes, and nothing behind what has to be decided.
-    pub(super) fn process_early(&mut self, env: &mut Env<'_>, input: &[u8]) {
+    pub(super) fn process_early(&mut self, env: &mut Env<'_>, info: &TlsInfo, input: &[u8]) {
         let mut rest = input;
         let switching = self.shell.receiving.layer.is_switching();
         let taken = match &mut self.role {
-            Role::Receiver(role) => switching && role.begin_early(&mut self.shell),
+            Role::Receiver(role) => switching && role.begin_early(&mut self.shell, info),
             _ => false,
         };
         if !taken {

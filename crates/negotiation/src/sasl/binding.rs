@@ -25,6 +25,13 @@ impl BindingType {
         }
     }
 
+    /// The types there will be data for when the handshake of TLS 1.3 has ended, where this much is known before.
+    pub(crate) fn expected(known: Option<&ChannelBinding>) -> Vec<Self> {
+        let known = known.into_iter().flat_map(ChannelBinding::types);
+        let known = known.filter(|kind| *kind != Self::TlsExporter);
+        core::iter::once(Self::TlsExporter).chain(known).collect()
+    }
+
     /// Reads a name; `None` for a type that is not implemented.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

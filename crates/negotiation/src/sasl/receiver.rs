@@ -210,9 +210,9 @@ impl Receiver {
     /// For features that are shown before the handshake has ended (QS-R2): the -PLUS mechanisms are offered, and
     /// [`Receiver::bind_channel`] is called when it has.
     #[must_use]
-    pub fn before_binding(config: &ReceiverConfig) -> Self {
-        let types = vec![BindingType::TlsExporter];
-        Self::offering(config, Exchange::new(config, None, types, false))
+    pub fn before_binding(config: &ReceiverConfig, known: Option<ChannelBinding>) -> Self {
+        let types = BindingType::expected(known.as_ref());
+        Self::offering(config, Exchange::new(config, known, types, false))
     }
 
     /// What the TLS session yields, now that its handshake has ended.

@@ -100,12 +100,12 @@ impl Receiver {
         )
     }
 
-    /// The same before the handshake of TLS 1.3 has ended: what will bind the channel is offered, and the client's
-    /// certificate is not known. See [`Receiver::bind_channel`].
+    /// The same before the handshake of TLS 1.3 has ended: what will bind the channel is offered besides what is `known` to,
+    /// and the client's certificate is not known. See [`Receiver::bind_channel`].
     #[must_use]
-    pub fn before_binding(config: &ReceiverConfig) -> Self {
-        let types = vec![BindingType::TlsExporter];
-        Self::offering(config, Exchange::new(&config.sasl, None, types, false))
+    pub fn before_binding(config: &ReceiverConfig, known: Option<ChannelBinding>) -> Self {
+        let types = BindingType::expected(known.as_ref());
+        Self::offering(config, Exchange::new(&config.sasl, known, types, false))
     }
 
     /// What the TLS session yields, now that its handshake has ended.

@@ -7,6 +7,7 @@ use onetrip_negotiation::sasl;
 use onetrip_stream::{Frame, ns};
 
 use super::{Receiver, sasl2};
+use crate::TlsInfo;
 use crate::half::Layer;
 use crate::order::Facts;
 use crate::shell::Shell;
@@ -21,7 +22,7 @@ pub(super) enum Early {
 
 impl Receiver {
     /// Early data is there; `false` where none is taken.
-    pub(crate) fn begin_early(&mut self, shell: &mut Shell) -> bool {
+    pub(crate) fn begin_early(&mut self, shell: &mut Shell, info: &TlsInfo) -> bool {
         let offer = self.config.sasl2.as_ref();
         if !offer.is_some_and(|offer| offer.fast && offer.early) {
             return false;
@@ -29,7 +30,7 @@ impl Receiver {
         if self.early == Early::Nothing {
             self.early = Early::Begun;
             self.forget_what_was_clear();
-            self.offer_before_binding();
+            self.offer_before_binding(info);
             shell.sending.layer = Layer::Early;
             shell.receiving.layer = Layer::Early;
             shell.facts.reach(Facts::SECURED);
@@ -56,14 +57,15 @@ impl Receiver {
 
     /// What is offered before the handshake has ended: the channel can be bound by then, and the client's certificate is
     /// not known.
-    pub(super) fn offer_before_binding(&mut self) {
+    pub(super) fn offer_before_binding(&mut self, info: &TlsInfo) {
         if self.sasl.is_some() {
             return;
         }
-        self.sasl = Some(sasl::Receiver::before_binding(&self.config.sasl));
+        let (sasl, known) = (&self.config.sasl, info.channel_binding());
         let management = self.config.management.is_some();
         let offer = self.config.sasl2.as_ref();
-        self.sasl2 =
-            offer.map(|offer| sasl2::Login::before_binding(offer, &self.config.sasl, management));
+        let login = |offer| sasl2::Login::before_binding(offer, sasl, management, known.clone());
+        self.sasl2 = offer.map(login);
+        self.sasl = Some(sasl::Receiver::before_binding(sasl, known));
     }
 }

@@ -243,9 +243,9 @@ impl Receiver {
 
     /// The sending half may write before the client's Finished is in: half-RTT data (QS-R2). The client's certificate
     /// is not known yet, so EXTERNAL cannot be offered; the channel can be bound once the handshake has ended.
-    pub(crate) fn on_sendable(&mut self, shell: &mut Shell) {
+    pub(crate) fn on_sendable(&mut self, shell: &mut Shell, info: &TlsInfo) {
         if self.may_be_proactive() {
-            self.offer_before_binding();
+            self.offer_before_binding(info);
             self.open_unasked(shell);
         }
     }

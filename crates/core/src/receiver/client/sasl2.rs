@@ -63,10 +63,16 @@ impl Login {
         offer: &Sasl2Offer,
         sasl: &sasl::ReceiverConfig,
         management: bool,
+        known: Option<sasl::ChannelBinding>,
     ) -> Self {
-        let binds = |kind| kind == sasl::BindingType::TlsExporter;
+        let has = |kind| {
+            known
+                .as_ref()
+                .is_some_and(|known| known.data(kind).is_some())
+        };
+        let binds = |kind| kind == sasl::BindingType::TlsExporter || has(kind);
         let (config, tokens) = Self::offer(offer, sasl, management, binds);
-        Self::with(sasl2::Receiver::before_binding(&config), tokens)
+        Self::with(sasl2::Receiver::before_binding(&config, known), tokens)
     }
 
     fn with(machine: sasl2::Receiver, tokens: Option<fast::Feature>) -> Self {
