@@ -26,8 +26,10 @@ if [ -n "$missing" ]; then
 fi
 # Newer servers, from the backports of the mirror that this system uses, unpacked aside.
 newer="$dir/newer"
-if [ ! -e "$newer/complete" ]; then
-  echo "unpacking: prosody 13, ejabberd 24.12"
+wanted="prosody prosody-modules ejabberd erlang-jose"
+for part in acme cache-tab eimp mqtree oauth2 pkix stringprep stun tls utils xml xmpp yaml yconf zlib; do wanted="$wanted erlang-p1-$part"; done
+if [ "$(cat "$newer/complete" 2>/dev/null)" != "$wanted" ]; then
+  echo "unpacking: prosody 13 with its community modules, ejabberd 24.12"
   mirror=$(grep -hoE '^(URIs: *|deb +(\[[^]]*\] +)?)[a-z]+:[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -oE '[a-z]+:/[^ ]+/debian/?$' | head -1 || true)
   [ -n "$mirror" ] || { echo "no Debian mirror in the apt sources"; exit 1; }
   apt="$dir/apt"
@@ -41,12 +43,12 @@ if [ ! -e "$newer/complete" ]; then
   {
     apt-get -q $own update
     cd "$apt/debs"
-    apt-get -q $own download -t bookworm-backports prosody ejabberd erlang-jose erlang-p1-{acme,cache-tab,eimp,mqtree,oauth2,pkix,stringprep,stun,tls,utils,xml,xmpp,yaml,yconf,zlib}
+    apt-get -q $own download -t bookworm-backports $wanted
     cd "$OLDPWD"
   } > "$dir/newer.log" 2>&1 || { tail -5 "$dir/newer.log"; exit 1; }
   for package in "$apt"/debs/*.deb; do dpkg -x "$package" "$newer"; done
   sed -i -e "s,^CFG_SOURCEDIR=.*,CFG_SOURCEDIR='$newer/usr/lib/prosody';," -e "s,^CFG_PLUGINDIR=.*,CFG_PLUGINDIR='$newer/usr/lib/prosody/modules/';," "$newer/usr/bin/prosody" "$newer/usr/bin/prosodyctl"
-  touch "$newer/complete"
+  echo "$wanted" > "$newer/complete"
 fi
 if ! "$dir/venv/bin/python" -c 'import slixmpp' 2>/dev/null; then
   echo "installing: slixmpp"

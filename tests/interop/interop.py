@@ -8,23 +8,24 @@ import json
 import os
 import pathlib
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
+
+sys.dont_write_bytecode = True
+import servers
+from servers import DIRECT, STARTTLS, USERS
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.dont_write_bytecode = True
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 DIR = pathlib.Path(sys.argv[1]).resolve()
 ONETRIP = str(pathlib.Path(sys.argv[2]).resolve())
 RUN = DIR / "run"
-USERS = {"juliet": "balcony-Secret1", "romeo": "orchard-Secret2"}
-PROSODY = ("127.0.89.1", "prosody.test")
-EJABBERD = ("127.0.89.2", "ejabberd.test")
-STARTTLS, DIRECT = 15222, 15223
-PROCESSES = []
+NEWER = DIR / "newer"
+PROSODY = servers.Peer("Prosody 0.12", "127.0.89.1", "prosody.test")
+EJABBERD = servers.Peer("ejabberd 23", "127.0.89.2", "ejabberd.test")
+PROSODY_13 = servers.Peer("Prosody 13", "127.0.89.4", "prosody13.test", NEWER)
+EJABBERD_24 = servers.Peer("ejabberd 24", "127.0.89.5", "ejabberd24.test", NEWER)
+PEERS = (PROSODY, PROSODY_13, EJABBERD, EJABBERD_24)
 RESULTS = []
 
 
@@ -37,103 +38,10 @@ def sh(*command, **options):
     return subprocess.run(command, check=True, capture_output=True, text=True, **options)
 
 
-def certificates():
-    certs = RUN / "certs"
-    certs.mkdir(parents=True)
-    sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=interop authority",
-       "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", str(certs / "ca.key"), "-out", str(certs / "ca.crt"))
-    for _, domain in (PROSODY, EJABBERD):
-        (certs / "ext").write_text(f"subjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth\n")
-        sh("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={domain}",
-           "-keyout", str(certs / f"{domain}.key"), "-out", str(certs / f"{domain}.csr"))
-        sh("openssl", "x509", "-req", "-in", str(certs / f"{domain}.csr"), "-CA", str(certs / "ca.crt"), "-CAkey", str(certs / "ca.key"), "-CAcreateserial",
-           "-days", "30", "-extfile", str(certs / "ext"), "-out", str(certs / f"{domain}.crt"))
-        pem = "".join((certs / f"{domain}.{part}").read_text() for part in ("crt", "key"))
-        (certs / f"{domain}.pem").write_text(pem)
-    for file in certs.iterdir():
-        file.chmod(0o644)
-    return certs
-
-
-def start(name, command, **options):
-    log = open(RUN / f"{name}.out", "w")
-    PROCESSES.append(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **options))
-
-
-def await_port(host, port, seconds=40):
-    end = time.time() + seconds
-    while time.time() < end:
-        try:
-            socket.create_connection((host, port), 1).close()
-            return True
-        except OSError:
-            time.sleep(0.1)
-    return False
-
-
-def prosody(certs):
-    host, domain = PROSODY
-    config = RUN / "prosody.cfg.lua"
-    config.write_text(f"""
-run_as_root = true
-daemonize = false
-pidfile = "{RUN}/prosody.pid"
-data_path = "{RUN}/prosody"
-log = {{ {{ levels = {{ min = "info" }}, to = "file", filename = "{RUN}/prosody.log" }} }}
-interfaces = {{ "{host}" }}
-c2s_ports = {{ {STARTTLS} }}
-c2s_direct_tls_ports = {{ {DIRECT} }}
-s2s_ports = {{ }}
-http_ports = {{ }}
-https_ports = {{ }}
-modules_enabled = {{ "roster"; "saslauth"; "tls"; "disco"; "ping"; "smacks"; "carbons" }}
-modules_disabled = {{ "s2s"; "offline" }}
-authentication = "internal_plain"
-c2s_require_encryption = true
-VirtualHost "{domain}"
-  ssl = {{ key = "{certs}/{domain}.key"; certificate = "{certs}/{domain}.crt" }}
-""")
-    (RUN / "prosody").mkdir()
-    for user, password in USERS.items():
-        sh("prosodyctl", "--config", str(config), "register", user, domain, password)
-    start("prosody", ["prosody", "-F", "--config", str(config)])
-
-
-def ejabberd(certs):
-    host, domain = EJABBERD
-    home = RUN / "ejabberd"
-    home.mkdir()
-    config = home / "ejabberd.yml"
-    config.write_text(f"""
-hosts: ["{domain}"]
-loglevel: info
-certfiles: ["{certs}/{domain}.pem"]
-listen:
-  - {{ port: {STARTTLS}, ip: "{host}", module: ejabberd_c2s, starttls_required: true }}
-  - {{ port: {DIRECT}, ip: "{host}", module: ejabberd_c2s, tls: true }}
-auth_method: [internal]
-auth_password_format: plain
-disable_sasl_mechanisms: [digest-md5, X-OAUTH2]
-modules:
-  mod_disco: {{}}
-  mod_ping: {{}}
-  mod_roster: {{}}
-  mod_stream_mgmt: {{}}
-""")
-    register = " ".join(f'ejabberd_auth:try_register(<<"{user}">>,<<"{domain}">>,<<"{password}">>),' for user, password in USERS.items())
-    wait = ("W = fun W() -> case catch ejabberd:is_loaded() andalso lists:keymember(ejabberd,1,application:which_applications()) of "
-            "true -> ok; _ -> timer:sleep(200), W() end end, W(), timer:sleep(500),")
-    script = f'spawn(fun() -> {wait} {register} file:write_file("{home}/ready", <<"yes">>) end).'
-    environment = dict(os.environ, EJABBERD_CONFIG_PATH=str(config), EJABBERD_LOG_PATH=str(RUN / "ejabberd.log"), ERL_LIBS="/usr/lib/x86_64-linux-gnu",
-                       ERL_CRASH_DUMP=str(RUN / "ejabberd.crash"), HOME=str(home))
-    start("ejabberd", ["erl", "-noinput", "+S", "2:2", "-mnesia", "dir", f'"{home}/mnesia"', "-s", "ejabberd", "-eval", script], cwd=home, env=environment)
-
-
 def compare(peer, mode, *more):
-    host, domain = peer
     port = DIRECT if mode == "direct" else STARTTLS
     flag = ["--direct-tls"] if mode == "direct" else ["--starttls"]
-    command = [ONETRIP, "compare", f"juliet@{domain}", "--connect", f"{host}:{port}", "--ca-file", str(RUN / "certs" / "ca.crt"), "--format", "json", *flag, *more]
+    command = [ONETRIP, "compare", f"juliet@{peer.domain}", "--connect", f"{peer.host}:{port}", "--ca-file", str(RUN / "certs" / "ca.crt"), "--format", "json", *flag, *more]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, ONETRIP_PASSWORD=USERS["juliet"]), timeout=300)
     rows = {row["strategy"]: row for row in map(json.loads, done.stdout.splitlines())}
     if not rows:
@@ -144,7 +52,8 @@ def compare(peer, mode, *more):
 def our_client():
     # Round trips until a stanza may be sent, TCP included (digest 1.1.5, 4.3).
     expected = {"starttls": {"classic": (9, 8), "safe": (6, 5), "paced": (4, 3)}, "direct": {"classic": (7, 6), "safe": (5, 4), "paced": (4, 3)}}
-    for name, peer in (("Prosody", PROSODY), ("ejabberd", EJABBERD)):
+    for peer in (PROSODY, EJABBERD):
+        name = peer.name
         for mode, levels in expected.items():
             rows = compare(peer, mode, "--rtt", "150ms")
             for login, index in (("scram", 0), ("plain", 1)):
@@ -168,9 +77,29 @@ def our_client():
     check("20 paced logins in a row over a link that merges writes: none lost, the gap is learnt", row.get("ok") and row.get("lost") == 0, row)
 
 
+def our_sasl2():
+    # One exchange, with the resource or the session in it (digest 4.3): by the password, and by a token that the login before has brought.
+    for mode, (scram, one) in {"starttls": (5, 4), "direct": (4, 3)}.items():
+        ways = {f"c2s-sasl2-{mode}-scram": scram, f"c2s-sasl2-{mode}-plain": one, f"c2s-fast-{mode}": one}
+        back = {f"c2s-resume-sasl2-{mode}-scram": scram, f"c2s-resume-sasl2-{mode}-plain": one, f"c2s-resume-fast-{mode}": one}
+        words = [word for strategy in (*ways, *back) for word in ("--strategy", strategy)]
+        for peer in (PROSODY_13, EJABBERD_24):
+            rows = compare(peer, mode, "--rtt", "100ms", *words)
+            for strategy, trips in (ways | back).items():
+                row = rows.get(strategy, {})
+                good = row.get("rtt_to_send") == trips and row.get("lost") == row.get("second_connections") == 0 and not row.get("reason")
+                good = good and (row.get("mechanism") == "HT-SHA-256-EXPR") == ("-fast-" in strategy)
+                if strategy in back:
+                    good = good and [row.get(f"stanzas{what}") for what in ("", "_lost", "_twice", "_handed_back")] == [40, 0, 0, 0]
+                check(f"{peer.name} {strategy}: {trips} round trips" + (", 40 stanzas there and back, each once" if strategy in back else ""), good, row or "no row")
+        for peer in (PROSODY, EJABBERD):
+            for strategy, row in compare(peer, mode, *words).items():
+                check(f"{peer.name} {strategy}: has none, and that is said", row.get("lost") == 0 and row.get("reason") == "the server has no SASL2", row)
+
+
 def our_probe():
     # What is said of pipelining is what was seen: neither takes a ClientHello behind <starttls/> for one.
-    for name, (host, domain) in (("Prosody", PROSODY), ("ejabberd", EJABBERD)):
+    for name, host, domain, _ in PEERS:
         for mode, port, flag in (("starttls", STARTTLS, "--starttls"), ("direct", DIRECT, "--direct-tls")):
             command = [ONETRIP, "probe", domain, "--connect", f"{host}:{port}", "--ca-file", str(RUN / "certs" / "ca.crt"), "--format", "json", "--timeout", "2s", flag]
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -185,7 +114,8 @@ def our_probe():
 
 def our_sessions():
     # Cut in mid-exchange and resumed (XEP-0198): nothing lost, nothing twice; round trips as digest 4.3.
-    for name, peer in (("Prosody", PROSODY), ("ejabberd", EJABBERD)):
+    for peer in (PROSODY, EJABBERD):
+        name = peer.name
         for mode, trips in (("starttls", 9), ("direct", 7)):
             classic, quick, token = f"c2s-resume-classic-{mode}-scram", f"c2s-resume-quickstart-{mode}-scram", f"c2s-isr-{mode}"
             rows = compare(peer, mode, "--rtt", "100ms", *[word for strategy in (classic, quick, token) for word in ("--strategy", strategy)])
@@ -209,8 +139,8 @@ def our_server():
     command[3], command[5] = "127.0.0.1:15322", "127.0.0.1:15323"
     for user in USERS:
         command += ["--user", f"{user}@localhost", "--password-file", str(files[user])]
-    start("serve", command)
-    check("onetrip serve is up", await_port("127.0.0.1", 15322))
+    servers.start(RUN, "serve", command)
+    check("onetrip serve is up", servers.await_port("127.0.0.1", 15322))
     accounts = ["--user1", "juliet@localhost", "--pass1", USERS["juliet"], "--user2", "romeo@localhost", "--pass2", USERS["romeo"]]
     for mode, port in (("starttls", 15322), ("direct", 15323)):
         where = ["--port", str(port), "--mode", mode, *accounts]
@@ -255,27 +185,22 @@ def main():
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
     try:
-        certs = certificates()
-        prosody(certs)
-        ejabberd(certs)
-        check("Prosody is up", await_port(PROSODY[0], STARTTLS))
-        check("ejabberd is up", await_port(EJABBERD[0], STARTTLS))
-        end = time.time() + 20
-        while not (RUN / "ejabberd" / "ready").exists() and time.time() < end:
-            time.sleep(0.1)
+        servers.certificates(RUN, [peer.domain for peer in PEERS])
+        for peer in (PROSODY, PROSODY_13):
+            servers.prosody(RUN, peer)
+        for peer in (EJABBERD, EJABBERD_24):
+            servers.ejabberd(RUN, peer)
+        for peer in PEERS:
+            check(f"{peer.name} is up", servers.await_peer(RUN, peer))
         our_client()
+        our_sasl2()
         our_probe()
         our_sessions()
         our_server()
         our_server_at_the_edges()
         our_federation()
     finally:
-        for process in PROCESSES:
-            try:
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait(10)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                process.kill()
+        servers.stop()
     print(f"{RESULTS.count(True)} passed, {RESULTS.count(False)} failed")
     sys.exit(0 if RESULTS and all(RESULTS) else 1)
 
