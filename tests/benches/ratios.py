@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-BENCHES = ["reading"]
+BENCHES = ["reading", "writing"]
 ELEMENTS = 1000
 REFERENCE = "reading.reference.pieces_1460"
 
@@ -27,6 +27,8 @@ RATIOS = [
     ("routing by the head", "reading.routed.pieces_1460", REFERENCE, None),
     ("element() of every stanza, reading included", "reading.trees.pieces_1460", REFERENCE, 0.60),
     ("element() alone", "reading.element.corpus", REFERENCE, None),
+    ("writing an Element against minidom's writer", "writing.element.corpus", "writing.reference.corpus", 0.30),
+    ("a Stanza from an Element against the same", "writing.stanza.corpus", "writing.reference.corpus", 0.30),
     ("1 MB byte by byte against in one piece", "reading.worst.text_1m_bytewise", "reading.worst.text_1m_whole", 12),
     ("text, 4 times as long", "reading.worst.text_1m", "reading.worst.text_256k", 4.2),
     ("children, 4 times as many", "reading.worst.children_1m", "reading.worst.children_256k", 4.2),
@@ -41,6 +43,9 @@ INSTRUCTIONS = []
 ALLOCATIONS = [
     ("rxml into minidom", REFERENCE, ELEMENTS, None),
     ("reader, head and bytes", "reading.reader.pieces_1460", ELEMENTS, 1),
+    ("minidom's writer", "writing.reference.corpus", ELEMENTS, None),
+    ("writing an Element", "writing.element.corpus", ELEMENTS, None),
+    ("a Stanza from an Element", "writing.stanza.corpus", ELEMENTS, None),
 ]
 
 

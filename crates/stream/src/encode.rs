@@ -4,7 +4,10 @@
 //! attribute in a namespace, no CDATA, only the five entities and references for CR, LF and TAB. Nothing relies
 //! on a declaration outside of the element, save `stream:` and `db:` on elements of the stream itself.
 
+use core::fmt::Write as _;
+
 use bytes::BytesMut;
+use minidom::element::Nodes;
 use minidom::rxml::{AttrMap, NcNameStr, XMLNS_XML};
 use minidom::{Element, Node};
 
@@ -13,14 +16,101 @@ use crate::WriteError;
 /// Deeper elements are not written: no reader of ours would take them, and the caller's stack has an end.
 pub(crate) const MAX_DEPTH: usize = 512;
 
-/// Appends one first-level element to a buffer.
+/// Appends an element whose surroundings have this default namespace; `prefix` is one that they bind to the element's.
+/// When it refuses, nothing has been appended.
+pub(crate) fn element(
+    out: &mut BytesMut,
+    default: &str,
+    prefix: Option<&str>,
+    element: &Element,
+) -> Result<(), WriteError> {
+    let before = out.len();
+    let written = tree(out, default, prefix, element);
+    if written.is_err() {
+        out.truncate(before);
+    }
+    written
+}
+
+/// An element whose end tag is not written yet.
+struct Open<'a> {
+    element: &'a Element,
+    nodes: Nodes<'a>,
+    /// The default namespace that it declares.
+    declared: Option<String>,
+    /// The place of the open element whose declaration is in force here: none before the first.
+    scope: Option<usize>,
+}
+
+/// With a stack of its own, so that no depth overflows the caller's.
+fn tree(
+    out: &mut BytesMut,
+    default: &str,
+    prefix: Option<&str>,
+    root: &Element,
+) -> Result<(), WriteError> {
+    let mut open: Vec<Open<'_>> = Vec::with_capacity(4);
+    let mut next = Some(root);
+    // Whether the last start tag still lacks its `>`.
+    let mut in_tag = false;
+    loop {
+        if let Some(element) = next.take() {
+            if in_tag {
+                out.extend_from_slice(b">");
+            }
+            if open.len() >= MAX_DEPTH {
+                return Err(WriteError::Depth(MAX_DEPTH));
+            }
+            let prefix = prefix.filter(|_| open.is_empty());
+            let scope = open.last().and_then(|parent| parent.scope);
+            let declared = scope.and_then(|place| open.get(place)?.declared.as_deref());
+            let changes = prefix.is_none() && !element.has_ns(declared.unwrap_or(default));
+            // The only string: minidom does not lend the namespace of an element.
+            let declared = changes.then(|| element.ns());
+            start_tag(out, prefix, declared.as_deref(), element.name())?;
+            attributes(out, element.attrs())?;
+            in_tag = true;
+            open.push(Open {
+                element,
+                nodes: element.nodes(),
+                scope: if changes { Some(open.len()) } else { scope },
+                declared,
+            });
+        }
+        let Some(innermost) = open.last_mut() else {
+            return Ok(());
+        };
+        match innermost.nodes.next() {
+            Some(Node::Text(text)) if text.is_empty() => {}
+            Some(Node::Text(text)) => {
+                if core::mem::take(&mut in_tag) {
+                    out.extend_from_slice(b">");
+                }
+                escape(out, text, false)?;
+            }
+            Some(Node::Element(child)) => next = Some(child),
+            None => {
+                if core::mem::take(&mut in_tag) {
+                    out.extend_from_slice(b"/>");
+                } else {
+                    let prefix = prefix.filter(|_| open.len() == 1);
+                    let name = open.last().map_or("", |innermost| innermost.element.name());
+                    end_tag(out, prefix, name);
+                }
+                open.pop();
+            }
+        }
+    }
+}
+
+/// Appends what is read piece by piece: a tree that nobody has built.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     out: BytesMut,
-    /// The default namespace inside each open element, beginning with the one around the first.
+    /// The default namespaces declared by open elements, beginning with the one around the first.
     defaults: Vec<String>,
-    /// The names of the open elements, prefix included.
-    names: Vec<String>,
+    /// The names of the open elements, and whether they declare.
+    open: Vec<(String, bool)>,
     /// Whether the last start tag still lacks its `>`.
     in_tag: bool,
 }
@@ -31,7 +121,7 @@ impl Encoder {
         Self {
             out: BytesMut::new(),
             defaults: vec![default.to_owned()],
-            names: Vec::new(),
+            open: Vec::new(),
             in_tag: false,
         }
     }
@@ -46,63 +136,25 @@ impl Encoder {
         self.out.len()
     }
 
-    /// Writes a start tag. `prefix` is one that the surroundings bind to `namespace`.
+    /// Writes a start tag.
     pub(crate) fn start(
         &mut self,
-        prefix: Option<&str>,
         namespace: &str,
         name: &str,
-        attributes: &AttrMap,
+        attrs: &AttrMap,
     ) -> Result<(), WriteError> {
         self.close_tag();
-        if self.names.len() >= MAX_DEPTH {
+        if self.open.len() >= MAX_DEPTH {
             return Err(WriteError::Depth(MAX_DEPTH));
         }
-        check_name(name)?;
-        let tag = prefix.map_or_else(|| name.to_owned(), |prefix| format!("{prefix}:{name}"));
-        self.put("<");
-        self.put(&tag);
-        let default = self.defaults.last().cloned().unwrap_or_default();
-        if prefix.is_none() && default != namespace {
-            self.put(" xmlns='");
-            self.escaped(namespace, true)?;
-            self.put("'");
+        let changes = self.defaults.last().is_none_or(|last| last != namespace);
+        if changes {
             self.defaults.push(namespace.to_owned());
-        } else {
-            self.defaults.push(default);
         }
-        self.attributes(attributes)?;
-        self.names.push(tag);
+        self.open.push((name.to_owned(), changes));
         self.in_tag = true;
-        Ok(())
-    }
-
-    fn attributes(&mut self, attributes: &AttrMap) -> Result<(), WriteError> {
-        let mut declared: Vec<&str> = Vec::new();
-        for ((namespace, name), value) in attributes.iter() {
-            check_name(name.as_str())?;
-            self.put(" ");
-            match namespace.as_str() {
-                "" => {}
-                XMLNS_XML => self.put("xml:"),
-                foreign => {
-                    let known = declared.iter().position(|seen| *seen == foreign);
-                    let index = known.unwrap_or(declared.len());
-                    if known.is_none() {
-                        declared.push(foreign);
-                        self.put(&format!("xmlns:ns{index}='"));
-                        self.escaped(foreign, true)?;
-                        self.put("' ");
-                    }
-                    self.put(&format!("ns{index}:"));
-                }
-            }
-            self.put(name.as_str());
-            self.put("='");
-            self.escaped(value, true)?;
-            self.put("'");
-        }
-        Ok(())
+        start_tag(&mut self.out, None, changes.then_some(namespace), name)?;
+        attributes(&mut self.out, attrs)
     }
 
     /// Writes text.
@@ -111,101 +163,184 @@ impl Encoder {
             return Ok(());
         }
         self.close_tag();
-        self.escaped(text, false)
+        escape(&mut self.out, text, false)
     }
 
     /// Writes the end of the innermost open element.
     pub(crate) fn end(&mut self) {
-        self.defaults.pop();
-        let name = self.names.pop();
-        if self.in_tag {
-            self.in_tag = false;
-            self.put("/>");
-        } else if let Some(name) = name {
-            self.put("</");
-            self.put(&name);
-            self.put(">");
+        let Some((name, declares)) = self.open.pop() else {
+            return;
+        };
+        if declares {
+            self.defaults.pop();
         }
-    }
-
-    /// Writes a whole element; with an explicit stack, so that no depth overflows ours.
-    pub(crate) fn element(
-        &mut self,
-        prefix: Option<&str>,
-        element: &Element,
-    ) -> Result<(), WriteError> {
-        self.start(prefix, &element.ns(), element.name(), element.attrs())?;
-        let mut open = vec![element.nodes()];
-        while let Some(nodes) = open.last_mut() {
-            match nodes.next() {
-                Some(Node::Text(text)) => self.text(text)?,
-                Some(Node::Element(child)) => {
-                    self.start(None, &child.ns(), child.name(), child.attrs())?;
-                    open.push(child.nodes());
-                }
-                None => {
-                    open.pop();
-                    self.end();
-                }
-            }
+        if core::mem::take(&mut self.in_tag) {
+            self.out.extend_from_slice(b"/>");
+        } else {
+            end_tag(&mut self.out, None, &name);
         }
-        Ok(())
     }
 
     fn close_tag(&mut self) {
-        if self.in_tag {
-            self.in_tag = false;
-            self.put(">");
+        if core::mem::take(&mut self.in_tag) {
+            self.out.extend_from_slice(b">");
         }
     }
+}
 
-    fn put(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
+/// A start tag up to its attributes.
+fn start_tag(
+    out: &mut BytesMut,
+    prefix: Option<&str>,
+    declared: Option<&str>,
+    name: &str,
+) -> Result<(), WriteError> {
+    check_name(name)?;
+    out.extend_from_slice(b"<");
+    qualified(out, prefix, name);
+    if let Some(namespace) = declared {
+        out.extend_from_slice(b" xmlns='");
+        escape(out, namespace, true)?;
+        out.extend_from_slice(b"'");
     }
+    Ok(())
+}
 
-    fn escaped(&mut self, text: &str, attribute: bool) -> Result<(), WriteError> {
-        escape(&mut self.out, text, attribute)
+fn end_tag(out: &mut BytesMut, prefix: Option<&str>, name: &str) {
+    out.extend_from_slice(b"</");
+    qualified(out, prefix, name);
+    out.extend_from_slice(b">");
+}
+
+fn qualified(out: &mut BytesMut, prefix: Option<&str>, name: &str) {
+    if let Some(prefix) = prefix {
+        out.extend_from_slice(prefix.as_bytes());
+        out.extend_from_slice(b":");
     }
+    out.extend_from_slice(name.as_bytes());
+}
+
+/// The attributes of a tag, by namespace and name, as the map has them in order. Their names are checked by their type.
+fn attributes(out: &mut BytesMut, attributes: &AttrMap) -> Result<(), WriteError> {
+    let mut last: Option<&str> = None;
+    let mut declared: usize = 0;
+    for ((namespace, name), value) in attributes.iter() {
+        out.extend_from_slice(b" ");
+        match namespace.as_str() {
+            "" => {}
+            XMLNS_XML => out.extend_from_slice(b"xml:"),
+            foreign => {
+                if last != Some(foreign) {
+                    last = Some(foreign);
+                    declared = declared.saturating_add(1);
+                    let _ = write!(out, "xmlns:ns{}='", declared.saturating_sub(1));
+                    escape(out, foreign, true)?;
+                    out.extend_from_slice(b"' ");
+                }
+                let _ = write!(out, "ns{}:", declared.saturating_sub(1));
+            }
+        }
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"='");
+        escape(out, value, true)?;
+        out.extend_from_slice(b"'");
+    }
+    Ok(())
 }
 
 /// Appends text, or an attribute value that stands between single quotes.
 pub(crate) fn escape(out: &mut BytesMut, text: &str, attribute: bool) -> Result<(), WriteError> {
-    let mut plain = 0;
-    for (at, c) in text.char_indices() {
-        if !is_xml_char(c) {
-            return Err(WriteError::Character(u32::from(c)));
-        }
-        let Some(reference) = reference(c, attribute) else {
-            continue;
+    let kinds = if attribute { &IN_VALUES } else { &IN_TEXT };
+    let kind = |byte: u8| kinds.get(usize::from(byte)).copied();
+    let plain = |byte: &u8| kind(*byte) == Some(Kind::Plain);
+    let mut rest = text.as_bytes();
+    loop {
+        // Eight at a time without a branch for each: one instruction in seven of writing an element.
+        let eights = rest.chunks_exact(8);
+        let eights =
+            eights.take_while(|eight| eight.iter().fold(true, |all, byte| all & plain(byte)));
+        let at = eights.count().saturating_mul(8);
+        let more = rest.iter().skip(at).take_while(|byte| plain(byte)).count();
+        let at = at.saturating_add(more);
+        let (plain, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        out.extend_from_slice(plain);
+        let Some((&byte, behind)) = behind.split_first() else {
+            break;
         };
-        out.extend_from_slice(text.get(plain..at).unwrap_or_default().as_bytes());
-        out.extend_from_slice(reference.as_bytes());
-        plain = at.saturating_add(1); // Everything that is escaped is one byte long.
+        match (kind(byte), behind) {
+            (Some(Kind::Last), [0xBF, last @ (0xBE | 0xBF), ..]) => {
+                return Err(WriteError::Character(u32::from_be_bytes([
+                    0,
+                    0,
+                    0xFF,
+                    last | 0x40,
+                ])));
+            }
+            (Some(Kind::Last), _) => out.extend_from_slice(&[byte]),
+            (Some(Kind::Escaped), _) => out.extend_from_slice(reference(byte)),
+            _ => return Err(WriteError::Character(byte.into())),
+        }
+        rest = behind;
     }
-    out.extend_from_slice(text.get(plain..).unwrap_or_default().as_bytes());
     Ok(())
 }
 
-/// What stands for `c`; white space only where reading would change it (XML 1.0 §2.11, §3.3.3).
-const fn reference(c: char, attribute: bool) -> Option<&'static str> {
-    match (c, attribute) {
-        ('<', _) => Some("&lt;"),
-        ('>', _) => Some("&gt;"),
-        ('&', _) => Some("&amp;"),
-        ('\'', true) => Some("&apos;"),
-        ('\r', _) => Some("&#xD;"),
-        ('\n', true) => Some("&#xA;"),
-        ('\t', true) => Some("&#x9;"),
-        _ => None,
+/// What a byte of UTF-8 needs where it is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing: it stands for itself.
+    Plain,
+    /// A reference stands for it.
+    Escaped,
+    /// XML 1.0 §2.2 has no such character.
+    Forbidden,
+    /// A look at the next two: it begins U+F000 to U+FFFF, and XML does not have U+FFFE and U+FFFF.
+    Last,
+}
+
+static IN_TEXT: [Kind; 256] = kinds(false);
+static IN_VALUES: [Kind; 256] = kinds(true);
+
+const fn kinds(attribute: bool) -> [Kind; 256] {
+    let mut kinds = [Kind::Plain; 256];
+    let mut rest: &mut [Kind] = &mut kinds;
+    let mut byte: u8 = 0;
+    while let Some((kind, behind)) = rest.split_first_mut() {
+        *kind = match byte {
+            b'<' | b'>' | b'&' | b'\r' => Kind::Escaped,
+            // Only where reading would change it (XML 1.0 §3.3.3).
+            b'\'' | b'\n' | b'\t' if attribute => Kind::Escaped,
+            b'\n' | b'\t' => Kind::Plain,
+            0..0x20 => Kind::Forbidden,
+            0xEF => Kind::Last,
+            _ => Kind::Plain,
+        };
+        byte = byte.wrapping_add(1);
+        rest = behind;
+    }
+    kinds
+}
+
+/// What stands for a byte that is [escaped](Kind::Escaped).
+const fn reference(byte: u8) -> &'static [u8] {
+    match byte {
+        b'<' => b"&lt;",
+        b'>' => b"&gt;",
+        b'&' => b"&amp;",
+        b'\'' => b"&apos;",
+        b'\r' => b"&#xD;",
+        b'\n' => b"&#xA;",
+        _ => b"&#x9;",
     }
 }
 
-/// `Char` of XML 1.0 §2.2.
-const fn is_xml_char(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
-}
-
+/// `NCName` of XML namespaces; most names are ASCII, which one look at each byte tells.
 fn check_name(name: &str) -> Result<(), WriteError> {
+    let ascii = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    if name.as_bytes().first().is_some_and(begins) && name.bytes().all(ascii) {
+        return Ok(());
+    }
     <&NcNameStr>::try_from(name)
         .map(|_| ())
         .map_err(|_| WriteError::Name)

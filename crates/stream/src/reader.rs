@@ -413,7 +413,6 @@ impl Recording {
         self.elements = self.elements.saturating_add(1);
         self.encoder
             .start(
-                None,
                 start.name.0.as_str(),
                 start.name.1.as_str(),
                 &start.attributes,

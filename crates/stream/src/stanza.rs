@@ -1,10 +1,10 @@
 //! Stanzas: bytes first, a head to route by, a tree when somebody asks.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use minidom::Element;
 use minidom::rxml::{AttrMap, Namespace};
 
-use crate::encode::Encoder;
+use crate::encode;
 use crate::reader::Frame;
 use crate::{Content, Limits, ReadError, ReadErrorKind, Reader, StreamHeader, WriteError};
 
@@ -72,6 +72,9 @@ impl Head {
     }
 }
 
+/// What most stanzas find room in.
+const ROOM: usize = 512;
+
 /// A stanza, fully checked, as bytes that every parser reads alike.
 ///
 /// The bytes rely on nothing outside but the content namespace being the default one, so they can be written
@@ -101,10 +104,10 @@ impl Stanza {
     pub fn from_element(element: &Element) -> Result<Self, WriteError> {
         let content = Content::from_namespace(&element.ns()).ok_or(WriteError::NotAStanza)?;
         let kind = StanzaKind::from_name(element.name()).ok_or(WriteError::NotAStanza)?;
-        let mut encoder = Encoder::new(content.namespace());
-        encoder.element(None, element)?;
+        let mut bytes = BytesMut::with_capacity(ROOM);
+        encode::element(&mut bytes, content.namespace(), None, element)?;
         Ok(Self {
-            bytes: encoder.finish().freeze(),
+            bytes: bytes.freeze(),
             head: Head::new(kind, content, element.attrs()),
         })
     }

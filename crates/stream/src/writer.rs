@@ -3,8 +3,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use minidom::Element;
 
-use crate::encode::{Encoder, escape};
+use crate::encode::{self, escape};
 use crate::{Content, Jid, Stanza, StreamError, StreamHeader, Version, WriteError, ns};
+
+/// What most elements find room in.
+const ROOM: usize = 256;
 
 /// Writes the frames of one stream. It cannot panic, and writes nothing at all when it refuses.
 ///
@@ -83,6 +86,16 @@ impl Writer {
     /// # Errors
     /// [`WriteError`] when it holds what XML cannot; nothing has been written.
     pub fn element(&self, element: &Element) -> Result<Bytes, WriteError> {
+        let mut out = BytesMut::with_capacity(ROOM);
+        self.element_into(&mut out, element)?;
+        Ok(out.freeze())
+    }
+
+    /// Appends a first-level element to what is to be written.
+    ///
+    /// # Errors
+    /// [`WriteError`] when it holds what XML cannot; nothing has been appended.
+    pub fn element_into(&self, out: &mut BytesMut, element: &Element) -> Result<(), WriteError> {
         let prefix = if element.has_ns(ns::STREAMS) {
             Some("stream")
         } else if self.dialback && element.has_ns(ns::DIALBACK) {
@@ -90,9 +103,7 @@ impl Writer {
         } else {
             None
         };
-        let mut encoder = Encoder::new(self.content.namespace());
-        encoder.element(prefix, element)?;
-        Ok(encoder.finish().freeze())
+        encode::element(out, self.content.namespace(), prefix, element)
     }
 
     /// The bytes of a stanza: shared, not copied.
