@@ -56,7 +56,8 @@
 //! # Early data
 //!
 //! A token may go as early data of TLS 1.3 only if the client allows it, the server offers it, and the mechanism binds to
-//! nothing that exists only behind the handshake. A count that was seen is refused, so a replay is. Nothing else of the
+//! nothing that exists only behind the handshake. This client asks for one that binds to nothing then, since it knows not even the
+//! certificate before the server has answered; what it gives up is what the TLS session that it resumes stands for. A count that was seen is refused, so a replay is. Nothing else of the
 //! flight has such a protection: what rides along with an early login is replayed or refused with it.
 //!
 //! # Limits

@@ -14,7 +14,7 @@ use onetrip_core::{
 };
 use onetrip_tls::Secured;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsClient, ServerConfig as TlsServer};
-use onetrip_tls::rustls::{RustlsSession, Versions};
+use onetrip_tls::rustls::{RustlsSession, Versions, sending_early_data, taking_early_data};
 use onetrip_trace::{Party, Record};
 
 use crate::accounts::Accounts;
@@ -151,6 +151,9 @@ pub enum LabError {
 
 const PASSWORD: &str = "r0m30myr0m30";
 
+/// TLS of both ends.
+type Tls = (Arc<TlsClient>, Arc<TlsServer>);
+
 impl Lab {
     /// A lab with one account.
     ///
@@ -247,6 +250,7 @@ impl Lab {
         if strategy.is_sasl2() {
             let mut offer = Sasl2Offer::default();
             offer.fast = matches!(strategy, Strategy::Fast { .. });
+            offer.early = strategy.is_early();
             config.sasl2 = Some(offer);
         }
         config.bounds.negotiation = PATIENCE;
@@ -265,6 +269,7 @@ impl Lab {
         let mut policy = Policy::default();
         let mut entity = Entity::default();
         let mut wallet = Wallet::default();
+        let tls = self.tls(strategy, settings)?;
         if strategy.level() != Level::Off || strategy.comeback().is_some() {
             policy.force = Some(Level::Off);
             entity = Entity::new(Cache::default(), policy.clone());
@@ -277,7 +282,12 @@ impl Lab {
                 true => *strategy,
                 false => strategy.classic(),
             };
-            let mut world = self.world(&way, &mut entity, wallet, &quiet)?;
+            // Only what needs it resumes a session of TLS: the handshakes of all others are whole.
+            let before = match strategy.is_early() {
+                true => tls.clone(),
+                false => self.tls(&way, &quiet)?,
+            };
+            let mut world = self.world(&way, &mut entity, wallet, before, &quiet)?;
             world.run(&self.domain);
             // What is to be resumed has been cut off before.
             world.cut();
@@ -292,7 +302,7 @@ impl Lab {
         }
         policy.force = Some(strategy.level());
         entity.set_policy(policy);
-        let mut world = self.world(strategy, &mut entity, wallet, settings)?;
+        let mut world = self.world(strategy, &mut entity, wallet, tls, settings)?;
         world.run(&self.domain);
         let mut run = world.finish().0;
         if strategy.answers() == Some(Answers::Two) {
@@ -316,17 +326,14 @@ impl Lab {
         entity: &mut Entity,
         settings: &Settings,
     ) -> Result<(Run, Vec<EntityEvent>), LabError> {
-        let mut world = self.world(strategy, entity, Wallet::default(), settings)?;
+        let tls = self.tls(strategy, settings)?;
+        let mut world = self.world(strategy, entity, Wallet::default(), tls, settings)?;
         world.run(&self.domain);
         Ok(world.finish())
     }
 
     /// TLS of both ends.
-    fn tls(
-        &self,
-        strategy: &Strategy,
-        settings: &Settings,
-    ) -> Result<(Arc<TlsClient>, Arc<TlsServer>), CertificateError> {
+    fn tls(&self, strategy: &Strategy, settings: &Settings) -> Result<Tls, CertificateError> {
         match strategy {
             Strategy::Servers { proof, .. } => {
                 let certified = *proof == Proof::External;
@@ -337,11 +344,14 @@ impl Lab {
         }
         let certified = strategy.login() == Some(Login::External);
         let half_rtt = *strategy == Strategy::Historical(Historical::Xep0305);
-        Ok((
-            self.certificates.client(settings.tls, certified)?,
-            self.certificates
-                .server(settings.tls, certified, half_rtt)?,
-        ))
+        let client = self.certificates.client(settings.tls, certified)?;
+        let server = self
+            .certificates
+            .server(settings.tls, certified, half_rtt)?;
+        Ok(match strategy.is_early() {
+            true => (sending_early_data(client), taking_early_data(server)),
+            false => (client, server),
+        })
     }
 
     fn world(
@@ -349,6 +359,7 @@ impl Lab {
         strategy: &Strategy,
         entity: &mut Entity,
         wallet: Wallet,
+        tls: Tls,
         settings: &Settings,
     ) -> Result<World<'_>, LabError> {
         let mut seeds = Seeded::new(settings.seed);
@@ -387,7 +398,6 @@ impl Lab {
         } else {
             Content::Client
         };
-        let tls = self.tls(strategy, settings)?;
         let session = RustlsSession::client(tls.0, &self.domain).map_err(CertificateError::from)?;
         let outbound = Secured::new(outbound, Some(session));
         let session = RustlsSession::server(tls.1).map_err(CertificateError::from)?;

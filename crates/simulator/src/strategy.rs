@@ -128,7 +128,7 @@ impl Carrier {
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 81);
+/// assert_eq!(Strategy::all().len(), 83);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -166,6 +166,8 @@ pub enum Strategy {
         transport: Transport,
         /// Whether it was cut off and goes on with its session.
         resumes: bool,
+        /// Whether the login goes as early data of TLS 1.3.
+        early: bool,
     },
     /// A server connects to another.
     Servers {
@@ -251,7 +253,16 @@ impl Strategy {
                     login,
                     resumes,
                 }));
-                all.push(Self::Fast { transport, resumes });
+                for early in [false, true] {
+                    // By STARTTLS a round trip goes before the ClientHello.
+                    if !early || transport == Transport::DirectTls {
+                        all.push(Self::Fast {
+                            transport,
+                            resumes,
+                            early,
+                        });
+                    }
+                }
             }
         }
         for transport in TRANSPORTS {
@@ -299,8 +310,11 @@ impl Strategy {
                 let way = if resumes { "resume-sasl2" } else { "sasl2" };
                 format!("c2s-{way}-{transport}-{}", login.name())
             }
-            Self::Fast { resumes: false, .. } => format!("c2s-fast-{transport}"),
-            Self::Fast { resumes: true, .. } => format!("c2s-resume-fast-{transport}"),
+            Self::Fast { resumes, early, .. } => {
+                let way = if resumes { "resume-fast" } else { "fast" };
+                let early = if early { "-0rtt" } else { "" };
+                format!("c2s-{way}-{transport}{early}")
+            }
             Self::Servers { proof, answers, .. } => {
                 format!(
                     "s2s-{level}-{transport}-{}-{}",
@@ -381,6 +395,12 @@ impl Strategy {
         matches!(self, Self::Sasl2 { .. } | Self::Fast { .. })
     }
 
+    /// Whether the login goes as early data of TLS 1.3.
+    #[must_use]
+    pub const fn is_early(&self) -> bool {
+        matches!(self, Self::Fast { early: true, .. })
+    }
+
     /// How a client is to log in by SASL2, if that is the strategy: with the tokens that it has kept, at this time.
     #[must_use]
     pub fn sasl2(&self, wallet: Wallet, now: DateTime) -> Option<Sasl2Login> {
@@ -389,7 +409,8 @@ impl Strategy {
             Self::Fast { .. } => {
                 // XEP-0484 §6: those that bind the channel first.
                 let all = Mechanism::TOKEN.into_iter().rev();
-                let policy = fast::Policy::new(all.map(Mechanism::name));
+                let mut policy = fast::Policy::new(all.map(Mechanism::name));
+                policy.early = self.is_early();
                 Some(FastLogin::new(wallet, policy, now))
             }
             _ => return None,

@@ -10,6 +10,7 @@ use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy};
 use onetrip_core::stream::Secret;
 use onetrip_core::{ClientConfig, Entity, Management};
 use onetrip_simulator::{Comeback, Login, Strategy};
+use onetrip_tls::rustls::sending_early_data;
 
 use super::policy;
 use super::row::{Row, milliseconds};
@@ -26,6 +27,9 @@ const STANZAS: u32 = 20;
 /// Why a login by SASL2 is another.
 const NO_SASL2: &str = "the server has no SASL2";
 
+/// Why a login by early data is another.
+const NO_EARLY_DATA: &str = "the server takes no early data";
+
 /// What there is before the login that is measured.
 struct Before {
     exchange: Option<Exchange>,
@@ -39,6 +43,20 @@ fn by_sasl2(attempt: &Attempt) -> bool {
     let writes = &attempt.measured.record.writes;
     let mut units = writes.iter().flat_map(|write| &write.units);
     units.any(|unit| unit.starts_with("authenticate "))
+}
+
+/// Whether the login was in the first write, and did not have to be written again.
+fn was_early(attempt: &Attempt) -> bool {
+    let mut writes = attempt
+        .measured
+        .record
+        .writes
+        .iter()
+        .map(|write| &write.units);
+    let has = |units: &Vec<String>, what: &str| units.iter().any(|unit| unit.starts_with(what));
+    let first = writes.next();
+    first.is_some_and(|units| has(units, "authenticate "))
+        && !writes.any(|units| has(units, "early data again"))
 }
 
 /// One strategy on one target.
@@ -88,9 +106,14 @@ impl Trial<'_> {
         config.trace = true;
         config.sasl2 = self.strategy.sasl2(wallet, date());
         config.management = self.strategy.comeback().map(|_| Management::default());
+        let tls = Arc::clone(tls);
         socket::Login {
             target: self.address,
-            tls: Arc::clone(tls),
+            tls: match self.strategy.is_early() {
+                // It resumes what the others have begun, too.
+                true => sending_early_data(tls),
+                false => tls,
+            },
             config,
             title: self.strategy.name(),
             tcp: self.options.target.rtt.unwrap_or_default(),
@@ -209,7 +232,12 @@ impl Trial<'_> {
         }
         let empty = |wallet: &Wallet| wallet.is_empty(date());
         let tokenless = self.by_token() && attempt.wallet.as_ref().is_none_or(empty);
-        grants_no("token").filter(|_| tokenless)
+        if tokenless {
+            return grants_no("token");
+        }
+        let takes = |wallet: &Wallet| wallet.takes_early();
+        let late = self.strategy.is_early() && !attempt.wallet.as_ref().is_some_and(takes);
+        late.then(|| NO_EARLY_DATA.to_owned())
     }
 
     /// Whether it is a token that it logs in with.
@@ -223,7 +251,10 @@ impl Trial<'_> {
         if !by_sasl2(attempt) {
             return Some(NO_SASL2);
         }
-        (self.by_token() && !by.starts_with("HT-")).then_some("the token was not taken")
+        if self.by_token() && !by.starts_with("HT-") {
+            return Some("the token was not taken");
+        }
+        (self.strategy.is_early() && !was_early(attempt)).then_some(NO_EARLY_DATA)
     }
 
     /// One login; when something assumed proves wrong, the one retry, whose time counts too.

@@ -102,6 +102,7 @@ impl Hub {
         if self.settings.sasl2 {
             let mut offer = Sasl2Offer::default();
             offer.fast = self.settings.tokens;
+            offer.early = self.settings.tokens;
             config.sasl2 = Some(offer);
         }
         config.features = vec![caps()];

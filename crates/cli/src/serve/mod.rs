@@ -16,6 +16,7 @@ use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Domain, Entropy as _, Env, Jid};
 use onetrip_simulator::accounts::Accounts;
 use onetrip_tls::rustls::rustls::ServerConfig as TlsConfig;
+use onetrip_tls::rustls::taking_early_data;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -38,7 +39,7 @@ pub(crate) struct Settings {
     pub(crate) pipelining: bool,
     /// Whether SASL2 is offered.
     pub(crate) sasl2: bool,
-    /// Whether sessions are resumed by tokens, and logins done by them.
+    /// Whether sessions are resumed by tokens, and logins done by them, as early data of TLS 1.3 too.
     pub(crate) tokens: bool,
     /// How long a session waits for its client.
     pub(crate) resume_for: Duration,
@@ -82,6 +83,9 @@ pub(crate) async fn start(mut settings: Settings) -> Result<Addresses, Failure> 
         abroad: Places::default(),
         proxy: None,
     };
+    if settings.sasl2 && settings.tokens {
+        settings.tls = taking_early_data(settings.tls);
+    }
     let mut decoy = vec![0_u8; 32];
     SystemEntropy::new().fill(&mut decoy);
     let federating = settings.federating.take();
