@@ -407,4 +407,9 @@ fn bidi_17_without_the_required_certificate_nothing_comes_in() {
         servers.sides[one].connection.peer_domain(),
         Some(&domain("montague.lit"))
     );
+    // Nor is the peer asked to send what would be refused.
+    assert!(!servers.sides[one].written().contains("<bidi"));
+    let back = pair("montague.lit", "capulet.lit");
+    let opens = Change::SendOpened(back);
+    assert!(!servers.sides[other].changes().contains(&opens));
 }

@@ -87,7 +87,7 @@ enum State {
 /// # let (capulet, montague) = (Domain::new("capulet.lit").unwrap(), Domain::new("montague.lit").unwrap());
 /// let mut machine = Initiator::new(InitiatorConfig::default(), Content::Server, Layer::Tls);
 /// machine.features(&Element::bare("features", ns::STREAMS).with_child(feature()));
-/// machine.authenticating().unwrap(); // Right before <auth/> or db:result.
+/// machine.authenticating(Trust::Dns).unwrap(); // Right before <auth/> or db:result.
 /// assert!(matches!(machine.poll_action(), Some(Action::Send(bidi)) if bidi.is("bidi", ns::BIDI)));
 /// let pair = Pair::new(capulet.clone(), montague.clone());
 /// machine.validated(&pair, Trust::Certificate, |name| *name == capulet).unwrap();
@@ -142,16 +142,20 @@ impl Initiator {
     }
 
     /// Authentication begins now: the last moment for `<bidi/>` (BIDI-05). Call it before every `<auth/>` and every
-    /// first `db:result`; it asks once.
+    /// first `db:result`; it asks once. `trust` is about the domain that the stream is to: nobody is asked to send who would
+    /// not be heard (BIDI-17).
     ///
     /// # Errors
     /// [`FeaturesUnknown`] when neither features nor memory of them are there.
-    pub fn authenticating(&mut self) -> Result<(), FeaturesUnknown> {
+    pub fn authenticating(&mut self, trust: Trust) -> Result<(), FeaturesUnknown> {
         let obstacle = match self.state {
             State::Requested | State::Passed => return Ok(()),
             _ if self.content == Content::Client => Some(Why::ClientStream),
             _ if !self.config.request => Some(Why::NotWanted),
             _ if self.is_too_clear() => Some(Why::Clear),
+            _ if self.config.require_certificate && trust != Trust::Certificate => {
+                Some(Why::Unproven)
+            }
             State::Waiting => return Err(FeaturesUnknown),
             State::Absent => Some(Why::NotAnnounced),
             State::Announced => None,

@@ -43,6 +43,8 @@ pub enum Why {
     NotAnnounced,
     /// TLS is required and not there (BIDI-23).
     Clear,
+    /// A certificate is required that proves the peer's domain, and there is none (BIDI-17).
+    Unproven,
     /// A stream between a client and a server (BIDI-21).
     ClientStream,
 }

@@ -19,7 +19,7 @@ fn switched_on() -> (Initiator, Receiver) {
     s.restart(Restart::Tls);
     assert_eq!(s.announce().len(), 1);
     c.features(&features(&[legacy_feature()]));
-    c.authenticating().unwrap();
+    c.authenticating(Trust::Dns).unwrap();
     let [bidi] = &sent(&drain(|| c.poll_action()))[..] else {
         panic!()
     };

@@ -17,7 +17,7 @@ use onetrip_stream::{Condition, Content, ns};
 
 /// Authenticates, and says what was sent and why nothing was.
 fn authenticated(machine: &mut Initiator) -> (usize, Option<Why>) {
-    machine.authenticating().unwrap();
+    machine.authenticating(Trust::Dns).unwrap();
     let actions = drain(|| machine.poll_action());
     let why = actions.iter().find_map(|action| match action {
         Action::Event(Event::Unidirectional(why)) => Some(*why),
@@ -31,7 +31,7 @@ fn bidi_03_it_is_asked_for_behind_tls_only() {
     let mut machine = initiator(Layer::Clear);
     machine.features(&features(&[feature()]));
     machine.restart(Restart::Tls);
-    assert_eq!(machine.authenticating(), Err(FeaturesUnknown));
+    assert_eq!(machine.authenticating(Trust::Dns), Err(FeaturesUnknown));
     machine.features(&features(&[feature()]));
     assert_eq!(authenticated(&mut machine), (1, None));
 }
@@ -50,7 +50,7 @@ fn bidi_03_what_was_asked_for_in_clear_ends_with_starttls() {
 fn bidi_05_it_comes_before_authentication_and_once() {
     let mut machine = initiator(Layer::Tls);
     machine.features(&features(&[feature()]));
-    machine.authenticating().unwrap();
+    machine.authenticating(Trust::Dns).unwrap();
     let actions = drain(|| machine.poll_action());
     assert_eq!(actions[0], Action::Send(Bidi::default().to_element()));
     assert_eq!(actions[1], Action::Event(Event::Enabled { limits: None }));
@@ -101,10 +101,10 @@ fn bidi_08_it_survives_the_restart_of_sasl_and_not_that_of_tls() {
 fn bidi_09_nothing_but_bidi_is_sent() {
     let mut machine = initiator(Layer::Tls);
     machine.features(&features(&[feature()]));
-    machine.authenticating().unwrap();
+    machine.authenticating(Trust::Dns).unwrap();
     machine.restart(Restart::Sasl);
     machine.features(&features(&[feature()]));
-    machine.authenticating().unwrap();
+    machine.authenticating(Trust::Dns).unwrap();
     machine.validated(&pair(C, S), Trust::Dns, at_c).unwrap();
     machine.end();
     let elements = sent(&drain(|| machine.poll_action()));
@@ -155,7 +155,8 @@ fn bidi_17_a_peer_that_dns_alone_vouches_for_may_be_kept_from_sending() {
     config.require_certificate = true;
     let mut machine = Initiator::new(config, Content::Server, Layer::Tls);
     machine.remembered();
-    machine.authenticating().unwrap();
+    // The domain that the stream is to is proved; another one of that server need not be.
+    machine.authenticating(Trust::Certificate).unwrap();
     machine.validated(&pair(C, S), Trust::Dns, at_c).unwrap();
     let allowed = |machine: &Initiator| {
         let (c, s) = (common::domain(C), common::domain(S));
@@ -173,6 +174,18 @@ fn bidi_17_a_peer_that_dns_alone_vouches_for_may_be_kept_from_sending() {
         .validated(&pair(C, S), Trust::Certificate, at_c)
         .unwrap();
     assert_eq!(allowed(&machine), (true, true));
+}
+
+/// It would send, believing that it may, and the stream would end by `invalid-from`.
+#[test]
+fn bidi_17_a_peer_that_would_not_be_heard_is_not_asked_to_send() {
+    let mut config = InitiatorConfig::default();
+    config.require_certificate = true;
+    let mut machine = Initiator::new(config, Content::Server, Layer::Tls);
+    machine.features(&features(&[feature()]));
+    assert_eq!(authenticated(&mut machine), (0, Some(Why::Unproven)));
+    machine.validated(&pair(C, S), Trust::Dns, at_c).unwrap();
+    assert!(!machine.pairs().is_bidirectional());
 }
 
 #[test]
@@ -246,7 +259,7 @@ fn our_limits_go_with_the_request() {
     config.limits = Some(limits);
     let mut machine = Initiator::new(config, Content::Server, Layer::Tls);
     machine.remembered();
-    machine.authenticating().unwrap();
+    machine.authenticating(Trust::Dns).unwrap();
     let bidi = sent(&drain(|| machine.poll_action())).pop().unwrap();
     assert_eq!(StreamLimits::within(&bidi), Some(limits));
 }
@@ -254,7 +267,7 @@ fn our_limits_go_with_the_request() {
 #[test]
 fn vanaheimr_s9_dialback_waits_for_the_features() {
     let mut machine = initiator(Layer::Tls);
-    assert_eq!(machine.authenticating(), Err(FeaturesUnknown));
+    assert_eq!(machine.authenticating(Trust::Dns), Err(FeaturesUnknown));
     assert_eq!(machine.poll_action(), None);
     machine.features(&features(&[feature()]));
     assert_eq!(authenticated(&mut machine), (1, None));
@@ -264,7 +277,7 @@ fn vanaheimr_s9_dialback_waits_for_the_features() {
 fn ejabberd_4300_the_feature_in_the_namespace_of_the_request_is_understood() {
     let mut machine = initiator(Layer::Tls);
     machine.features(&features(&[legacy_feature()]));
-    machine.authenticating().unwrap();
+    machine.authenticating(Trust::Dns).unwrap();
     let actions = drain(|| machine.poll_action());
     assert!(sent(&actions)[0].is("bidi", ns::BIDI));
 }

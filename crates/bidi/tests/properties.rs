@@ -132,7 +132,7 @@ proptest! {
                     let children = if with { vec![feature()] } else { Vec::new() };
                     machine.features(&features(&children));
                 }
-                Step::Bidi => { let _ = machine.authenticating(); }
+                Step::Bidi => { let _ = machine.authenticating(Trust::Dns); }
                 Step::Restart(restart) => {
                     machine.restart(restart);
                     if restart == Restart::Tls {
@@ -231,7 +231,7 @@ proptest! {
         let mut s = Receiver::new(s, Content::Server, Layer::Tls);
         c.features(&features(&s.announce()));
         if bidi {
-            c.authenticating().unwrap();
+            c.authenticating(Trust::Dns).unwrap();
         }
         for element in common::sent(&drain(|| c.poll_action())) {
             s.handle(&element).unwrap();

@@ -27,7 +27,7 @@ fn good() -> ReverseClaim {
 fn configured(config: InitiatorConfig, layer: Layer) -> Initiator {
     let mut machine = Initiator::new(config, Content::Server, layer);
     machine.features(&features(&[feature()]));
-    machine.authenticating().unwrap();
+    machine.authenticating(Trust::Certificate).unwrap();
     machine
         .validated(&pair(C, S), Trust::Certificate, at_c)
         .unwrap();

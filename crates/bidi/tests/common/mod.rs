@@ -58,7 +58,7 @@ pub(crate) fn optional_tls() -> (InitiatorConfig, ReceiverConfig) {
 pub(crate) fn asking() -> Initiator {
     let mut machine = initiator(Layer::Tls);
     machine.features(&features(&[feature()]));
-    machine.authenticating().unwrap();
+    machine.authenticating(Trust::Dns).unwrap();
     drain(|| machine.poll_action());
     machine
 }

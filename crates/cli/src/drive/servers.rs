@@ -217,6 +217,7 @@ pub(super) fn event_json(event: &Event) -> Option<Value> {
             Why::NotWanted => "not-wanted",
             Why::NotAnnounced => "not-announced",
             Why::Clear => "clear",
+            Why::Unproven => "unproven",
             Why::ClientStream => "client-stream",
             _ => "unknown",
         }}),

@@ -350,9 +350,7 @@ impl Initiator {
             choice.mechanism().name(),
             choice.mechanism().strength(),
         ));
-        if let Goal::Pairs(_) = self.goal {
-            self.request_bidi(shell);
-        }
+        self.request_bidi(shell);
         let mechanism = choice.mechanism();
         let mut sasl = sasl::Initiator::new(&self.credentials, choice, self.binding.clone());
         let started = sasl.handle(env, sasl::Input::Start);

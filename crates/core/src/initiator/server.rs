@@ -178,6 +178,9 @@ impl Initiator {
 
     /// BIDI-05, BIDI-06: between the header and `<auth/>`, in one write with both.
     pub(super) fn request_bidi(&mut self, shell: &mut Shell) {
+        let Goal::Pairs(link) = &self.goal else {
+            return;
+        };
         if self.offered.is_none() {
             let assumed = self.attempt.plan().assumed().map(|known| &known.secured);
             let announced = assumed.is_some_and(|known| {
@@ -187,7 +190,7 @@ impl Initiator {
                 peering.remember(announced);
             }
         }
-        shell.request_bidi();
+        shell.request_bidi(&link.pair.to);
     }
 
     /// The features behind SASL's restart: the pair is open.

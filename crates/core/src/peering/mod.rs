@@ -160,27 +160,32 @@ impl Peering {
         } else {
             &pair.from
         };
+        let trust = self.trust(theirs);
         match &mut self.end {
-            End::Initiator(machine) => {
-                let trust = if self.tls.proves(theirs) {
-                    Trust::Certificate
-                } else {
-                    Trust::Dns
-                };
-                machine.validated(pair, trust, hosted)
-            }
+            End::Initiator(machine) => machine.validated(pair, trust, hosted),
             End::Receiver(machine) => machine.validated(pair, hosted),
+        }
+    }
+
+    /// What is known of a domain of the other server.
+    fn trust(&self, theirs: &Domain) -> Trust {
+        if self.tls.proves(theirs) {
+            Trust::Certificate
+        } else {
+            Trust::Dns
         }
     }
 }
 
 impl Shell {
     /// Right before authentication: the last moment for `<bidi/>` (BIDI-05).
-    pub(crate) fn request_bidi(&mut self) {
-        if let Some(End::Initiator(machine)) = self.peering.as_mut().map(|peering| &mut peering.end)
-        {
-            // Features, or memory of them, are there before anything authenticates.
-            let _ = machine.authenticating();
+    pub(crate) fn request_bidi(&mut self, remote: &Domain) {
+        if let Some(peering) = &mut self.peering {
+            let trust = peering.trust(remote);
+            if let End::Initiator(machine) = &mut peering.end {
+                // Features, or memory of them, are there before anything authenticates.
+                let _ = machine.authenticating(trust);
+            }
         }
         self.drain_peering();
     }
