@@ -11,7 +11,7 @@ use onetrip_stream::{Domain, Jid, Pair, Stanza, StreamError};
 use onetrip_stream_management as sm;
 use onetrip_zero_handshake as zh;
 
-use crate::{Error, Resumption, Unit};
+use crate::{Error, Resumption, TaskPrompt, TaskReply, TaskStep, TaskVerdict, Unit};
 
 /// What the caller must do next.
 ///
@@ -119,6 +119,17 @@ pub enum Request {
     /// Check a token and replace it if that is due, in one step: answer with [`Answer::FastSwap`] (XEP-0484 §5).
     /// [`fast::Tokens::swap`] does it.
     FastSwap(fast::Swap),
+    /// A client has to do more than its mechanism, and can ([`Sasl2Login::tasks`](crate::Sasl2Login::tasks)): answer with
+    /// [`Answer::TaskReply`] (XEP-0388 §2.6.3). What the server says meanwhile waits.
+    TaskPrompt(TaskPrompt),
+    /// Decide whether a client has to do more than its mechanism, and whether it has
+    /// ([`Sasl2Offer::tasks`](crate::Sasl2Offer::tasks)): answer with [`Answer::TaskVerdict`].
+    TaskStep {
+        /// The bare address that it has proved to be.
+        account: Jid,
+        /// How far it is.
+        step: TaskStep,
+    },
     /// Have a key verified over another connection ([`Connection::verifier`](crate::Connection::verifier), or
     /// [`Connection::verify`](crate::Connection::verify) on one that there is): the outcome goes to
     /// [`Connection::verified`](crate::Connection::verified). Meanwhile the stream goes on.
@@ -169,6 +180,10 @@ pub enum Answer {
     FastIssued(fast::DateTime),
     /// To [`Request::FastSwap`].
     FastSwap(Result<fast::Accepted, fast::Refused>),
+    /// To [`Request::TaskPrompt`].
+    TaskReply(TaskReply),
+    /// To [`Request::TaskStep`].
+    TaskVerdict(TaskVerdict),
     /// To [`Request::Vouch`].
     Awaited(dialback::Awaited),
     /// To [`Request::Resume`] too: there is none, or it is somebody else's, with what is remembered of its count.
@@ -196,6 +211,12 @@ pub enum Event {
     /// The peer offered no mechanism that may be used.
     NoMechanism {
         /// What it offered.
+        offered: Vec<String>,
+    },
+    /// The server demands one of these tasks besides the mechanism, and none of them is known here: the login is given up,
+    /// and [`Event::AuthenticationRefused`] follows (XEP-0388 §2.6.3).
+    UnknownTasks {
+        /// What it demanded.
         offered: Vec<String>,
     },
     /// Binding a resource was refused; [`Connection::bind`](crate::Connection::bind) tries again (QS-28).

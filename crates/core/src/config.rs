@@ -122,6 +122,10 @@ pub struct Sasl2Login {
     /// Tokens instead of the password, where the server has them (XEP-0484). They need the id of
     /// [`Sasl2Login::user_agent`]. Default: none.
     pub fast: Option<FastLogin>,
+    /// The tasks that can be carried out besides a mechanism, such as a second factor:
+    /// [`Request::TaskPrompt`](crate::Request::TaskPrompt) asks for it. They have to be done within
+    /// [`Bounds::negotiation`]. Default: none, so that a server which demands one is given up.
+    pub tasks: Vec<String>,
 }
 
 /// How a client logs in by tokens (XEP-0484).
@@ -162,6 +166,9 @@ pub struct Sasl2Offer {
     /// Whether a token may come as early data of TLS 1.3 ([`Connection::receive_early`](crate::Connection::receive_early)),
     /// which needs [`Sasl2Offer::fast`]. Default: no.
     pub early: bool,
+    /// Whether a client may have to do more than its mechanism: [`Request::TaskStep`](crate::Request::TaskStep) asks about
+    /// each that has proved who it is, but by a token. Default: no.
+    pub tasks: bool,
 }
 
 /// How a server offers instant stream resumption.

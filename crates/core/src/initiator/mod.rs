@@ -25,6 +25,7 @@ mod receive;
 mod resume;
 mod sasl2;
 mod server;
+mod tasks;
 mod tokens;
 
 use core::time::Duration;

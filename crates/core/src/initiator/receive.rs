@@ -220,8 +220,10 @@ impl Initiator {
         shell: &mut Shell,
         answer: Answer,
     ) -> Result<(), UsageError> {
-        let Answer::Derived(salted) = answer else {
-            return Err(UsageError::NotAsked);
+        let salted = match answer {
+            Answer::Derived(salted) => salted,
+            Answer::TaskReply(reply) => return self.on_task_reply(env, shell, reply),
+            _ => return Err(UsageError::NotAsked),
         };
         if self.later.is_some() {
             self.on_derived_sasl2(env, shell, salted);

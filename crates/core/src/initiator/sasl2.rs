@@ -18,16 +18,18 @@ use super::{Expect, Goal, Initiator, Next};
 use crate::half::Layer;
 use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, End, ErrorKind, Event, Request};
+use crate::{Action, End, ErrorKind, Event, Request, TaskPrompt};
 
 /// A login that is under way.
 #[derive(Debug)]
 pub(super) struct Login {
-    machine: sasl2::Initiator,
+    pub(super) machine: sasl2::Initiator,
     bind: bind2::Initiator,
     mechanism: sasl::Mechanism,
     /// Whether it is tried by a token.
     by_token: bool,
+    /// What is asked about a task.
+    pub(super) prompt: Option<TaskPrompt>,
 }
 
 impl Initiator {
@@ -120,6 +122,7 @@ impl Initiator {
             bind,
             mechanism,
             by_token,
+            prompt: None,
         }));
         self.keep_tokens(shell);
         self.next = Next::Sasl;
@@ -141,6 +144,7 @@ impl Initiator {
         let config = resource.sasl2.as_ref()?;
         let mut request = sasl2::Request::new();
         request.user_agent.clone_from(&config.user_agent);
+        request.tasks.clone_from(&config.tasks);
         let mut bind = bind2::Initiator::new();
         if let Some(tag) = &config.tag {
             bind = bind.with_tag(tag);
@@ -211,7 +215,7 @@ impl Initiator {
         }
     }
 
-    fn sasl2_result(
+    pub(super) fn sasl2_result(
         &mut self,
         env: &mut Env<'_>,
         shell: &mut Shell,
@@ -262,7 +266,13 @@ impl Initiator {
                     self.on_refused(env, shell, failure.reason);
                 }
             }
-            // No task is known here, so the attempt has been given up.
+            sasl2::Event::Tasks { tasks, text } => {
+                self.ask_about_task(shell, TaskPrompt::Choose { tasks, text });
+            }
+            sasl2::Event::TaskData(children) => {
+                self.ask_about_task(shell, TaskPrompt::Data(children));
+            }
+            sasl2::Event::UnknownTasks(offered) => shell.event(Event::UnknownTasks { offered }),
             _ => {}
         }
     }

@@ -17,6 +17,7 @@
 mod early;
 mod resume;
 mod sasl2;
+mod tasks;
 mod tokens;
 
 use minidom::Element;
@@ -405,7 +406,10 @@ impl Receiver {
             answer @ (Answer::FastIssued(_) | Answer::FastSwap(_)) => {
                 self.on_token_answer(env, shell, answer)
             }
-            Answer::Derived(_) | Answer::Awaited(_) => Err(UsageError::NotAsked),
+            Answer::TaskVerdict(verdict) => self.on_task_verdict(env, shell, verdict),
+            Answer::Derived(_) | Answer::Awaited(_) | Answer::TaskReply(_) => {
+                Err(UsageError::NotAsked)
+            }
         }
         .inspect_err(|_| shell.pending = true)
     }

@@ -9,17 +9,19 @@ use onetrip_negotiation::{bind, bind2, sasl, sasl2};
 use onetrip_quickstart::Stage;
 use onetrip_stream::{Build, Env, Jid, ns};
 
-use super::Receiver;
 use super::tokens::tokens_for;
+use super::{Receiver, tasks};
 use crate::config::Sasl2Offer;
 use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, ErrorKind, Event, Request, UsageError};
+use crate::{Action, ErrorKind, Event, Request, TaskStep, UsageError};
 
 /// A login by SASL2.
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) machine: sasl2::Receiver,
+    /// Who it is that has proved it, where more than that may be demanded.
+    pub(super) proved: Option<tasks::Proved>,
     /// What rides along, from when the client has proved who it is until it is answered.
     inline: Option<Inline>,
     /// Whether a session goes on within it.
@@ -78,6 +80,7 @@ impl Login {
     fn with(machine: sasl2::Receiver, tokens: Option<fast::Feature>) -> Self {
         Self {
             machine,
+            proved: None,
             inline: None,
             resumed: false,
             tokens: tokens.map(fast::Receiver::new),
@@ -176,18 +179,25 @@ impl Receiver {
                 self.ask_sasl(shell, request);
             }
             sasl2::ReceiverAction::Request(sasl2::ReceiverRequest::Authenticated(who)) => {
-                self.on_proved(env, shell, &who.identity);
+                self.on_proved(env, shell, &who);
             }
-            // No task is ever asked for.
-            sasl2::ReceiverAction::Request(_) => {}
+            sasl2::ReceiverAction::Request(sasl2::ReceiverRequest::Task { task, children }) => {
+                self.ask_about_task(shell, TaskStep::Begun { task, children });
+            }
+            sasl2::ReceiverAction::Request(sasl2::ReceiverRequest::TaskData(children)) => {
+                self.ask_about_task(shell, TaskStep::Data(children));
+            }
             sasl2::ReceiverAction::Event(sasl2::ReceiverEvent::Authenticated {
                 mechanism, ..
             }) => self.on_logged_in(shell, mechanism),
             sasl2::ReceiverAction::Event(sasl2::ReceiverEvent::Refused { exhausted, .. }) => {
                 self.refused = true;
                 self.authenticated = None;
-                if let Some(tokens) = self.sasl2.as_mut().and_then(|login| login.tokens.as_mut()) {
-                    tokens.failed();
+                if let Some(login) = &mut self.sasl2 {
+                    login.proved = None;
+                    if let Some(tokens) = &mut login.tokens {
+                        tokens.failed();
+                    }
                 }
                 if exhausted {
                     shell.fail(ErrorKind::TooManyAttempts);
@@ -204,8 +214,8 @@ impl Receiver {
     }
 
     /// The client has proved who it is; nobody is told before `<success/>` is out.
-    fn on_proved(&mut self, env: &mut Env<'_>, shell: &mut Shell, identity: &str) {
-        let Some(account) = self.account_of(shell, identity) else {
+    fn on_proved(&mut self, env: &mut Env<'_>, shell: &mut Shell, who: &sasl2::Authenticated) {
+        let Some(account) = self.account_of(shell, &who.identity) else {
             return;
         };
         // XEP-0388 §2.3: the header may have named somebody else.
@@ -213,6 +223,18 @@ impl Receiver {
         if named.is_some_and(|named| !named.same_bare(&account)) {
             return self.refuse_login(env, shell, sasl::Refusal::InvalidAuthzid);
         }
+        // XEP-0484 §3.1: a token is enough, or it is not.
+        let offer = self.config.sasl2.as_ref();
+        let asks = offer.is_some_and(|offer| offer.tasks) && !who.mechanism.is_token();
+        let Some(login) = self.sasl2.as_mut().filter(|_| asks) else {
+            return self.ride_along(env, shell, account);
+        };
+        login.proved = Some(tasks::Proved::new(account));
+        self.ask_about_task(shell, TaskStep::Proved(who.mechanism));
+    }
+
+    /// Nothing is left to prove: what rides along is carried out.
+    pub(super) fn ride_along(&mut self, env: &mut Env<'_>, shell: &mut Shell, account: Jid) {
         let Some(login) = &mut self.sasl2 else {
             return;
         };
