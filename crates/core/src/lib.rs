@@ -99,6 +99,11 @@
 //! with [`ServerConfig::sasl2`]; what it is asked is what it is asked anyway, and [`Request::FastIssue`] and
 //! [`Request::FastSwap`].
 //!
+//! A login by token may be early data of TLS 1.3: [`Action::TransmitEarly`] and [`TlsInfo::early_data`] at a client,
+//! [`Connection::receive_early`] at a server. Nothing else ever is, because only the count that goes with a token tells a
+//! replay. Where a mechanism is not enough, [`Request::TaskStep`] asks a server what is to be done, and
+//! [`Request::TaskPrompt`] a client to do it.
+//!
 //! # Between servers
 //!
 //! [`Connection::outbound`] proves a domain of ours by SASL EXTERNAL where TLS shows a certificate for it, and else, or
