@@ -2,6 +2,7 @@
 
 mod compare;
 mod converse;
+mod dns;
 mod drive;
 mod environment;
 mod exchange;
@@ -13,6 +14,7 @@ mod relay;
 mod serve;
 mod simulate;
 mod socket;
+mod terminal;
 mod trace;
 
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// Slower than `--budget` allows: exit code 4.
     Budget(String),
+    /// Ctrl-C: exit code 130, as of whatever a signal ends.
+    Interrupted,
 }
 
 impl Failure {
@@ -41,6 +45,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
             Self::Budget(_) => 4,
+            Self::Interrupted => 130,
         }
     }
 
@@ -50,6 +55,7 @@ impl Failure {
             | Self::Usage(text)
             | Self::Unreachable(text)
             | Self::Budget(text) => text,
+            Self::Interrupted => "",
         }
     }
 }
@@ -67,7 +73,11 @@ fn main() -> ExitCode {
         Command::Trace(trace) => with_runtime(trace::run(trace, &options.output)),
         Command::Replay(replay) => trace::replay(replay, &options.output),
         Command::Probe(probe) => with_runtime(probe::run(probe, &options.output)),
-        Command::Serve(serve) => with_runtime(serve::run(serve, &options.output)),
+        Command::Serve(serve) => match with_runtime(serve::run(serve, &options.output)) {
+            // There is no other way to end it.
+            Err(Failure::Interrupted) => Ok(()),
+            result => result,
+        },
         Command::E2e(e2e) => with_runtime(converse::run(e2e, &options.output)),
         Command::Drive(drive) => drive::run(drive, &options.output),
     };
@@ -83,11 +93,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs a task to its end, or until Ctrl-C: then what it has drawn is wiped, and its sockets are closed.
 fn with_runtime(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
+    let interruptible = async {
+        tokio::select! {
+            ended = task => ended,
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        }
+    };
     runtime
         .map_err(|error| Failure::Check(error.to_string()))?
-        .block_on(tokio::task::LocalSet::new().run_until(task))
+        .block_on(tokio::task::LocalSet::new().run_until(interruptible))
 }

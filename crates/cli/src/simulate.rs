@@ -8,13 +8,27 @@ use onetrip_trace::{Line, Record, slope_svg};
 use serde_json::{Value, json};
 
 use crate::options::{Format, OutputOptions, Picture, Simulate, nearest};
+use crate::terminal::{BOLD, notes};
 use crate::{Failure, picture};
 
-/// The columns of the table, with what they count above.
-const HEADLINE: &str = concat!(
-    "                                                         round trips         bytes      milliseconds        delivered\n",
-    "strategy                           writes flights  units   send  answer    sent   rcvd   send   answer       ms  bytes",
-);
+/// What stands above the columns: writes, flights and units; until a stanza may be sent, and until it is answered.
+const HEADLINE: [&str; 2] = [
+    "                                                 trips       bytes  milliseconds",
+    "strategy                              wr fl un snd ans  sent  rcvd   send answer",
+];
+
+/// The columns, by their keys and widths.
+const COLUMNS: [(&str, usize); 9] = [
+    ("writes", 3),
+    ("flights", 3),
+    ("units", 3),
+    ("rtt_to_send", 4),
+    ("rtt_to_answer", 4),
+    ("bytes_sent", 6),
+    ("bytes_received", 6),
+    ("ms_to_send", 7),
+    ("ms_to_answer", 7),
+];
 
 /// Runs the strategies and prints a line for each.
 pub(crate) fn run(options: &Simulate, output: &OutputOptions) -> Result<(), Failure> {
@@ -23,7 +37,8 @@ pub(crate) fn run(options: &Simulate, output: &OutputOptions) -> Result<(), Fail
     let mut failed = Vec::new();
     let mut records = Vec::new();
     if output.format == Format::Text {
-        anstream::println!("{HEADLINE}");
+        let [above, columns] = HEADLINE;
+        anstream::println!("{above}\n{BOLD}{columns}{BOLD:#}");
     }
     for strategy in &strategies {
         let settings = settings(options, strategy, options.rtt);
@@ -36,7 +51,10 @@ pub(crate) fn run(options: &Simulate, output: &OutputOptions) -> Result<(), Fail
         let value = line(strategy, settings.tls, &run);
         match output.format {
             Format::Json => anstream::println!("{value}"),
-            Format::Text => anstream::println!("{}", row(&value)),
+            Format::Text => {
+                anstream::println!("{}", row(&value));
+                notes(&delivered(options, &run));
+            }
         }
         records.push(run.record);
     }
@@ -175,31 +193,27 @@ fn row(value: &Value) -> String {
     let field = |key: &str| match value.get(key) {
         Some(Value::Null) | None => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+        // Whole milliseconds, and half round trips where there are any.
+        Some(other) if key.starts_with("ms") => {
+            format!("{:.0}", other.as_f64().unwrap_or_default())
+        }
+        Some(other) => other.as_f64().unwrap_or_default().to_string(),
     };
-    let keys = [
-        "writes",
-        "flights",
-        "units",
-        "rtt_to_send",
-        "rtt_to_answer",
-        "bytes_sent",
-        "bytes_received",
-        "ms_to_send",
-        "ms_to_answer",
-        "ms_to_deliver",
-        "bytes_to_deliver",
-    ];
-    let widths = [6, 7, 6, 6, 7, 7, 6, 6, 8, 8, 6];
-    let cells = keys
-        .iter()
-        .zip(widths)
-        .map(|(key, width)| format!(" {:>width$}", field(key)))
-        .collect::<String>();
+    let cells = COLUMNS.map(|(key, width)| format!("{:>width$}", field(key)));
     let name = if field("tls") == "1.2" {
         format!("{} (TLS 1.2)", field("strategy"))
     } else {
         field("strategy")
     };
-    format!("{name:<34}{cells}")
+    format!("{name:<37}{}", cells.concat())
+}
+
+/// On a slow link it matters when the first stanza arrives, and behind how many bytes.
+fn delivered(options: &Simulate, run: &Run) -> Vec<String> {
+    let arrived = run.arrived.filter(|_| options.rate.is_some());
+    let said = arrived.map(|(at, _)| {
+        let (ms, bytes) = (at.as_millis(), run.bytes_to_arrive);
+        format!("the first stanza is delivered after {ms} ms, behind {bytes} bytes")
+    });
+    said.into_iter().collect()
 }

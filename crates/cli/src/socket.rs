@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use minidom::Element;
 use onetrip_core::fast::Wallet;
-use onetrip_core::quickstart::Plan;
+use onetrip_core::quickstart::{Level, Plan};
 use onetrip_core::stream::{Build as _, Env, Jid, Stanza, ns};
 use onetrip_core::stream_management as sm;
-use onetrip_core::{ClientConfig, Connection, End, Entity, EntityEvent, Event};
+use onetrip_core::{ClientConfig, Connection, End, Entity, EntityEvent, ErrorKind, Event};
 use onetrip_simulator::accounts::derive;
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::rustls::rustls::ClientConfig as TlsConfig;
-use onetrip_tls::{Output, Secured};
+use onetrip_tls::{Output, Secured, SecuredError, TlsErrorKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -24,9 +24,6 @@ use crate::Failure;
 use crate::environment::{Clock, SystemEntropy};
 use crate::exchange::Exchange;
 use crate::meter::{Measured, Meter, QUESTION};
-
-/// How long a connection attempt or the answer to a stanza may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is needed to log in.
 #[derive(Debug, Clone)]
@@ -37,6 +34,8 @@ pub(crate) struct Login {
     pub(crate) title: String,
     /// What TCP's own round trip takes on a link that a relay only plays.
     pub(crate) tcp: Duration,
+    /// How long a connection attempt may take, and the answer to a stanza.
+    pub(crate) patience: Duration,
 }
 
 /// What a login came to.
@@ -51,6 +50,8 @@ pub(crate) struct Attempt {
     pub(crate) resumed: bool,
     /// Why it did not work, in words.
     pub(crate) reason: Option<String>,
+    /// The same where no other strategy could do better.
+    pub(crate) hopeless: Option<Failure>,
 }
 
 /// Logs in, asks the server something, and closes when it is answered and all stanzas have come back.
@@ -61,18 +62,13 @@ pub(crate) async fn login(
     exchange: Option<&mut Exchange>,
 ) -> Result<Attempt, Failure> {
     let clock = Clock::new();
-    let connect = timeout(PATIENCE, TcpStream::connect(login.target)).await;
-    let socket = match connect {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => return Err(Failure::Unreachable(format!("{}: {error}", login.target))),
-        Err(_) => return Err(Failure::Unreachable(format!("{}: no answer", login.target))),
-    };
-    let _ = socket.set_nodelay(true);
+    let socket = connect(login.target, login.patience).await?;
     tokio::time::sleep(login.tcp).await;
     let mut entropy = SystemEntropy::new();
     let session = RustlsSession::client(Arc::clone(&login.tls), login.config.account.domain())
         .map_err(|error| Failure::Check(error.to_string()))?;
     let env = &mut Env::new(clock.now(), &mut entropy);
+    let step_by_step = plan.level() == Level::Off;
     let connection: Connection = entity.connect_as(login.config.clone(), plan, env);
     let secured = Secured::new(connection, session);
     let mut driver = Driver {
@@ -84,14 +80,55 @@ pub(crate) async fn login(
         attempt: Attempt::default(),
         closed: false,
         closing: false,
+        patience: login.patience,
+        timed_out: false,
         exchange,
         jid: None,
     };
     driver.run().await;
     driver.leave();
+    let timed_out = driver.timed_out;
     let mut attempt = driver.attempt;
     attempt.measured = driver.meter.take();
+    let silent = attempt.measured.bytes_received == 0 || (timed_out && step_by_step);
+    if attempt.measured.to_send.is_some() {
+        attempt.hopeless = None;
+    } else if attempt.hopeless.is_none() && silent {
+        attempt.hopeless = Some(gave_no_answer(login.target, login.patience, timed_out));
+    }
     Ok(attempt)
+}
+
+/// Opens a connection.
+pub(crate) async fn connect(target: SocketAddr, patience: Duration) -> Result<TcpStream, Failure> {
+    let socket = timeout(patience, TcpStream::connect(target))
+        .await
+        .map_err(|_| gave_no_answer(target, patience, true))?
+        .map_err(|error| Failure::Unreachable(format!("{target}: {error}")))?;
+    let _ = socket.set_nodelay(true);
+    Ok(socket)
+}
+
+/// What is said of what a server did wrong.
+pub(crate) fn refused(error: &SecuredError) -> Failure {
+    Failure::Check(if is_distrust(error) {
+        format!("{error}; --ca-file says whom to trust")
+    } else {
+        error.to_string()
+    })
+}
+
+fn is_distrust(error: &SecuredError) -> bool {
+    matches!(error, SecuredError::Tls(error) if error.kind == TlsErrorKind::Certificate)
+}
+
+/// What is said of a server that stays silent, or closes without a word.
+pub(crate) fn gave_no_answer(target: SocketAddr, patience: Duration, timed_out: bool) -> Failure {
+    Failure::Unreachable(if timed_out {
+        format!("{target}: no answer within {} s", patience.as_secs_f64())
+    } else {
+        format!("{target}: the connection was closed without a word")
+    })
 }
 
 struct Driver<'a> {
@@ -103,6 +140,8 @@ struct Driver<'a> {
     attempt: Attempt,
     closed: bool,
     closing: bool,
+    patience: Duration,
+    timed_out: bool,
     exchange: Option<&'a mut Exchange>,
     /// Our own address.
     jid: Option<Jid>,
@@ -130,9 +169,10 @@ impl Driver<'_> {
             let wait = self
                 .secured
                 .poll_timeout()
-                .map_or(PATIENCE, |deadline| deadline.at.since(now));
+                .map_or(self.patience, |deadline| deadline.at.since(now));
             match timeout(wait, self.socket.read(&mut chunk)).await {
                 Err(_) if self.secured.poll_timeout().is_none() => {
+                    self.timed_out = true;
                     self.attempt
                         .reason
                         .get_or_insert_with(|| "no answer".to_owned());
@@ -163,6 +203,9 @@ impl Driver<'_> {
             .secured
             .receive(&mut Env::new(now, &mut self.entropy), bytes)
         {
+            if is_distrust(&error) {
+                self.attempt.hopeless = Some(refused(&error));
+            }
             self.attempt.reason.get_or_insert_with(|| error.to_string());
         }
     }
@@ -268,7 +311,9 @@ impl Driver<'_> {
                 return;
             }
             Event::AuthenticationRefused(failure) => {
-                format!("the server refused the credentials: {failure}")
+                let reason = format!("the server refused the credentials: {failure}");
+                self.attempt.hopeless = Some(Failure::Check(reason.clone()));
+                reason
             }
             Event::NoMechanism { offered } => format!(
                 "no mechanism in common; the server offers {}",
@@ -287,7 +332,10 @@ impl Driver<'_> {
                 return;
             }
             Event::Closed(End::Cut) => "the server closed the connection".to_owned(),
-            Event::Closed(End::Failed(error)) => error.to_string(),
+            Event::Closed(End::Failed(error)) => {
+                self.timed_out = matches!(error.kind, ErrorKind::TimedOut(_));
+                error.to_string()
+            }
             _ => return,
         };
         self.attempt.reason.get_or_insert(reason);

@@ -112,7 +112,7 @@ fn compare_logs_in_over_real_sockets_and_draws_the_fastest() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     assert!(
-        text.contains("c2s-quickstart-starttls-plain          PLAIN")
+        text.contains("\nby PLAIN\nc2s-quickstart-starttls-plain           3   4 ")
             && text.contains("The fastest:")
             && text.contains("└ ClientHello"),
         "{text}"

@@ -9,42 +9,41 @@ mod clients;
 mod report;
 mod row;
 mod servers;
+mod table;
 pub(crate) mod target;
 mod trial;
 
-use report::{finish, headline};
-use row::{Row, print};
+use report::finish;
 use servers::Servers;
+use table::Table;
 pub(crate) use target::roots;
 use target::{Target, embedded, impaired, remote};
 use trial::Trial;
 
 use crate::Failure;
-use crate::options::{Compare, Format, OutputOptions, Target as Whom};
+use crate::options::{Compare, OutputOptions, Target as Whom};
 
 /// Runs every strategy that the target offers.
 pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
-    if output.format == Format::Text {
-        anstream::println!("{}", headline(options));
-    }
-    let mut rows: Vec<Row> = Vec::new();
+    let mut table = Table::new(options, output.format);
     let mut entity = Entity::default();
     match &options.target.jid {
         Some(jid) if jid.local().is_none() => {
             let servers = Servers::real(options, jid.domain()).await?;
-            connect(&servers, options, output, &mut entity, &mut rows).await?;
+            connect(&servers, options, &mut entity, &mut table).await?;
         }
         Some(account) => {
             let target = remote(&options.target, account).await?;
-            log_in(target, options, output, &mut entity, &mut rows).await?;
+            log_in(target, options, &mut entity, &mut table).await?;
         }
         None => {
-            log_in(embedded().await?, options, output, &mut entity, &mut rows).await?;
+            let target = embedded(&options.target).await?;
+            log_in(target, options, &mut entity, &mut table).await?;
             let servers = Servers::embedded(options)?;
-            connect(&servers, options, output, &mut entity, &mut rows).await?;
+            connect(&servers, options, &mut entity, &mut table).await?;
         }
     }
-    finish(&rows, options, output)
+    finish(&table.rows, options, output)
 }
 
 /// Whether a strategy was asked for.
@@ -57,9 +56,8 @@ fn chosen(options: &Compare, strategy: &Strategy) -> bool {
 async fn log_in(
     target: Target,
     options: &Compare,
-    output: &OutputOptions,
     entity: &mut Entity,
-    rows: &mut Vec<Row>,
+    table: &mut Table<'_>,
 ) -> Result<(), Failure> {
     let target = impaired(target, &options.target).await?;
     for (transport, address) in &target.addresses {
@@ -77,6 +75,7 @@ async fn log_in(
             let mut classic: Option<f64> = None;
             let mut cache = Cache::default();
             for strategy in Strategy::all().into_iter().filter(wanted) {
+                table.begin(&strategy);
                 let row = Trial {
                     target: &target,
                     address: *address,
@@ -88,16 +87,16 @@ async fn log_in(
                 if strategy.level() == Level::Off && strategy.comeback().is_none() {
                     classic = row.ms.map(|(_, answer)| answer);
                 }
-                print(&row, classic, output.format);
-                rows.push(row);
+                table.push(row, classic)?;
             }
         }
     }
     for carrier in [Carrier::InBand, Carrier::Socks5] {
-        if chosen(options, &Strategy::Clients(carrier)) {
+        let strategy = Strategy::Clients(carrier);
+        if chosen(options, &strategy) {
+            table.begin(&strategy);
             let row = clients::run(&target, carrier, options.runs).await?;
-            print(&row, None, output.format);
-            rows.push(row);
+            table.push(row, None)?;
         }
     }
     Ok(())
@@ -107,22 +106,22 @@ async fn log_in(
 async fn connect(
     servers: &Servers<'_>,
     options: &Compare,
-    output: &OutputOptions,
     entity: &mut Entity,
-    rows: &mut Vec<Row>,
+    table: &mut Table<'_>,
 ) -> Result<(), Failure> {
     let wanted = |strategy: &Strategy| {
         chosen(options, strategy) && strategy.is_between_servers() && servers.offers(strategy)
     };
     for strategy in Strategy::all().into_iter().filter(wanted) {
+        table.begin(&strategy);
         let row = servers.run(strategy, entity).await?;
-        let classic = rows
+        let classic = table
+            .rows
             .iter()
             .chain([&row])
             .filter(|other| other.strategy == Some(classic_of(&strategy)))
             .find_map(|other| other.ms.map(|(_, answer)| answer));
-        print(&row, classic, output.format);
-        rows.push(row);
+        table.push(row, classic)?;
     }
     Ok(())
 }
@@ -178,7 +177,7 @@ pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Fa
         learn: false,
     };
     let target = match &whom.jid {
-        None => embedded().await?,
+        None => embedded(whom).await?,
         Some(account) => remote(whom, account).await?,
     };
     let target = impaired(target, whom).await?;
@@ -201,6 +200,9 @@ pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Fa
     let row = trial
         .run(&mut Cache::default(), &mut Entity::default())
         .await?;
+    if let Some(hopeless) = row.hopeless {
+        return Err(hopeless);
+    }
     row.record
         .ok_or_else(|| Failure::Check(row.reason.unwrap_or_else(|| "not taken".to_owned())))
 }

@@ -1,4 +1,4 @@
-//! What `onetrip compare` says before its rows and behind them.
+//! What `onetrip compare` says behind its rows.
 
 use onetrip_trace::Record;
 
@@ -6,43 +6,6 @@ use super::row::Row;
 use crate::Failure;
 use crate::options::{Budget, Compare, Format, OutputOptions};
 use crate::picture;
-
-pub(super) fn headline(options: &Compare) -> String {
-    let whom = match &options.target.jid {
-        None => "the embedded server".to_owned(),
-        Some(jid) => jid.to_bare().to_string(),
-    };
-    let link = match (options.target.rtt, options.target.rate) {
-        (None, None) => "directly".to_owned(),
-        (rtt, rate) => {
-            let rtt = rtt
-                .map(|rtt| format!(" {} ms there and back", rtt.as_millis()))
-                .unwrap_or_default();
-            let rate = rate
-                .map(|rate| format!(" {rate} bit/s"))
-                .unwrap_or_default();
-            format!("over a link of{rtt}{rate}")
-        }
-    };
-    format!(
-        "Logging in to {whom}, {link}.\nRound trips with TCP's own, until a stanza may be sent and until it is answered.\n\n{:<38} {:<18} {:>7} {:>13} {:>17} {:>5}\n{:<38} {:<18} {:>3} {:>3} {:>6} {:>6} {:>8} {:>8} {:>5}",
-        "",
-        "",
-        "trips",
-        "bytes",
-        "milliseconds",
-        "",
-        "strategy",
-        "mechanism",
-        "snd",
-        "ans",
-        "sent",
-        "rcvd",
-        "send",
-        "answer",
-        "ratio"
-    )
-}
 
 /// The ladder of the fastest, and what is demanded of it.
 pub(super) fn finish(

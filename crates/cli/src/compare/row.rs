@@ -7,8 +7,8 @@ use onetrip_simulator::Strategy;
 use onetrip_trace::Record;
 use serde_json::{Value, json};
 
+use crate::Failure;
 use crate::exchange::Exchange;
-use crate::options::Format;
 use crate::socket::Attempt;
 
 /// What a strategy came to, over its runs.
@@ -22,6 +22,8 @@ pub(super) struct Row {
     pub(super) spread: Option<(f64, f64)>,
     pub(super) bytes: (usize, usize),
     pub(super) reason: Option<String>,
+    /// What no other strategy would change.
+    pub(super) hopeless: Option<Failure>,
     /// How many runs needed a second connection, and how many were given up altogether.
     pub(super) second: u32,
     pub(super) lost: u32,
@@ -87,6 +89,8 @@ impl Row {
             "ms_to_answer_min": self.spread.map(|spread| rounded(spread.0)),
             "ms_to_answer_max": self.spread.map(|spread| rounded(spread.1)),
             "ratio": self.ms.zip(classic).map(|((_, answer), classic)| rounded(answer / classic)),
+            "ratio_min": self.ratios(classic).map(|ratios| rounded(ratios.0)),
+            "ratio_max": self.ratios(classic).map(|ratios| rounded(ratios.1)),
             "runs": self.runs,
             "second_connections": self.second,
             "lost": self.lost,
@@ -100,49 +104,75 @@ impl Row {
         })
     }
 
+    /// What stands in each column, behind the name.
+    pub(super) fn line(name: &str, columns: [&str; 7]) -> String {
+        let [trips, trips_answer, sent, received, ms, ms_answer, ratio] = columns;
+        format!(
+            "{name:<37}{trips:>4}{trips_answer:>4}{sent:>6}{received:>7}{ms:>8}{ms_answer:>8}{ratio:>6}"
+        )
+    }
+
     pub(super) fn text(&self, classic: Option<f64>) -> String {
-        let name = self.name();
-        let mechanism = self.mechanism.unwrap_or("-");
         let Some((ms, ms_answer)) = self.ms else {
-            let reason = self.reason.as_deref().unwrap_or("failed");
-            let kept = if self.second > 0 && self.lost == 0 {
-                "; logged in on a second connection"
-            } else {
-                ""
-            };
-            return format!("{name:<38}  not taken: {reason}{kept}");
+            return format!("{:<37}  not taken", self.name());
         };
-        let [send, answer] = match self.rtt {
-            Some((send, answer)) => [send.to_string(), answer.to_string()],
-            None => ["-".to_owned(), "-".to_owned()],
-        };
-        let ratio = classic
-            .map(|classic| format!("{:.2}", ms_answer / classic))
-            .unwrap_or_else(|| "-".to_owned());
-        let mut line = format!(
-            "{name:<38} {mechanism:<18} {send:>3} {answer:>3} {:>6} {:>6} {ms:>8.1} {ms_answer:>8.1} {ratio:>5}",
-            self.bytes.0, self.bytes.1
-        );
-        if self.runs > 1 {
-            let (least, most) = self.spread.unwrap_or_default();
-            line.push_str(&format!(
-                "\n{:38} {} runs, {least:.1} to {most:.1} ms, second connection {} times, lost {}",
-                "", self.runs, self.second, self.lost
-            ));
-            if let Some((Level::Paced, gap)) = self.levels.last() {
-                line.push_str(&format!(", gap {} ms", gap.as_millis()));
+        let trips =
+            |of: fn((u32, u32)) -> u32| self.rtt.map_or("-".to_owned(), |rtt| of(rtt).to_string());
+        let ratio = classic.map_or("-".to_owned(), |classic| {
+            format!("{:.2}", ms_answer / classic)
+        });
+        Self::line(
+            &self.name(),
+            [
+                &trips(|rtt| rtt.0),
+                &trips(|rtt| rtt.1),
+                &self.bytes.0.to_string(),
+                &self.bytes.1.to_string(),
+                &format!("{ms:.1}"),
+                &format!("{ms_answer:.1}"),
+                &ratio,
+            ],
+        )
+    }
+
+    /// What is to be said below the line.
+    pub(super) fn notes(&self, classic: Option<f64>) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some((least, most)) = self.spread.filter(|_| self.runs > 1) {
+            let mut note = format!("{} runs: {least:.1} to {most:.1} ms", self.runs);
+            if let Some((least, most)) = self.ratios(classic) {
+                note.push_str(&format!(", ratio {least:.2} to {most:.2}"));
             }
+            if self.second > 0 {
+                note.push_str(&format!(", {} over a second connection", self.second));
+            }
+            if self.lost > 0 {
+                note.push_str(&format!(", {} lost", self.lost));
+            }
+            if let Some((Level::Paced, gap)) = self.levels.last() {
+                note.push_str(&format!(", gap {} ms", gap.as_millis()));
+            }
+            notes.push(note);
         }
         if let Some([stanzas, lost, twice, back]) = self.exchanged {
-            line.push_str(&format!(
-                "\n{:38} cut in mid-exchange and resumed: {stanzas} stanzas there and back, {lost} lost, {twice} twice, {back} handed back",
-                ""
+            notes.push(format!(
+                "cut in mid-exchange and resumed: {stanzas} stanzas, {lost} lost, {twice} twice, {back} handed back"
             ));
         }
-        if let Some(reason) = &self.reason {
-            line.push_str(&format!("\n{:38} note: {reason}", ""));
+        match (&self.reason, self.ms) {
+            (Some(reason), None) if self.second > 0 && self.lost == 0 => {
+                notes.push(format!("{reason}; logged in on a second connection"));
+            }
+            (Some(reason), _) => notes.push(reason.clone()),
+            (None, _) => {}
         }
-        line
+        notes
+    }
+
+    /// The ratios of the quickest and the slowest run to the step-by-step way.
+    fn ratios(&self, classic: Option<f64>) -> Option<(f64, f64)> {
+        let ((least, most), classic) = self.spread.zip(classic)?;
+        Some((least / classic, most / classic))
     }
 }
 
@@ -152,11 +182,4 @@ pub(super) fn milliseconds(span: Duration) -> f64 {
 
 pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
-}
-
-pub(super) fn print(row: &Row, classic: Option<f64>, format: Format) {
-    match format {
-        Format::Json => anstream::println!("{}", row.json(classic)),
-        Format::Text => anstream::println!("{}", row.text(classic)),
-    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use minidom::Element;
 use onetrip_core::Entity;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, Transport};
-use onetrip_core::stream::{Build as _, Domain, Pair, Stanza, ns};
+use onetrip_core::stream::{Build as _, Content, Domain, Pair, Stanza, ns};
 use onetrip_core::zero_handshake::Agreement;
 use onetrip_simulator::accounts::Accounts;
 use onetrip_simulator::certificates::{Certificates, PEER};
@@ -19,16 +19,13 @@ use onetrip_tls::rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use onetrip_tls::rustls::{Identity, PeerTls, Versions};
 
 use super::row::{Row, milliseconds};
-use super::target::{found, impairment, roots};
+use super::target::{impairment, places, roots};
 use crate::Failure;
 use crate::meter::{Asked, Measuring, QUESTION};
-use crate::options::{Compare, Target as Whom};
+use crate::options::Compare;
 use crate::relay;
 use crate::serve::{self, Asking, Federating, Manner, Settings};
 use crate::socket::Attempt;
-
-/// How long an answer may take: over 2400 bit/s the classic way needs minutes.
-const SLOWEST: Duration = Duration::from_secs(600);
 
 /// The other server.
 enum Theirs {
@@ -83,7 +80,7 @@ impl<'a> Servers<'a> {
         Ok(Self {
             options,
             pair: Pair::new(ours.clone(), theirs.clone()),
-            theirs: Theirs::Real(places(whom, theirs).await?),
+            theirs: Theirs::Real(places(whom, theirs, Content::Server).await?),
             listener: bound(listen)?,
             known: (given(cert, key)?, roots(whom.ca_file.as_deref())?),
             unknown: (stranger.server_identity(), roots(whom.ca_file.as_deref())?),
@@ -107,7 +104,7 @@ impl<'a> Servers<'a> {
             one_way: strategy.answers() == Some(Answers::Two),
             by_dialback: by_dialback(strategy),
             tcp: self.options.target.rtt.unwrap_or_default(),
-            patience: Some(SLOWEST),
+            patience: Some(self.options.target.patience()),
         }
     }
 
@@ -193,7 +190,7 @@ impl<'a> Servers<'a> {
         strategy: Strategy,
         learner: &mut Entity,
     ) -> Result<Row, Failure> {
-        let trial = Trial {
+        let mut trial = Trial {
             servers: self,
             strategy,
             place: self.reach(&strategy).await?,
@@ -210,7 +207,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    async fn run(&self, learner: &mut Entity) -> Result<Row, Failure> {
+    async fn run(&mut self, learner: &mut Entity) -> Result<Row, Failure> {
         let options = self.servers.options;
         let mut row = Row {
             strategy: Some(self.strategy),
@@ -223,7 +220,14 @@ impl Trial<'_> {
             cache = self.rehearse().await?;
         }
         let mut passed = Vec::new();
-        for _ in 0..options.runs {
+        for number in 0..options.runs {
+            if row.hopeless.is_some() {
+                break;
+            }
+            // A server with an agreement opens the link anew that the last run has closed, and would answer over that one.
+            if number > 0 && matches!(self.strategy, Strategy::Zero { .. }) {
+                self.place = self.servers.reach(&self.strategy).await?;
+            }
             let entity = if options.learn {
                 learner.set_policy(policy.clone());
                 core::mem::take(learner)
@@ -253,6 +257,11 @@ impl Trial<'_> {
         row.second += asked.broken;
         if asked.measured.to_answer.is_none() {
             row.lost += 1;
+        }
+        if asked.measured.bytes_received == 0 {
+            let reason = asked.reason.as_deref().unwrap_or("no answer");
+            let (place, whom) = (self.place, &self.servers.pair.to);
+            row.hopeless = Some(Failure::Unreachable(format!("{whom} at {place}: {reason}")));
         }
         if let Some(reason) = asked
             .reason
@@ -305,7 +314,7 @@ impl Trial<'_> {
         };
         let asking = Asking::start(settings, with, entity, &measuring, (listener, taken))?;
         asking.ask(question(&pair)?);
-        measuring.wait(SLOWEST).await;
+        measuring.wait(servers.options.target.patience()).await;
         let asked = measuring.finish();
         Ok((asked, asking.close()))
     }
@@ -359,21 +368,6 @@ fn given(cert: &Path, key: &Path) -> Result<Identity, Failure> {
     let chain = chain.map_err(|error| unusable(cert, &error))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
     Ok((chain, key))
-}
-
-/// Where a real server takes other servers.
-async fn places(whom: &Whom, theirs: &Domain) -> Result<Vec<(Transport, SocketAddr)>, Failure> {
-    let transport = if whom.direct_tls {
-        Transport::DirectTls
-    } else {
-        Transport::StartTls
-    };
-    let place = match &whom.connect {
-        Some(place) => place.clone(),
-        None if whom.direct_tls => format!("{theirs}:5270"),
-        None => format!("{theirs}:5269"),
-    };
-    Ok(vec![(transport, found(&place).await?)])
 }
 
 async fn relayed(place: SocketAddr, impairment: relay::Impairment) -> Result<SocketAddr, Failure> {

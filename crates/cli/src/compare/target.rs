@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_core::quickstart::Transport;
-use onetrip_core::stream::{Domain, Env, Jid};
+use onetrip_core::stream::{Content, Domain, Env, Jid};
 use onetrip_simulator::accounts::Accounts;
 use onetrip_simulator::certificates::Certificates;
 use onetrip_tls::rustls::rustls::pki_types::CertificateDer;
@@ -15,6 +15,7 @@ use onetrip_tls::rustls::rustls::{ClientConfig as TlsConfig, RootCertStore};
 use onetrip_tls::rustls::{Versions, client_config};
 
 use crate::Failure;
+use crate::dns::{Dns, WAYS};
 use crate::environment::{Clock, SystemEntropy, password};
 use crate::options::Target as Whom;
 use crate::relay::{self, Impairment};
@@ -24,6 +25,8 @@ use crate::serve;
 pub(crate) struct Target {
     pub(crate) account: Jid,
     pub(crate) password: String,
+    /// How long a login may take, and an answer behind it.
+    pub(crate) patience: Duration,
     /// By transport, and with a client certificate where there is one.
     pub(crate) addresses: Vec<(Transport, SocketAddr)>,
     pub(crate) tls: Arc<TlsConfig>,
@@ -31,7 +34,7 @@ pub(crate) struct Target {
 }
 
 /// The embedded server, with a fresh certificate and account.
-pub(super) async fn embedded() -> Result<Target, Failure> {
+pub(super) async fn embedded(options: &Whom) -> Result<Target, Failure> {
     let check = |error: &dyn std::fmt::Display| Failure::Check(error.to_string());
     let account: Jid = "juliet@im.example.com"
         .parse()
@@ -65,6 +68,7 @@ pub(super) async fn embedded() -> Result<Target, Failure> {
     Ok(Target {
         account,
         password,
+        patience: options.patience(),
         addresses: vec![
             (Transport::StartTls, addresses.starttls),
             (Transport::DirectTls, addresses.direct_tls),
@@ -97,7 +101,7 @@ pub(crate) fn roots(file: Option<&Path>) -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
-/// A real server: where the options say, or on the usual ports of its domain.
+/// A real server: where the options or the records of its domain say.
 pub(crate) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Failure> {
     if account.local().is_none() {
         return Err(Failure::Usage(format!("'{account}' names no account")));
@@ -109,36 +113,58 @@ pub(crate) async fn remote(options: &Whom, account: &Jid) -> Result<Target, Fail
     let roots = roots(options.ca_file.as_deref())?;
     let tls = client_config(roots, Versions::Both, None)
         .map_err(|error| Failure::Usage(error.to_string()))?;
-    let mut addresses = Vec::new();
-    for (transport, port, wanted) in [
-        (Transport::StartTls, 5222, !options.direct_tls),
-        (Transport::DirectTls, 5223, !options.starttls),
-    ] {
-        let place = match &options.connect {
-            Some(place) => place.clone(),
-            None => format!("{}:{port}", account.domain()),
-        };
-        // One place cannot serve both: without --direct-tls it is taken for STARTTLS.
-        if !wanted
-            || (options.connect.is_some()
-                && transport == Transport::DirectTls
-                && !options.direct_tls)
-        {
-            continue;
-        }
-        addresses.push((transport, found(&place).await?));
-    }
+    let addresses = places(options, account.domain(), Content::Client).await?;
     Ok(Target {
         account: account.clone(),
         password,
+        patience: options.patience(),
         addresses,
         tls,
         certified: None,
     })
 }
 
+/// Where a domain takes clients, or servers. A place that was given is taken for STARTTLS without --direct-tls; else each
+/// transport is where DNS says, and one that it does not name is left out.
+pub(super) async fn places(
+    options: &Whom,
+    domain: &Domain,
+    content: Content,
+) -> Result<Vec<(Transport, SocketAddr)>, Failure> {
+    let only = |transport| match transport {
+        Transport::StartTls => !options.direct_tls,
+        Transport::DirectTls => !options.starttls,
+    };
+    if let Some(place) = &options.connect {
+        let transport = if options.direct_tls {
+            Transport::DirectTls
+        } else {
+            Transport::StartTls
+        };
+        return Ok(vec![(transport, found(place).await?)]);
+    }
+    let dns = Dns::new(options.dns, options.patience())?;
+    let (mut places, mut missing) = (Vec::new(), Vec::new());
+    for (_, transport) in WAYS
+        .into_iter()
+        .filter(|(of, transport)| *of == content && only(*transport))
+    {
+        match dns.find(domain, content, transport).await {
+            Ok((address, _)) => places.push((transport, address)),
+            Err(reason) => missing.push(reason),
+        }
+    }
+    if places.is_empty() {
+        let missing = missing.join("; ");
+        return Err(Failure::Unreachable(format!(
+            "{domain}: {missing}. Say where it is with --connect HOST:PORT"
+        )));
+    }
+    Ok(places)
+}
+
 /// The address of a host and port.
-pub(super) async fn found(place: &str) -> Result<SocketAddr, Failure> {
+async fn found(place: &str) -> Result<SocketAddr, Failure> {
     let unreachable =
         |error: &dyn std::fmt::Display| Failure::Unreachable(format!("{place}: {error}"));
     let found = tokio::net::lookup_host(place).await;

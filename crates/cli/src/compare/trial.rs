@@ -36,6 +36,7 @@ struct Before {
     wallet: Wallet,
     /// What there is not, and would have to be.
     missing: Option<String>,
+    hopeless: Option<Failure>,
 }
 
 /// Whether this login was one by SASL2.
@@ -105,6 +106,7 @@ impl Trial<'_> {
             ClientConfig::new(self.target.account.clone(), self.strategy.transport(), sasl);
         config.trace = true;
         config.sasl2 = self.strategy.sasl2(wallet, date());
+        config.bounds.negotiation = self.target.patience;
         config.management = self.strategy.comeback().map(|_| Management::default());
         let tls = Arc::clone(tls);
         socket::Login {
@@ -117,6 +119,7 @@ impl Trial<'_> {
             config,
             title: self.strategy.name(),
             tcp: self.options.target.rtt.unwrap_or_default(),
+            patience: self.target.patience,
         }
     }
 
@@ -145,10 +148,13 @@ impl Trial<'_> {
             && !self.options.learn
             && cache.known(&self.key()).is_none()
         {
-            self.rehearse(cache).await?;
+            row.hopeless = self.rehearse(cache).await?;
         }
         let mut passed: Vec<(f64, f64, Attempt)> = Vec::new();
         for _ in 0..self.options.runs {
+            if row.hopeless.is_some() {
+                break;
+            }
             let mut forced;
             let entity: &mut Entity = if self.options.learn {
                 learner.set_policy(policy.clone());
@@ -173,8 +179,8 @@ impl Trial<'_> {
         Ok(row)
     }
 
-    /// A step-by-step login whose only purpose is what it teaches.
-    async fn rehearse(&self, cache: &mut Cache) -> Result<(), Failure> {
+    /// A step-by-step login whose only purpose is what it teaches; returns what makes all others vain.
+    async fn rehearse(&self, cache: &mut Cache) -> Result<Option<Failure>, Failure> {
         let mut policy = Policy::default();
         policy.force = Some(Level::Off);
         let mut entity = Entity::new(cache.clone(), policy.clone());
@@ -185,7 +191,7 @@ impl Trial<'_> {
             let _ = entity.handle(event);
         }
         *cache = entity.cache().clone();
-        Ok(())
+        Ok(attempt.hopeless)
     }
 
     /// The login before the one that is measured: it hands a token out, or its connection is killed while stanzas are on
@@ -204,6 +210,7 @@ impl Trial<'_> {
         }
         Ok(Before {
             missing: self.missing(&attempt, entity),
+            hopeless: attempt.hopeless,
             exchange,
             wallet: attempt.wallet.unwrap_or_default(),
         })
@@ -266,8 +273,10 @@ impl Trial<'_> {
     ) -> Result<Attempt, Failure> {
         let mut login = self.login(Wallet::default());
         let mut exchange = None;
-        if self.strategy.comeback().is_some() || self.by_token() {
+        let prepared = self.strategy.comeback().is_some() || self.by_token();
+        if prepared {
             let before = self.prepare(entity).await?;
+            row.hopeless = before.hopeless;
             if let Some(missing) = before.missing {
                 row.reason.get_or_insert(missing);
                 return Ok(Attempt::default());
@@ -279,6 +288,10 @@ impl Trial<'_> {
         let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
         // It may be a login that the strategy is not about: none is lost then.
         let answered = attempt.measured.to_answer.is_some();
+        // Behind a login that was let in, a refusal is about the token.
+        if !prepared {
+            row.hopeless = attempt.hopeless.take();
+        }
         if exchange.is_some() && !attempt.resumed {
             attempt.measured.to_answer = None;
         }

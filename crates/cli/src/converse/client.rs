@@ -1,5 +1,6 @@
 //! A client that is logged in: stanzas in, stanzas out, by channels.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::Failure;
 use crate::compare::target::Target;
 use crate::environment::{Clock, SystemEntropy};
+use crate::socket::{connect, gave_no_answer, refused};
 
 /// How many stanzas wait to be looked at.
 const INBOX: usize = 1024;
@@ -36,14 +38,12 @@ impl Client {
         let Some((transport, address)) = target.addresses.first().copied() else {
             return Err(Failure::Unreachable("no address".to_owned()));
         };
-        let socket = TcpStream::connect(address)
-            .await
-            .map_err(|error| Failure::Unreachable(format!("{address}: {error}")))?;
-        let _ = socket.set_nodelay(true);
+        let socket = connect(address, target.patience).await?;
         let name = target.account.local().unwrap_or_default();
         let password = Secret::from(target.password.as_str());
         let sasl = sasl::InitiatorConfig::password(name, password);
-        let config = ClientConfig::new(target.account.clone(), transport, sasl);
+        let mut config = ClientConfig::new(target.account.clone(), transport, sasl);
+        config.bounds.negotiation = target.patience;
         let session = RustlsSession::client(Arc::clone(&target.tls), target.account.domain())
             .map_err(|error| Failure::Check(error.to_string()))?;
         let (clock, mut entropy) = (Clock::new(), SystemEntropy::new());
@@ -58,6 +58,10 @@ impl Client {
             entropy,
             arrived,
             reason: None,
+            address,
+            patience: target.patience,
+            online: false,
+            timed_out: false,
         };
         let task = tokio::task::spawn_local(driver.run(to_send));
         // The first is a note to ourselves.
@@ -67,9 +71,8 @@ impl Client {
             let reason = task
                 .await
                 .map_err(|error| Failure::Check(error.to_string()))?;
-            return Err(reason
-                .err()
-                .unwrap_or(Failure::Check("no login".to_owned())));
+            let unsaid = || Failure::Check("no login".to_owned());
+            return Err(reason.err().unwrap_or_else(unsaid));
         };
         let _ = outbox.send(Element::bare("presence", ns::CLIENT));
         Ok(Self {
@@ -97,6 +100,11 @@ struct Driver {
     entropy: SystemEntropy,
     arrived: mpsc::Sender<Element>,
     reason: Option<Failure>,
+    address: SocketAddr,
+    patience: Duration,
+    online: bool,
+    /// Whether a deadline is what came last.
+    timed_out: bool,
 }
 
 impl Driver {
@@ -105,7 +113,9 @@ impl Driver {
         let mut open = true;
         loop {
             if self.drain().await {
-                return self.reason.map_or(Ok(()), Err);
+                let silent = || gave_no_answer(self.address, self.patience, self.timed_out);
+                let reason = self.reason.or_else(|| (!self.online).then(silent));
+                return reason.map_or(Ok(()), Err);
             }
             let now = self.clock.now();
             let wait = self
@@ -115,11 +125,12 @@ impl Driver {
             tokio::select! {
                 read = self.socket.read(&mut chunk) => {
                     let env = &mut Env::new(self.clock.now(), &mut self.entropy);
+                    self.timed_out = false;
                     match read {
                         Ok(count @ 1..) => {
                             let bytes = chunk.get(..count).unwrap_or_default();
                             if let Err(error) = self.secured.receive(env, bytes) {
-                                self.reason.get_or_insert(Failure::Check(error.to_string()));
+                                self.reason.get_or_insert_with(|| refused(&error));
                             }
                         }
                         _ => self.secured.receive_eof(env),
@@ -139,6 +150,7 @@ impl Driver {
                     }
                 }
                 () = tokio::time::sleep(wait) => {
+                    self.timed_out = true;
                     let env = &mut Env::new(self.clock.now(), &mut self.entropy);
                     self.secured.handle_timeout(env);
                 }
@@ -148,6 +160,7 @@ impl Driver {
 
     /// Whether it is over.
     async fn drain(&mut self) -> bool {
+        let mut over = false;
         while let Some(output) = self.secured.poll_output() {
             match output {
                 Output::Transmit(bytes) => {
@@ -163,6 +176,7 @@ impl Driver {
                     }
                 }
                 Output::Event(Event::Online { jid, .. }) => {
+                    self.online = true;
                     let note = Element::bare("note", ns::CLIENT).with_attr("to", jid.to_string());
                     let _ = self.arrived.send(note).await;
                 }
@@ -170,18 +184,19 @@ impl Driver {
                     let _ = self.arrived.send(stanza.element()).await;
                 }
                 Output::Event(Event::AuthenticationRefused(failure)) => {
-                    self.reason = Some(Failure::Check(failure.to_string()));
+                    let reason = format!("the server refused the credentials: {failure}");
+                    self.reason = Some(Failure::Check(reason));
                 }
                 Output::Event(Event::PeerError(error)) => {
                     self.reason = Some(Failure::Check(error.to_string()));
                 }
                 Output::Close => {
                     let _ = self.socket.shutdown().await;
-                    return true;
+                    over = true;
                 }
                 _ => {}
             }
         }
-        false
+        over
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,6 +101,12 @@ pub(crate) struct Target {
     /// Direct TLS only.
     #[arg(long)]
     pub(crate) direct_tls: bool,
+    /// The DNS server to ask where the domain's servers are, if not the system's.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) dns: Option<SocketAddr>,
+    /// How long a login may take, and an answer behind it [default: 30s; 10m with --rate].
+    #[arg(long, value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
     /// Delay on a relay in between, there and back (100ms, 1s).
     #[arg(long, value_parser = duration)]
     pub(crate) rtt: Option<Duration>,
@@ -109,4 +116,12 @@ pub(crate) struct Target {
     /// Make the relay hold what it gets for so long and pass it on in one piece.
     #[arg(long, value_parser = duration)]
     pub(crate) merge: Option<Duration>,
+}
+
+impl Target {
+    /// How long a login may take, and an answer behind it.
+    pub(crate) fn patience(&self) -> Duration {
+        let usual = Duration::from_secs(if self.rate.is_some() { 600 } else { 30 });
+        self.timeout.unwrap_or(usual)
+    }
 }

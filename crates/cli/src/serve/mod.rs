@@ -199,8 +199,7 @@ pub(crate) async fn run(options: &Serve, output: &OutputOptions) -> Result<(), F
         "ca_pem": presented.authority,
     });
     anstream::println!("{line}");
-    let _ = tokio::signal::ctrl_c().await;
-    Ok(())
+    core::future::pending().await
 }
 
 fn add(
