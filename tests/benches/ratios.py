@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-BENCHES = ["reading", "writing"]
+BENCHES = ["reading", "writing", "stream_management"]
 ELEMENTS = 1000
 REFERENCE = "reading.reference.pieces_1460"
 
@@ -39,13 +39,21 @@ RATIOS = [
 ]
 
 # What, of which bench, divided by, at most: absolute figures.
-INSTRUCTIONS = []
+SENT = 10_000
+INSTRUCTIONS = [
+    ("a queue of Bytes, for a stanza", "stream_management.queue.acknowledged_by_fives", SENT, None),
+    ("stream management: the books, for a stanza sent", "stream_management.books.acknowledged_by_fives", SENT, 150),
+    ("the same, with the machine and its actions", "stream_management.sent.acknowledged_by_fives", SENT, None),
+    ("the same for a stanza that arrives", "stream_management.arrived.asked_about_by_fives", SENT, 150),
+]
 ALLOCATIONS = [
     ("rxml into minidom", REFERENCE, ELEMENTS, None),
     ("reader, head and bytes", "reading.reader.pieces_1460", ELEMENTS, 1),
     ("minidom's writer", "writing.reference.corpus", ELEMENTS, None),
     ("writing an Element", "writing.element.corpus", ELEMENTS, None),
     ("a Stanza from an Element", "writing.stanza.corpus", ELEMENTS, None),
+    ("stream management: a stanza sent", "stream_management.sent.acknowledged_by_fives", SENT, 1),
+    ("stream management: a stanza that arrives", "stream_management.arrived.asked_about_by_fives", SENT, 1),
 ]
 
 

@@ -2,13 +2,16 @@
 //!
 //! Each function is run once; divide its instructions by [`STANZAS`].
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 
 use bytes::Bytes;
-use gungraun::{library_benchmark, library_benchmark_group, main};
+use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use minidom::Element;
 use onetrip_core::stream::Instant;
-use onetrip_stream_management::{Config, Count, Granted, Initiator, Nonza};
+use onetrip_stream_management::{
+    AckPolicy, Config, Count, Granted, Initiator, Ledger, Nonza, QueueLimits,
+};
 
 const STANZAS: u32 = 10_000;
 /// An acknowledgement, or a request for one, comes behind so many.
@@ -46,6 +49,38 @@ fn drain(machine: &mut Initiator) {
     }
 }
 
+// What any queue costs: the yardstick.
+#[library_benchmark]
+#[bench::acknowledged_by_fives(VecDeque::new())]
+fn queue(mut queue: VecDeque<Bytes>) -> VecDeque<Bytes> {
+    let stanza = Bytes::from(b"<message/>".to_vec());
+    for _ in 0..STANZAS / EVERY {
+        for _ in 0..EVERY {
+            queue.push_back(stanza.clone());
+        }
+        for _ in 0..EVERY {
+            drop(black_box(queue.pop_front()));
+        }
+    }
+    queue
+}
+
+// The books alone: what is kept, counted, asked about and settled.
+#[library_benchmark]
+#[bench::acknowledged_by_fives(Ledger::new(QueueLimits::default(), AckPolicy::default()))]
+fn books(mut ledger: Ledger) -> Ledger {
+    let stanza = Bytes::from(b"<message/>".to_vec());
+    for round in 1..=STANZAS / EVERY {
+        for _ in 0..EVERY {
+            let asks = ledger.request_due(NOW);
+            let (handle, dropped) = ledger.send(NOW, stanza.clone());
+            black_box((asks, handle, dropped.len()));
+        }
+        black_box(ledger.acknowledged(NOW, Count::new(round * EVERY)).is_ok());
+    }
+    ledger
+}
+
 #[library_benchmark]
 #[bench::acknowledged_by_fives(setup = acks)]
 fn sent((mut machine, acks): Setup) -> Setup {
@@ -78,7 +113,8 @@ fn arrived((mut machine, requests): Setup) -> Setup {
 
 library_benchmark_group!(
     name = bookkeeping;
-    benchmarks = sent, arrived
+    config = LibraryBenchmarkConfig::default().tool(Dhat::default());
+    benchmarks = queue, books, sent, arrived
 );
 
 main!(library_benchmark_groups = bookkeeping);

@@ -52,6 +52,7 @@ impl Books {
         self.push(Action::Event(event));
     }
 
+    #[cold]
     fn dropped(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             self.tell(Event::Failed(entry));
@@ -76,7 +77,9 @@ impl Books {
         if let Some(answer) = answer {
             self.say(answer);
         }
-        self.dropped(dropped);
+        if !dropped.is_empty() {
+            self.dropped(dropped);
+        }
         Some(handle)
     }
 
@@ -148,7 +151,7 @@ impl Books {
         let again = ledger
             .queue()
             .iter()
-            .map(|entry| Action::Write(entry.bytes.clone()));
+            .map(|bytes| Action::Write(bytes.clone()));
         self.actions.extend(again);
         // What was sent again is worth asking about: the last connection did not live to tell.
         if ledger.request_due(now) {

@@ -76,7 +76,6 @@ pub struct Ledger {
     owed: Option<Count>,
     /// The places of those that arrived for nobody but ourselves: counted as soon as their turn comes.
     own: VecDeque<Count>,
-    next: u64,
     /// Stanzas sent that no `<r/>` covers, and since when.
     since_request: u32,
     uncovered: Option<Instant>,
@@ -99,6 +98,12 @@ impl Ledger {
         sent: Count,
         handled: Count,
     ) -> Self {
+        // Never behind none.
+        let policy = AckPolicy {
+            request_after: policy.request_after.max(1),
+            volunteer_after: policy.volunteer_after.max(1),
+            ..policy
+        };
         Self {
             queue: Queue::new(limits, sent),
             policy,
@@ -107,7 +112,6 @@ impl Ledger {
             told: handled,
             owed: None,
             own: VecDeque::new(),
-            next: 0,
             since_request: 0,
             uncovered: None,
             asked: None,
@@ -115,21 +119,20 @@ impl Ledger {
     }
 
     /// Puts back what was in the queue when the books were closed, in order. What has no room any more is returned.
-    pub(crate) fn restore(&mut self, first: u64, entries: &[Bytes]) -> Vec<Entry> {
-        self.next = first;
-        let mut dropped = Vec::new();
-        for bytes in entries {
-            dropped.extend(self.push(bytes.clone()).1);
-        }
-        dropped
+    pub(crate) fn restore(
+        &mut self,
+        limits: QueueLimits,
+        first: u64,
+        stanzas: &[Bytes],
+    ) -> Vec<Entry> {
+        self.queue = Queue::named_from(limits, self.queue.acked(), first);
+        let pushed = stanzas.iter().map(|bytes| self.queue.push(bytes.clone()).1);
+        pushed.flatten().collect()
     }
 
     /// The handle of the oldest stanza in the queue, or of the next one to be sent.
     pub(crate) fn first_handle(&self) -> u64 {
-        self.queue
-            .iter()
-            .next()
-            .map_or(self.next, |entry| entry.handle.0)
+        self.queue.first_handle()
     }
 
     /// What is not acknowledged.
@@ -156,19 +159,14 @@ impl Ledger {
         self.queue.is_complete()
     }
 
-    fn push(&mut self, bytes: Bytes) -> (Handle, Vec<Entry>) {
-        let handle = Handle(self.next);
-        self.next = self.next.wrapping_add(1);
-        (handle, self.queue.push(Entry { handle, bytes }))
-    }
-
     /// A stanza goes out. What there is no room for any more is returned with its handle: it was sent, and cannot be
     /// sent again.
     #[must_use = "what no longer fits is lost if it is not handed back"]
+    #[inline]
     pub fn send(&mut self, now: Instant, bytes: Bytes) -> (Handle, Vec<Entry>) {
         self.since_request = self.since_request.saturating_add(1);
         self.uncovered.get_or_insert(now);
-        self.push(bytes)
+        self.queue.push(bytes)
     }
 
     /// All that is in the queue goes out again.
@@ -182,7 +180,7 @@ impl Ledger {
     /// Whether an `<r/>` is due; it is noted as sent. One at a time, and only when something is to be
     /// acknowledged, so that two peers never ask each other for ever.
     pub fn request_due(&mut self, now: Instant) -> bool {
-        let due = self.asked.is_none() && self.since_request >= self.policy.request_after.max(1);
+        let due = self.asked.is_none() && self.since_request >= self.policy.request_after;
         if due {
             self.note_request(now);
         }
@@ -267,7 +265,7 @@ impl Ledger {
     /// Whether an `<a/>` is due without an `<r/>`, and which: after many handled stanzas, and when all that the peer has
     /// asked about is handled.
     pub fn volunteered(&mut self) -> Option<Nonza> {
-        let many = self.handled.since(self.told) >= self.policy.volunteer_after.max(1);
+        let many = self.handled.since(self.told) >= self.policy.volunteer_after;
         let paid = self
             .owed
             .is_some_and(|owed| self.unhandled() <= self.arrived.since(owed));

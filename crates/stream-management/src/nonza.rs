@@ -133,7 +133,7 @@ impl Nonza {
         let h = || element.attr("h").and_then(Count::read);
         let seconds = || element.attr("max").and_then(Count::read).map(Count::value);
         // Both forms of xs:boolean (Prosody 01e03f483).
-        let resume = matches!(element.attr("resume"), Some("true" | "1"));
+        let resume = || matches!(element.attr("resume"), Some("true" | "1"));
         let id = |name: &'static str| {
             element
                 .attr(name)
@@ -142,11 +142,11 @@ impl Nonza {
         };
         match element.name() {
             "enable" => Ok(Self::Enable {
-                resume,
+                resume: resume(),
                 max: seconds(),
             }),
             "enabled" => Ok(Self::Enabled(Granted {
-                id: id("id").filter(|_| resume),
+                id: id("id").filter(|_| resume()),
                 max: seconds(),
                 location: element.attr("location").map(str::to_owned),
             })),

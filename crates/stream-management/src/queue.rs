@@ -88,7 +88,9 @@ pub struct TooHigh {
 /// long as it fits; once it did not, the queue is complete no more and says so, until all of it is acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
-    entries: VecDeque<Entry>,
+    stanzas: VecDeque<Bytes>,
+    /// The handle of the oldest of them, or of the next: the others follow one by one.
+    first: u64,
     bytes: usize,
     limits: QueueLimits,
     /// What the peer has acknowledged.
@@ -101,8 +103,14 @@ impl Queue {
     /// An empty queue that begins at a count.
     #[must_use]
     pub fn new(limits: QueueLimits, begin: Count) -> Self {
+        Self::named_from(limits, begin, 0)
+    }
+
+    /// The same for stanzas whose handles begin with this one.
+    pub(crate) fn named_from(limits: QueueLimits, begin: Count, first: u64) -> Self {
         Self {
-            entries: VecDeque::new(),
+            stanzas: VecDeque::new(),
+            first,
             bytes: 0,
             limits,
             acked: begin,
@@ -125,7 +133,7 @@ impl Queue {
     /// How many stanzas are not acknowledged, whether they are still here or not.
     #[must_use]
     pub fn unacked(&self) -> u32 {
-        u32::try_from(self.entries.len())
+        u32::try_from(self.stanzas.len())
             .unwrap_or(u32::MAX)
             .saturating_add(self.dropped)
     }
@@ -145,34 +153,52 @@ impl Queue {
     /// Whether a stanza is still here.
     #[must_use]
     pub fn holds(&self, handle: Handle) -> bool {
-        let ends = self.entries.front().zip(self.entries.back());
-        ends.is_some_and(|(first, last)| (first.handle..=last.handle).contains(&handle))
+        handle.0.wrapping_sub(self.first) < self.stanzas.len() as u64
+    }
+
+    /// The handle of the oldest stanza here, or of the next one to be sent.
+    pub(crate) fn first_handle(&self) -> u64 {
+        self.first
     }
 
     /// Puts a stanza behind the others. Those for which there is no room any more are returned, the oldest first:
     /// they were sent, and will never be sent again.
     #[must_use = "what no longer fits is lost if it is not handed back"]
-    pub fn push(&mut self, entry: Entry) -> Vec<Entry> {
-        let too_long = entry.bytes.len() > MAX_FIELD;
-        self.bytes = self.bytes.saturating_add(entry.bytes.len());
-        self.entries.push_back(entry);
+    #[inline]
+    pub fn push(&mut self, bytes: Bytes) -> (Handle, Vec<Entry>) {
+        let handle = Handle(self.first.wrapping_add(self.stanzas.len() as u64));
+        let too_long = bytes.len() > MAX_FIELD;
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        self.stanzas.push_back(bytes);
+        if too_long || !self.fits() {
+            (handle, self.make_room(too_long))
+        } else {
+            (handle, Vec::new())
+        }
+    }
+
+    fn fits(&self) -> bool {
+        self.stanzas.len() <= self.limits.stanzas && self.bytes <= self.limits.bytes
+    }
+
+    /// The oldest go first, so that what remains has no hole in it.
+    #[cold]
+    fn make_room(&mut self, whole: bool) -> Vec<Entry> {
         let mut gone = Vec::new();
-        // The oldest go first, so that what remains has no hole in it.
-        while too_long && !self.entries.is_empty()
-            || self.entries.len() > self.limits.stanzas
-            || self.bytes > self.limits.bytes
-        {
-            let Some(oldest) = self.pop() else { break };
+        while whole || !self.fits() {
+            let handle = Handle(self.first);
+            let Some(bytes) = self.pop() else { break };
             self.dropped = self.dropped.saturating_add(1);
-            gone.push(oldest);
+            gone.push(Entry { handle, bytes });
         }
         gone
     }
 
-    fn pop(&mut self) -> Option<Entry> {
-        let entry = self.entries.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(entry.bytes.len());
-        Some(entry)
+    fn pop(&mut self) -> Option<Bytes> {
+        let bytes = self.stanzas.pop_front()?;
+        self.first = self.first.wrapping_add(1);
+        self.bytes = self.bytes.saturating_sub(bytes.len());
+        Some(bytes)
     }
 
     /// Takes in the peer's `h`: the stanzas that it settles leave the queue. What was dropped before is settled
@@ -192,14 +218,16 @@ impl Queue {
         self.acked = h;
         let gone = fresh.min(self.dropped);
         self.dropped = self.dropped.saturating_sub(gone);
-        let first = self.entries.front().map(|entry| entry.handle.0);
-        let count = fresh.saturating_sub(gone);
+        let (first, count) = (self.first, fresh.saturating_sub(gone));
         for _ in 0..count {
-            self.pop();
+            // It is the sum of what is here, so it never wraps.
+            let Some(bytes) = self.stanzas.pop_front() else {
+                break;
+            };
+            self.bytes = self.bytes.wrapping_sub(bytes.len());
         }
-        Ok(first
-            .filter(|_| count > 0)
-            .map(|first| Handles { first, count }))
+        self.first = first.wrapping_add(count.into());
+        Ok((count > 0).then_some(Handles { first, count }))
     }
 
     /// All that is here goes out again on a stream that goes on. What is no longer here never will, so the peer will
@@ -209,15 +237,21 @@ impl Queue {
     }
 
     /// What is not acknowledged, in order, to be sent again after a resumption.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter()
+    pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.stanzas.iter()
     }
 
     /// Hands everything over that is not acknowledged; the queue is empty then.
     pub fn take(&mut self) -> Vec<Entry> {
-        self.bytes = 0;
         self.acked = self.sent();
         self.dropped = 0;
-        self.entries.drain(..).collect()
+        let mut entries = Vec::with_capacity(self.stanzas.len());
+        loop {
+            let handle = Handle(self.first);
+            match self.pop() {
+                Some(bytes) => entries.push(Entry { handle, bytes }),
+                None => return entries,
+            }
+        }
     }
 }

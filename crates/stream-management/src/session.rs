@@ -100,11 +100,7 @@ impl Session {
             location: granted.location,
             acked: ledger.queue().acked(),
             handled: ledger.h(),
-            unacked: ledger
-                .queue()
-                .iter()
-                .map(|entry| entry.bytes.clone())
-                .collect(),
+            unacked: ledger.queue().iter().cloned().collect(),
             first: ledger.first_handle(),
         }
     }
@@ -113,7 +109,7 @@ impl Session {
     pub(crate) fn ledger(&self, config: Config) -> (Ledger, Vec<Entry>) {
         let mut ledger =
             Ledger::beginning_at(config.limits, config.policy, self.acked, self.handled);
-        let dropped = ledger.restore(self.first, &self.unacked);
+        let dropped = ledger.restore(config.limits, self.first, &self.unacked);
         (ledger, dropped)
     }
 

@@ -304,7 +304,7 @@ proptest! {
             prop_assert_eq!(ledger.h(), Count::new(handled as u32));
             prop_assert_eq!(ledger.queue().sent(), Count::new(sent as u32));
             prop_assert_eq!(u64::from(ledger.queue().unacked()), sent - acked);
-            let held: Vec<_> = ledger.queue().iter().map(|entry| (entry.handle, entry.bytes.clone())).collect();
+            let held: Vec<_> = ledger.clone().hand_back().into_iter().map(|entry| (entry.handle, entry.bytes)).collect();
             prop_assert!(held.iter().eq(model.iter()));
         }
     }
