@@ -98,18 +98,31 @@ def our_sasl2():
 
 
 def our_probe():
-    # What is said of pipelining is what was seen: neither takes a ClientHello behind <starttls/> for one.
-    for name, host, domain, _ in PEERS:
+    # What is said of pipelining is what was seen: none takes a ClientHello behind <starttls/> for one, nor a restart that comes with what is before it.
+    for name, host, domain, home in PEERS:
         for mode, port, flag in (("starttls", STARTTLS, "--starttls"), ("direct", DIRECT, "--direct-tls")):
             command = [ONETRIP, "probe", domain, "--connect", f"{host}:{port}", "--ca-file", str(RUN / "certs" / "ca.crt"), "--format", "json", "--timeout", "2s", flag]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            environment = dict(os.environ, ONETRIP_PASSWORD=USERS["juliet"])
+            done = subprocess.run([*command, "--user", "juliet"], capture_output=True, text=True, timeout=120, env=environment)
             seen = json.loads(done.stdout) if done.returncode == 0 else {}
-            together, verdict = seen.get("together", {}), seen.get("verdict", {})
-            safe = {"starttls": 6, "direct": 5}[mode]
+            together, verdict, sasl2 = seen.get("together", {}), seen.get("verdict", {}), seen.get("sasl2") or {}
             good = together.get("header_auth") == "answered" and together.get("header_starttls", "answered") == "answered"
             good = good and together.get("header_starttls_hello") != "answered" and "SCRAM-SHA-1" in seen.get("mechanisms", [])
-            good = good and (verdict.get("connect_safe"), verdict.get("level")) == (safe, "paced")
             check(f"probe of {name} {mode}: header and <starttls/>, header and <auth/> may ride together, a ClientHello may not", good, seen or done.stderr)
+            announced = bool(sasl2.get("bind2") and sasl2.get("resume") and "HT-SHA-256-EXPR" in (sasl2.get("fast") or {}).get("mechanisms", []))
+            early = together.get("early_header_authenticate")
+            good = announced == bool(home) and together.get("header_authenticate") == ("answered" if home else None)
+            good = good and early == ("the server gives no ticket that allows it" if home and mode == "direct" else None)
+            check(f"probe of {name} {mode}: " + ("SASL2, Bind 2, FAST and resumption within, in one write, and no early data" if home else "no SASL2"), good, seen)
+            taken = {row["strategy"].removeprefix("c2s-").replace(f"-{mode}", ""): bool(row["ok"] and not row["reason"]) for row in seen.get("logins", [])}
+            expected = {"classic-scram": True, "safe-scram": True, "quickstart-scram": False, "resume-classic-scram": True}
+            expected |= {way: True for way in ("sasl2-scram", "fast", "resume-sasl2-scram", "resume-fast")} if home else {}
+            # A race, and what Prosody alone does.
+            rest = {way: was for way, was in taken.items() if way not in ("paced-scram", "resume-quickstart-scram")}
+            good = rest == expected and all(row["lost"] == 0 for row in seen["logins"])
+            trips = {("starttls", True): 4, ("direct", True): 3, ("starttls", False): 9, ("direct", False): 7}[mode, bool(home)]
+            back = verdict.get("reconnect_best") == trips or (not home and mode == "direct" and verdict.get("reconnect_best") == 4)
+            check(f"probe of {name} {mode}: by logins, what it takes and what not, and none is lost", good and back and verdict.get("connect_safe", 9) < verdict.get("connect_classic", 0), seen)
 
 
 def our_sessions():

@@ -5,7 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[path = "support/dns.rs"]
 mod dns;
@@ -91,10 +91,7 @@ fn a_server_that_takes_everything_in_one_write() {
     assert_eq!(seen["verdict"]["connect_best"], 4.0);
     assert_eq!(seen["verdict"]["reconnect_best"], 3.0);
     let seen = served.probe(&["--connect", served.at("direct_tls"), "--direct-tls"]);
-    assert_eq!(
-        seen["together"],
-        serde_json::json!({"header_auth": "answered"})
-    );
+    assert_eq!(seen["together"]["header_auth"], "answered");
     let seen = served.probe(&["--connect", served.at("s2s"), "--s2s"]);
     assert_eq!(seen["offered"][2], "bidirectional streams");
     assert_eq!(seen["verdict"]["connect_best"], 3.0);
@@ -108,7 +105,70 @@ fn a_server_that_takes_no_hello_behind_starttls() {
     assert_eq!(seen["together"]["header_starttls"], "answered");
     assert_ne!(seen["together"]["header_starttls_hello"], "answered");
     assert_ne!(seen["verdict"]["level"], "quickstart");
-    assert_eq!(seen["verdict"]["connect_safe"], 6.0);
+    assert_eq!(seen["verdict"]["connect_safe"], 5.0);
+    assert_eq!(
+        seen["verdict"]["connect_safe_by"],
+        "c2s-sasl2-starttls-scram"
+    );
+}
+
+/// XEP-0388, XEP-0386, XEP-0484: what is announced, and that the first flight under TLS may have all of it.
+#[test]
+fn a_server_with_sasl2_and_tokens() {
+    let served = Served::start("sasl2.pem", &[]);
+    let seen = served.probe(&["--connect", served.at("direct_tls"), "--direct-tls"]);
+    assert_eq!(seen["sasl2"]["bind2"], json!(["urn:xmpp:sm:3"]));
+    assert_eq!(seen["sasl2"]["resume"], true);
+    let tokens = seen["sasl2"]["fast"]["mechanisms"].as_array().unwrap();
+    assert!(tokens.contains(&json!("HT-SHA-256-EXPR")), "{seen}");
+    assert_eq!(seen["together"]["header_authenticate"], "answered");
+    let verdict = &seen["verdict"];
+    assert_eq!(verdict["connect_safe"], 4.0);
+    assert_eq!(verdict["connect_safe_by"], "c2s-sasl2-direct-scram");
+    assert_eq!(verdict["reconnect_classic"], 7.0);
+    assert_eq!(verdict["reconnect_best"], 3.0);
+    let served = Served::start("no-sasl2-probed.pem", &["--no-sasl2"]);
+    let seen = served.probe(&["--connect", served.at("direct_tls"), "--direct-tls"]);
+    assert!(seen["sasl2"].is_null());
+    assert_eq!(
+        seen["together"],
+        json!({"header_auth": "answered"}),
+        "what is not offered is not tried"
+    );
+    assert_eq!(seen["verdict"]["connect_safe"], 5.0);
+}
+
+/// QS-R10: with an account each level is tried by a login of its own, and what the server does otherwise is said.
+#[test]
+fn with_an_account_every_way_is_tried() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("probed.password");
+    std::fs::write(&file, "r0m30myr0m30").unwrap();
+    let password = ["--password-file", file.to_str().unwrap()];
+    let account = ["--user", "juliet@capulet.lit"];
+    let user = ["--user", "juliet"];
+    let taken = |seen: &Value, name: &str| {
+        let rows = seen["logins"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["strategy"] == name).unwrap();
+        assert_eq!(row["lost"], 0, "{row}");
+        row["ok"] == true && row["reason"].is_null()
+    };
+
+    let served = Served::start("tried.pem", &[&account[..], &password].concat());
+    let place = ["--connect", served.at("starttls")];
+    let seen = served.probe(&[&place[..], &user, &password].concat());
+    for row in seen["logins"].as_array().unwrap() {
+        assert!(taken(&seen, row["strategy"].as_str().unwrap()), "{row}");
+    }
+    assert_eq!(seen["verdict"]["connect_safe"], 4.0);
+    assert_eq!(seen["verdict"]["level"], "quickstart");
+
+    let more = [&account[..], &password, &["--no-pipelining"]].concat();
+    let served = Served::start("tried-strict.pem", &more);
+    let place = ["--connect", served.at("starttls")];
+    let seen = served.probe(&[&place[..], &user, &password].concat());
+    assert!(taken(&seen, "c2s-safe-starttls-scram"));
+    assert!(!taken(&seen, "c2s-quickstart-starttls-scram"));
+    assert_ne!(seen["verdict"]["level"], "quickstart");
 }
 
 #[test]

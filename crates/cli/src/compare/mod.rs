@@ -2,8 +2,10 @@
 
 use onetrip_core::Entity;
 use onetrip_core::quickstart::{Cache, Level, Policy, Transport};
+use onetrip_core::stream::Jid;
 use onetrip_simulator::{Answers, Carrier, Login, Proof, Strategy};
 use onetrip_trace::Record;
+use serde_json::Value;
 
 mod clients;
 mod report;
@@ -162,11 +164,11 @@ fn policy(options: &Compare, strategy: &Strategy) -> Policy {
     policy
 }
 
-/// Records one strategy on one target.
-pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Failure> {
-    let options = Compare {
+/// One run of these strategies, of those that the command line asks for in no other way.
+fn once(whom: &Whom, strategy: Vec<Strategy>) -> Compare {
+    Compare {
         target: whom.clone(),
-        strategy: vec![strategy],
+        strategy,
         mechanism: Vec::new(),
         runs: 1,
         budget: None,
@@ -175,7 +177,12 @@ pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Fa
         cert: None,
         key: None,
         learn: false,
-    };
+    }
+}
+
+/// Records one strategy on one target.
+pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Failure> {
+    let options = once(whom, vec![strategy]);
     let target = match &whom.jid {
         None => embedded(whom).await?,
         Some(account) => remote(whom, account).await?,
@@ -205,4 +212,28 @@ pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Fa
     }
     row.record
         .ok_or_else(|| Failure::Check(row.reason.unwrap_or_else(|| "not taken".to_owned())))
+}
+
+/// What becomes of these strategies, one after the other, on the one place of an account.
+pub(crate) async fn rows(
+    whom: &Whom,
+    account: &Jid,
+    strategies: Vec<Strategy>,
+) -> Result<Vec<Value>, Failure> {
+    let options = once(whom, strategies);
+    let target = remote(whom, account).await?;
+    let (mut cache, mut entity) = (Cache::default(), Entity::default());
+    let mut rows = Vec::new();
+    for (_, address) in &target.addresses {
+        for strategy in &options.strategy {
+            let trial = Trial {
+                target: &target,
+                address: *address,
+                strategy: *strategy,
+                options: &options,
+            };
+            rows.push(trial.run(&mut cache, &mut entity).await?.json(None));
+        }
+    }
+    Ok(rows)
 }

@@ -137,6 +137,12 @@ pub(crate) struct Probe {
     /// Certificates to trust, as PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Log in to this account as well, once by each way that there may be, and say what the server does.
+    #[arg(long, value_name = "NAME", conflicts_with = "s2s")]
+    pub(crate) user: Option<String>,
+    /// File with its password; else the variable ONETRIP_PASSWORD.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(crate) password_file: Option<PathBuf>,
     /// How long to wait for each answer.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub(crate) timeout: Duration,

@@ -8,9 +8,13 @@ use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Build as _, Content, Domain, Frame, ns};
 use onetrip_core::{TlsInfo, TlsVersion};
 use onetrip_tls::rustls::rustls::ClientConfig as TlsConfig;
+use onetrip_tls::rustls::sending_early_data;
 
 use super::places::Place;
 use super::wire::{Wire, name_of};
+
+/// The mechanism that nobody has.
+const NONE: &str = "ONETRIP-PROBE";
 
 /// How long [`Together::HelloLater`] waits: as long as the program does before it has learnt better.
 const GAP: Duration = Duration::from_millis(20);
@@ -26,16 +30,40 @@ pub(super) enum Together {
     Hello,
     /// Under TLS, header and `<auth/>`.
     Auth,
+    /// Under TLS, header and `<authenticate/>` (XEP-0388).
+    Authenticate,
+    /// The same as early data of TLS (XEP-0484 §5).
+    Early,
 }
 
 impl Together {
-    /// What is tried on a transport.
-    pub(super) const fn of(transport: Transport) -> &'static [Self] {
-        match transport {
-            Transport::StartTls => &[Self::StartTls, Self::HelloLater, Self::Hello, Self::Auth],
-            Transport::DirectTls => &[Self::Auth],
+    /// What is tried on a transport, where SASL2 is offered or is not.
+    pub(super) const fn of(transport: Transport, sasl2: bool) -> &'static [Self] {
+        match (transport, sasl2) {
+            (Transport::StartTls, false) => {
+                &[Self::StartTls, Self::HelloLater, Self::Hello, Self::Auth]
+            }
+            (Transport::StartTls, true) => &[
+                Self::StartTls,
+                Self::HelloLater,
+                Self::Hello,
+                Self::Auth,
+                Self::Authenticate,
+            ],
+            (Transport::DirectTls, false) => &[Self::Auth],
+            (Transport::DirectTls, true) => &[Self::Auth, Self::Authenticate, Self::Early],
         }
     }
+
+    /// All of them.
+    pub(super) const ALL: [Self; 6] = [
+        Self::StartTls,
+        Self::HelloLater,
+        Self::Hello,
+        Self::Auth,
+        Self::Authenticate,
+        Self::Early,
+    ];
 
     /// Its name in JSON.
     pub(super) const fn key(self) -> &'static str {
@@ -44,6 +72,8 @@ impl Together {
             Self::HelloLater => "header_starttls_gap_hello",
             Self::Hello => "header_starttls_hello",
             Self::Auth => "header_auth",
+            Self::Authenticate => "header_authenticate",
+            Self::Early => "early_header_authenticate",
         }
     }
 
@@ -54,6 +84,8 @@ impl Together {
             Self::HelloLater => "the same, and ClientHello 20 ms later",
             Self::Hello => "header, <starttls/>, ClientHello",
             Self::Auth => "under TLS: header, <auth/>",
+            Self::Authenticate => "under TLS: header, <authenticate/>",
+            Self::Early => "TLS early data: header, <authenticate/>",
         }
     }
 }
@@ -123,8 +155,17 @@ impl Visit<'_> {
     /// Sends units together; an error says what came of it instead of their answers.
     pub(super) async fn try_together(&self, together: Together) -> Result<(), String> {
         let mut wire = self.connect().await?;
-        if together == Together::Auth {
-            return self.try_auth(wire).await;
+        match together {
+            Together::Auth => {
+                let mut units = vec![Element::bare("auth", ns::SASL).with_attr("mechanism", NONE)];
+                if self.place.content == Content::Server {
+                    units.insert(0, Element::bare("bidi", ns::BIDI));
+                }
+                return self.try_login(wire, &units).await;
+            }
+            Together::Authenticate => return self.try_login(wire, &[authenticate()]).await,
+            Together::Early => return self.try_early(wire).await,
+            Together::StartTls | Together::HelloLater | Together::Hello => {}
         }
         wire.header()?;
         wire.element(&starttls())?;
@@ -147,7 +188,7 @@ impl Visit<'_> {
     }
 
     /// Asks for a mechanism that nobody has, so that nobody is logged in: it is refused, which is an answer.
-    async fn try_auth(&self, mut wire: Wire) -> Result<(), String> {
+    async fn try_login(&self, mut wire: Wire, units: &[Element]) -> Result<(), String> {
         if self.place.transport == Transport::StartTls {
             wire.header()?;
             wire.element(&starttls())?;
@@ -159,18 +200,44 @@ impl Visit<'_> {
         wire.flush().await?;
         wire.handshake().await?;
         wire.header()?;
-        if self.place.content == Content::Server {
-            wire.element(&Element::bare("bidi", ns::BIDI))?;
+        for unit in units {
+            wire.element(unit)?;
         }
-        let auth = Element::bare("auth", ns::SASL).with_attr("mechanism", "ONETRIP-PROBE");
-        wire.element(&auth)?;
         wire.flush().await?;
         wire.features(false).await?;
-        match wire.next().await? {
-            Frame::Element(element) if element.is("failure", ns::SASL) => Ok(()),
-            other => Err(format!("not <failure/> but {}", name_of(&other))),
-        }
+        refused(&mut wire).await
     }
+
+    /// The same in the flight of the ClientHello, by the ticket of an earlier connection.
+    async fn try_early(&self, mut wire: Wire) -> Result<(), String> {
+        let tls = sending_early_data(Arc::clone(self.tls));
+        if !wire.hello_with(&tls, self.domain, &authenticate())? {
+            return Err("the server gives no ticket that allows it".to_owned());
+        }
+        wire.flush().await?;
+        if !wire.handshake().await?.early_data {
+            return Err("refused by TLS".to_owned());
+        }
+        wire.features(false).await?;
+        refused(&mut wire).await
+    }
+}
+
+/// Waits for the answer to what nobody can be logged in by.
+async fn refused(wire: &mut Wire) -> Result<(), String> {
+    let failure = |element: &Element| {
+        [ns::SASL, ns::SASL2]
+            .iter()
+            .any(|sasl| element.is("failure", *sasl))
+    };
+    match wire.next().await? {
+        Frame::Element(element) if failure(&element) => Ok(()),
+        other => Err(format!("not <failure/> but {}", name_of(&other))),
+    }
+}
+
+fn authenticate() -> Element {
+    Element::bare("authenticate", ns::SASL2).with_attr("mechanism", NONE)
 }
 
 fn starttls() -> Element {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use minidom::Element;
 use onetrip_core::TlsInfo;
 use onetrip_core::stream::{Content, Domain, Frame, Jid, Limits, Reader, StreamHeader, Writer, ns};
@@ -72,6 +72,11 @@ impl Wire {
 
     /// Adds a stream header to the next write; what is read from here on is a new document.
     pub(super) fn header(&mut self) -> Result<(), String> {
+        let bytes = self.open()?;
+        self.put(&bytes)
+    }
+
+    fn open(&mut self) -> Result<Bytes, String> {
         self.reader = Reader::new(Limits::AUTHENTICATED);
         self.writer = Writer::new(self.header.content.unwrap_or(Content::Client));
         let mut header = self.header.clone();
@@ -80,11 +85,9 @@ impl Wire {
             let domain = header.to.as_ref().map(Jid::domain);
             header.from = domain.and_then(|domain| format!("{NOBODY}@{domain}").parse().ok());
         }
-        let bytes = self
-            .writer
+        self.writer
             .header(&header)
-            .map_err(|error| error.to_string())?;
-        self.put(&bytes)
+            .map_err(|error| error.to_string())
     }
 
     /// Adds an element to the next write.
@@ -101,6 +104,24 @@ impl Wire {
         let session = RustlsSession::client(Arc::clone(config), domain);
         self.tls = Some(Box::new(session.map_err(|error| error.to_string())?));
         self.put(b"")
+    }
+
+    /// The same with a stream header and an element as early data behind it; whether the server has said that it takes any.
+    pub(super) fn hello_with(
+        &mut self,
+        config: &Arc<TlsConfig>,
+        domain: &Domain,
+        element: &Element,
+    ) -> Result<bool, String> {
+        let session = RustlsSession::client(Arc::clone(config), domain);
+        let session = session.map_err(|error| error.to_string())?;
+        self.tls = Some(Box::new(session));
+        let header = self.open()?;
+        let element = self.writer.element(element);
+        let element = element.map_err(|error| error.to_string())?;
+        let early = [header, element].concat();
+        let tls = self.tls.as_mut();
+        Ok(tls.is_some_and(|tls| tls.write_early(&early, &mut self.unwritten)))
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
@@ -207,11 +228,30 @@ impl Wire {
         }
     }
 
+    /// What the server says in clear, where TLS should have begun: another document of its own.
+    async fn in_clear(&mut self) -> String {
+        self.reader = Reader::new(Limits::AUTHENTICATED);
+        self.plain = self.cipher.split();
+        self.tls = None;
+        loop {
+            match self.next_in_clear().await {
+                Ok(_) => {}
+                Err(reason) => return format!("no TLS behind <proceed/>, but {reason}"),
+            }
+        }
+    }
+
     /// TLS to the end of its handshake.
     pub(super) async fn handshake(&mut self) -> Result<TlsInfo, String> {
         let until = Instant::now() + self.patience;
         let behind = self.plain.split();
         self.cipher.extend_from_slice(&behind);
+        if self.cipher.is_empty() {
+            self.read(until, false).await?;
+        }
+        if self.cipher.starts_with(b"<") {
+            return Err(self.in_clear().await);
+        }
         loop {
             let read = self.decrypt();
             let _ = self.put(b"");
