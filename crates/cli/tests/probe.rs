@@ -126,7 +126,9 @@ fn a_server_with_sasl2_and_tokens() {
     assert_eq!(verdict["connect_safe"], 4.0);
     assert_eq!(verdict["connect_safe_by"], "c2s-sasl2-direct-scram");
     assert_eq!(verdict["reconnect_classic"], 7.0);
-    assert_eq!(verdict["reconnect_best"], 3.0);
+    assert_eq!(seen["together"]["early_header_authenticate"], "answered");
+    assert_eq!(verdict["reconnect_best"], 2.0);
+    assert_eq!(verdict["reconnect_best_by"], "c2s-resume-fast-direct-0rtt");
     let served = Served::start("no-sasl2-probed.pem", &["--no-sasl2"]);
     let seen = served.probe(&["--connect", served.at("direct_tls"), "--direct-tls"]);
     assert!(seen["sasl2"].is_null());

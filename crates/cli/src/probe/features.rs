@@ -26,6 +26,9 @@ const OFFERS: &[(&str, &str, &str)] = &[
 /// By tokens of the first text.
 pub(super) const TOKENS: &str = "instant stream resumption";
 
+/// Tokens as early data of TLS.
+pub(super) const EARLY: &str = "FAST as early data";
+
 /// What is offered inside SASL2.
 const INLINE: &[(&str, &str, &str)] = &[
     ("Bind 2", "bind", ns::BIND2),
@@ -73,7 +76,7 @@ pub(super) fn offered(features: &Element) -> Vec<&'static str> {
     let early = sasl2::Offer::read(features)
         .and_then(|offer| tokens(&offer))
         .is_some_and(|fast| fast.early);
-    offered.extend(early.then_some("FAST as early data"));
+    offered.extend(early.then_some(EARLY));
     offered
 }
 

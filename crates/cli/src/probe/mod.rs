@@ -156,6 +156,8 @@ async fn log_in(
         ca_file: options.ca_file.clone(),
         starttls: !direct_tls,
         direct_tls,
+        dns: None,
+        timeout: None,
         rtt: None,
         rate: None,
         merge: None,

@@ -6,7 +6,7 @@ use onetrip_simulator::{Answers, Comeback, Lab, Login, Proof, Settings, Strategy
 use onetrip_tls::rustls::Versions;
 use serde_json::{Value, json};
 
-use super::features::{TOKENS, offered};
+use super::features::{EARLY, TOKENS, offered};
 use super::places::Place;
 use super::set;
 use super::tried::{Shown, Together, version};
@@ -88,7 +88,8 @@ pub(super) fn ways(place: &Place, shown: &Shown, taken: &[Together]) -> Vec<Way>
         ));
         // There is no restart behind it: that it was answered is all that has to be seen.
         if taken.contains(&Together::Authenticate) {
-            ways.extend(by_sasl2(transport, login, &offered(&shown.secured)));
+            let early = taken.contains(&Together::Early);
+            ways.extend(by_sasl2(transport, login, &offered(&shown.secured), early));
         }
     }
     ways
@@ -121,17 +122,27 @@ fn back_by_level(transport: Transport, best: Level, tokens: bool) -> impl Iterat
 }
 
 /// What there is by SASL2, with the password and by token, with a resource and with a session.
-fn by_sasl2(transport: Transport, login: Login, offered: &[&str]) -> Vec<Way> {
+fn by_sasl2(transport: Transport, login: Login, offered: &[&str], early: bool) -> Vec<Way> {
     let mut ways = Vec::new();
     for (resumes, needs) in [(false, "Bind 2"), (true, "inline resumption")] {
+        let token = |early| Strategy::Fast {
+            transport,
+            resumes,
+            early,
+        };
         let password = Strategy::Sasl2 {
             transport,
             login,
             resumes,
         };
-        let token = Strategy::Fast { transport, resumes };
-        for (strategy, needs_too, back) in [(password, "SASL2", resumes), (token, "FAST", true)] {
-            if offered.contains(&needs) && offered.contains(&needs_too) {
+        // Whoever has a token was there before.
+        let all = [
+            (password, "SASL2", resumes, true),
+            (token(false), "FAST", true, true),
+            (token(true), EARLY, true, early),
+        ];
+        for (strategy, needs_too, back, taken) in all {
+            if taken && offered.contains(&needs) && offered.contains(&needs_too) {
                 ways.push(Way {
                     strategy,
                     back,
