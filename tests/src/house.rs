@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use onetrip_core::fast;
-use onetrip_core::isr::Rotation;
+use onetrip_core::isr::{Dialects, Rotation, Ticket};
 use onetrip_core::negotiation::sasl;
 use onetrip_core::negotiation::sasl2::UserAgent;
 use onetrip_core::quickstart::{Cache, Level, Plan, Policy, Transport};
@@ -139,6 +139,10 @@ pub struct House {
     pub level: Level,
     /// Whether the server offers instant stream resumption.
     pub instant: bool,
+    /// In which texts of it, as far as that is up to the two.
+    pub dialects: Dialects,
+    /// The certificate that client and server see.
+    pub certificates: [Option<&'static str>; 2],
     /// Whether both know SASL2.
     pub later: bool,
     /// The tokens that the server has handed out (XEP-0484).
@@ -147,6 +151,20 @@ pub struct House {
     pub wallet: Option<fast::Wallet>,
     /// What is random.
     pub entropy: Seeded,
+}
+
+/// Which text of instant stream resumption, of those that prove a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// Its own elements, and the certificate's hash.
+    Second,
+    /// Within SASL2.
+    Third,
+}
+
+impl Text {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Second, Self::Third];
 }
 
 impl Default for House {
@@ -170,11 +188,33 @@ impl House {
             account: ACCOUNT.parse().expect("an address"),
             level: Level::Off,
             instant: true,
+            dialects: Dialects::default(),
+            certificates: [None; 2],
             later: false,
             tokens: fast::Tokens::default(),
             wallet: None,
             entropy: Seeded::new(7),
         }
+    }
+
+    /// Both speak this text of instant stream resumption and no other, under one certificate.
+    #[must_use]
+    pub fn keyed(text: Text, rotation: Rotation) -> Self {
+        let mut dialects = Dialects::NONE;
+        dialects.hmac = text == Text::Second;
+        dialects.sasl2 = text == Text::Third;
+        Self {
+            dialects,
+            certificates: [Some("one"); 2],
+            later: text == Text::Third,
+            ..Self::new(rotation)
+        }
+    }
+
+    /// The ticket of a client's session as it stands.
+    #[must_use]
+    pub fn ticket(&self, client: usize) -> Option<Ticket> {
+        self.sides[client].connection.resumption()?.ticket
     }
 
     fn add(&mut self, connection: Connection) -> usize {
@@ -202,7 +242,9 @@ impl House {
         let mut sasl = sasl::InitiatorConfig::password(user, Secret::from("secret"));
         sasl.allowed = vec![sasl::Mechanism::Plain];
         let mut config = ClientConfig::new(self.account.clone(), Transport::DirectTls, sasl);
-        config.management = Some(Management::default());
+        let mut management = Management::default();
+        management.instant = self.dialects;
+        config.management = Some(management);
         config.sasl2 = self.later.then(Sasl2Login::default);
         if let (Some(login), Some(wallet)) = (&mut config.sasl2, &self.wallet) {
             let policy = fast::Policy::new(["HT-SHA-256-NONE"]);
@@ -248,7 +290,7 @@ impl House {
         let domains = vec![self.account.domain().clone()];
         let mut config = ServerConfig::new(domains, Transport::DirectTls, mechanisms);
         config.management = Some(Default::default());
-        config.instant_resume = self.instant.then(InstantResume::default);
+        config.instant_resume = self.instant.then(|| InstantResume::by(self.dialects));
         config.sasl2 = self.later.then(Sasl2Offer::default);
         if let Some(offer) = &mut config.sasl2 {
             offer.fast = self.wallet.is_some();
@@ -502,7 +544,10 @@ impl House {
                     side.upgrades += 1;
                     if side.upgrades == 2 {
                         let env = &mut Env::new(self.now, &mut self.entropy);
-                        let told = side.connection.tls_established(env, TlsInfo::new(), &[]);
+                        let mut info = TlsInfo::new();
+                        let shown = self.certificates[usize::from(side.server)];
+                        info.end_point = shown.map(Secret::from);
+                        let told = side.connection.tls_established(env, info, &[]);
                         assert!(matches!(told, Ok(()) | Err(UsageError::Closed)), "{told:?}");
                     }
                 }
@@ -533,6 +578,7 @@ impl House {
             Event::Stanza(_) if self.handles => side.connection.handled(1),
             Event::TokenConfirmed { session } => self.registry.confirm(session),
             Event::TokenExposed(claim) => self.registry.revoke(claim),
+            Event::ProofExposed { session } => self.registry.revoke_key(session),
             Event::Tokens(wallet) => self.wallet = Some(wallet.clone()),
             _ => {}
         }

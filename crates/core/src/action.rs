@@ -4,10 +4,10 @@ use bytes::Bytes;
 use onetrip_bidi as bidi;
 use onetrip_dialback as dialback;
 use onetrip_fast as fast;
-use onetrip_isr::{Claim, Swap, TokenHash};
+use onetrip_isr::{Claim, KeyGrant, KeySwap, Refused, Swap, TokenHash};
 use onetrip_negotiation::{bind, sasl};
 use onetrip_quickstart::{Broken, Report};
-use onetrip_stream::{Domain, Jid, Pair, Stanza, StreamError};
+use onetrip_stream::{Domain, Jid, Pair, ResponderProof, Stanza, StreamError};
 use onetrip_stream_management as sm;
 use onetrip_zero_handshake as zh;
 
@@ -94,12 +94,14 @@ pub enum Request {
         /// What the token will be found by that goes out with a session that may be resumed: to be stored before the
         /// answer (ISR-02).
         token: Option<TokenHash>,
+        /// The key that goes out with it, of another text than the first: to be stored as well.
+        key: Option<KeyGrant>,
     },
     /// Find the session and take it from wherever it is, the old connection included
     /// ([`Connection::hand_over`](crate::Connection::hand_over)): answer with [`Answer::Session`] or
     /// [`Answer::NoSession`] (XEP-0198 §5).
     Resume {
-        /// The bare address that authenticated.
+        /// The bare address that authenticated, or has proved the key of the session.
         account: Jid,
         /// The name of the session.
         previd: String,
@@ -113,6 +115,14 @@ pub enum Request {
         account: Option<Jid>,
         /// What is shown, and what to put in its place.
         swap: Swap,
+    },
+    /// Check the proof of a key and replace it, in one step (ISR 0.0.2, XEP-0397): answer with [`Answer::KeySwap`].
+    /// [`Keys::swap`](onetrip_isr::Keys::swap) does it. If it is good, [`Request::Resume`] is next.
+    KeySwap {
+        /// Whom the header or the mechanism names: the owner of the session, or nobody gets anything (ISR-27).
+        account: Option<Jid>,
+        /// What is proved, and what to put in the place of the key.
+        swap: KeySwap,
     },
     /// Hand out a token behind a login: answer with [`Answer::FastIssued`] (XEP-0484 §3.3). [`fast::Tokens::issue`] does it.
     FastIssue(fast::Issue),
@@ -176,6 +186,8 @@ pub enum Answer {
     Enable(Option<sm::Granted>),
     /// To [`Request::Resume`] and [`Request::InstantResume`]: the session is the connection's from here on.
     Session(Box<sm::Session>),
+    /// To [`Request::KeySwap`]: what proves the server, or why not, for the log.
+    KeySwap(Result<ResponderProof, Refused>),
     /// To [`Request::FastIssue`]: when the token ends.
     FastIssued(fast::DateTime),
     /// To [`Request::FastSwap`].
@@ -280,6 +292,12 @@ pub enum Event {
     },
     /// A token was shown in clear: whoever keeps the tokens must revoke it (ISR-R5; the receiving side).
     TokenExposed(Claim),
+    /// The proof of a key was shown in clear, with the name of its session: whoever keeps the keys must revoke it (ISR-R5; the
+    /// receiving side).
+    ProofExposed {
+        /// The name of the session.
+        session: String,
+    },
     /// The client has the new token: the old one need not be kept any longer (ISR-R3; the receiving side).
     TokenConfirmed {
         /// The name of the session.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use minidom::Element;
 use onetrip_fast as fast;
-use onetrip_isr::Location;
+use onetrip_isr::{Dialects, Location};
 use onetrip_negotiation::{sasl, sasl2};
 use onetrip_quickstart::{ReceiverConfig, Transport};
 use onetrip_stream::{Domain, Jid, Limits};
@@ -56,6 +56,9 @@ pub struct Management {
     pub resume: bool,
     /// For how many seconds at most; the server decides. Default: no wish.
     pub max: Option<u32>,
+    /// By which texts of instant stream resumption the session may be brought back, where the server has one. The best of
+    /// them is taken: the third, which needs [`ClientConfig::sasl2`], then the second. Default: all.
+    pub instant: Dialects,
 }
 
 impl Default for Management {
@@ -64,6 +67,7 @@ impl Default for Management {
             config: sm::Config::default(),
             resume: true,
             max: None,
+            instant: Dialects::default(),
         }
     }
 }
@@ -177,6 +181,21 @@ pub struct Sasl2Offer {
 pub struct InstantResume {
     /// Where clients shall come back, by TLS from the first byte (ISR-03, ISR-08). Default: wherever they like.
     pub location: Option<Location>,
+    /// Which texts are offered: the second where TLS yields the hash of our certificate
+    /// ([`TlsInfo::end_point`](crate::TlsInfo::end_point)), the third beside [`ServerConfig::sasl2`], with the feature
+    /// `scram`. Default: all.
+    pub dialects: Dialects,
+}
+
+impl InstantResume {
+    /// By these texts and no others.
+    #[must_use]
+    pub fn by(dialects: Dialects) -> Self {
+        Self {
+            dialects,
+            ..Self::default()
+        }
+    }
 }
 
 /// A server's side of its clients' connections.

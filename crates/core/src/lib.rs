@@ -215,6 +215,7 @@ mod entity;
 mod error;
 mod half;
 mod initiator;
+mod instant;
 mod joining;
 mod link;
 mod management;

@@ -1,11 +1,12 @@
 //! Stream management of one connection, whichever end it is: one owner of the session, one way out of it.
 
 use minidom::Element;
-use onetrip_isr::{Location, Ticket, Token};
+use onetrip_isr::Ticket;
 use onetrip_stream::{Condition, Instant, Jid};
 use onetrip_stream_management as sm;
 
 use crate::Resumption;
+use crate::instant;
 
 #[derive(Debug)]
 enum Machine {
@@ -24,10 +25,8 @@ pub(crate) struct Management {
     waiting: Option<Resumption>,
     /// A request to resume is out: what it was made with besides the session.
     asked: Option<Asked>,
-    /// The token of the session as it stands (the initiator).
-    ticket: Option<Ticket>,
-    /// The token that goes out with `<enabled/>` (the receiver).
-    grant: Option<(Token, Option<Location>)>,
+    /// What resumes the session without a login.
+    pub(crate) instant: instant::Instant,
     /// How many stanzas went to the application before any were counted: the first that it says to have handled are
     /// these.
     uncounted: u32,
@@ -58,8 +57,7 @@ impl Management {
         owner: None,
         waiting: None,
         asked: None,
-        ticket: None,
-        grant: None,
+        instant: instant::Instant::OFF,
         uncounted: 0,
         account: None,
     };
@@ -186,12 +184,17 @@ impl Management {
             Machine::Off => Err(sm::Error::OutOfTurn),
             Machine::Initiator(machine) => {
                 machine.handle(now, element)?;
-                if let Some(ticket) = onetrip_isr::granted(element) {
-                    self.ticket = Some(ticket);
+                if element.name() == "enabled" {
+                    self.instant.read_enabled(element);
                 }
                 Ok(())
             }
-            Machine::Receiver(machine) => machine.handle(now, element, in_order),
+            Machine::Receiver(machine) => {
+                if element.name() == "enable" {
+                    self.instant.read_enable(element);
+                }
+                machine.handle(now, element, in_order)
+            }
         }
     }
 
@@ -238,7 +241,7 @@ impl Management {
         let mut resumption = Resumption {
             account: self.account.clone().unwrap_or(owner),
             session,
-            ticket: self.ticket.take(),
+            ticket: self.instant.ticket.take(),
             lost: asked.as_ref().map_or(0, |asked| asked.lost),
         };
         Some(if asked.is_none() || resumption.outlives_silence() {
@@ -287,7 +290,7 @@ impl Management {
             owner: waiting.session.owner.clone(),
             lost: waiting.lost,
         });
-        self.ticket = waiting.ticket.clone();
+        self.instant.ticket = waiting.ticket.clone();
         Some(waiting)
     }
 
@@ -317,14 +320,14 @@ impl Management {
         self.waiting = session.map(|session| Resumption {
             account: self.account.clone().unwrap_or(asked.owner),
             session,
-            ticket: self.ticket.take(),
+            ticket: self.instant.ticket.take(),
             lost: asked.lost,
         });
     }
 
     /// The server reads on and says nothing to a token: it does not know what that is (ISR-31).
     pub(crate) fn forget_ticket(&mut self) {
-        self.ticket = None;
+        self.instant.ticket = None;
     }
 
     /// The login was refused within which a session was asked for.
@@ -332,9 +335,15 @@ impl Management {
         self.take_back(None);
     }
 
+    /// The login was refused that a key was to bring in: the key is spent (XEP-0397 §4.2.4).
+    pub(crate) fn key_refused(&mut self) {
+        self.instant.ticket = None;
+        self.take_back(None);
+    }
+
     /// Instant stream resumption was refused: the token is spent, the session is asked for behind a login (ISR-R3).
     pub(crate) fn instant_refused(&mut self, h: Option<sm::Count>) {
-        self.ticket = None;
+        self.instant.ticket = None;
         self.take_back(h);
     }
 
@@ -345,7 +354,7 @@ impl Management {
         h: sm::Count,
         ticket: Ticket,
     ) -> Result<(), sm::Error> {
-        self.ticket = Some(ticket);
+        self.instant.ticket = Some(ticket);
         match self.as_initiator() {
             Some(machine) => machine.resumed(now, h),
             None => Err(sm::Error::OutOfTurn),
@@ -361,7 +370,7 @@ impl Management {
 
     /// The session is over: the server refused it, or no longer knows about management (monal#39).
     pub(crate) fn give_up(&mut self) -> Option<Left> {
-        self.ticket = None;
+        self.instant.ticket = None;
         if self.asked.take().is_some() {
             self.as_initiator()?.give_up();
             return None;
@@ -379,7 +388,7 @@ impl Management {
             self.close(false);
         } else if self.asked.is_some() && !passing {
             // The login after this one tells whether the session itself is to blame.
-            if self.ticket.take().is_none() {
+            if self.instant.ticket.take().is_none() {
                 let _ = self.give_up();
             }
         }
@@ -409,7 +418,7 @@ impl Management {
         Some(Resumption {
             account: self.account.as_ref().unwrap_or(owner).clone(),
             session: machine.snapshot(owner)?,
-            ticket: self.ticket.clone(),
+            ticket: self.instant.ticket.clone(),
             lost: self.asked.as_ref().map_or(0, |asked| asked.lost),
         })
     }
@@ -420,22 +429,6 @@ impl Management {
         match &mut self.machine {
             Machine::Receiver(machine) => Some(machine),
             Machine::Off | Machine::Initiator(_) => None,
-        }
-    }
-
-    /// The token that goes along with the next `<enabled/>`.
-    pub(crate) fn grant_with(&mut self, grant: Option<(Token, Option<Location>)>) {
-        self.grant = grant;
-    }
-
-    /// An element of the machine as it goes out, with the token that belongs to it (ISR-02, ISR-05).
-    pub(crate) fn element(&mut self, nonza: &sm::Nonza) -> Element {
-        let element = nonza.to_element();
-        match (nonza, self.grant.take()) {
-            (sm::Nonza::Enabled(granted), Some((token, location))) if granted.id.is_some() => {
-                onetrip_isr::grant(element, &token, location.as_ref())
-            }
-            _ => element,
         }
     }
 }

@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use onetrip_isr::{Claim, Refused, Rotation, Swap, TokenHash, Tokens};
-use onetrip_stream::{Env, Instant, Jid};
+use onetrip_isr::{Claim, KeySwap, Keys, Refused, Rotation, Swap, TokenHash, Tokens};
+use onetrip_stream::{Env, Instant, Jid, ResponderProof};
 use onetrip_stream_management::{Count, Granted, QueueLimits, Session, Sessions, Unknown};
 
 use crate::action::Lesson;
@@ -45,7 +45,7 @@ pub enum Decision {
 /// # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
 /// let mut registry = Registry::new(Duration::from_secs(300));
 /// let owner = "juliet@capulet.lit/balcony".parse().unwrap();
-/// let request = Request::Enable { owner, resume: true, max: None, token: None };
+/// let request = Request::Enable { owner, resume: true, max: None, token: None, key: None };
 /// let Some(Decision::Answer(Answer::Enable(Some(granted)))) = registry.decide(env, &request) else { panic!() };
 /// assert!(granted.id.is_some());
 /// ```
@@ -54,6 +54,9 @@ pub struct Registry {
     keep: Duration,
     sessions: Sessions,
     tokens: Tokens,
+    keys: Keys,
+    /// Sessions that are over and hold what has to be sent elsewhere.
+    over: Vec<Session>,
     /// The sessions that are with a connection, and whose they are.
     connected: BTreeMap<String, Jid>,
 }
@@ -73,6 +76,8 @@ impl Registry {
             keep,
             sessions: Sessions::new(keep, limits),
             tokens: Tokens::new(rotation),
+            keys: Keys::new(rotation),
+            over: Vec::new(),
             connected: BTreeMap::new(),
         }
     }
@@ -86,15 +91,18 @@ impl Registry {
                 resume,
                 max,
                 token,
+                key,
             } => {
                 let granted = if *resume {
                     self.open(env, owner, *max)
                 } else {
                     Granted::default()
                 };
-                if let Some((id, token)) = granted.id.as_ref().zip(*token) {
-                    let account = owner.to_bare();
-                    self.tokens.issue(token, &account, id, WHILE_CONNECTED);
+                if let (Some(id), Some(token)) = (&granted.id, token) {
+                    self.tokens.issue(*token, owner, id, WHILE_CONNECTED);
+                }
+                if let (Some(id), Some(key)) = (&granted.id, key) {
+                    self.keys.issue(key, owner, id, WHILE_CONNECTED);
                 }
                 Decision::Answer(Answer::Enable(Some(granted)))
             }
@@ -102,8 +110,30 @@ impl Registry {
             Request::InstantResume { account, swap, .. } => {
                 self.swap(env.now, account.as_ref(), swap)
             }
+            Request::KeySwap { account, swap } => {
+                let swapped = self.prove(env.now, account.as_ref(), swap);
+                Decision::Answer(Answer::KeySwap(swapped))
+            }
             _ => return None,
         })
+    }
+
+    /// A wrong proof costs its owner the session, if that waits: what it holds comes out as if it had expired (ISR-R6,
+    /// XEP-0397 §4.2.4). One that is with a connection goes on there, and has no key.
+    fn prove(
+        &mut self,
+        now: Instant,
+        account: Option<&Jid>,
+        swap: &KeySwap,
+    ) -> Result<ResponderProof, Refused> {
+        let swapped = self.keys.swap(swap, account, now);
+        if let (Err(Refused::Proof { session }), Some(account)) = (&swapped, account) {
+            if let Ok(session) = self.sessions.take(session, account) {
+                self.end(&session.id, &session.owner, session.handled);
+                self.over.push(session);
+            }
+        }
+        swapped
     }
 
     fn open(&mut self, env: &mut Env<'_>, owner: &Jid, max: Option<u32>) -> Granted {
@@ -129,7 +159,7 @@ impl Registry {
         match self.sessions.take(id, account) {
             Ok(session) => {
                 self.connected.insert(id.to_owned(), session.owner.clone());
-                self.tokens.prolong(id, WHILE_CONNECTED);
+                self.prolong(id, WHILE_CONNECTED);
                 Decision::Answer(Answer::Session(Box::new(session)))
             }
             Err(Unknown { h, .. }) => Decision::Answer(Answer::NoSession { h }),
@@ -172,13 +202,23 @@ impl Registry {
         let id = session.id.clone();
         self.connected.remove(&id);
         let until = self.sessions.suspend(session, now);
-        self.tokens.prolong(&id, until);
+        self.prolong(&id, until);
+    }
+
+    fn prolong(&mut self, id: &str, until: Instant) {
+        self.tokens.prolong(id, until);
+        self.keys.prolong(id, until);
     }
 
     fn end(&mut self, id: &str, owner: &Jid, h: Count) {
         self.connected.remove(id);
-        self.tokens.revoke_session(id);
+        self.revoke_session(id);
         self.sessions.end(id, owner, h);
+    }
+
+    fn revoke_session(&mut self, id: &str) {
+        self.tokens.revoke_session(id);
+        self.keys.revoke_session(id);
     }
 
     /// A token was shown in clear ([`Event::TokenExposed`](crate::Event::TokenExposed), ISR-R5).
@@ -186,14 +226,21 @@ impl Registry {
         self.tokens.revoke(claim);
     }
 
+    /// The proof of a key was shown in clear ([`Event::ProofExposed`](crate::Event::ProofExposed), ISR-R5).
+    pub fn revoke_key(&mut self, session: &str) {
+        self.keys.revoke_session(session);
+    }
+
     /// The client has its new token ([`Event::TokenConfirmed`](crate::Event::TokenConfirmed), ISR-R3).
     pub fn confirm(&mut self, session: &str) {
         self.tokens.confirm(session);
+        self.keys.confirm(session);
     }
 
-    /// All tokens of an account die, as when its password changes (digest §6.2).
+    /// All tokens and keys of an account die, as when its password changes (digest §6.2).
     pub fn revoke_account(&mut self, account: &Jid) {
         self.tokens.revoke_account(account);
+        self.keys.revoke_account(account);
     }
 
     /// A stanza for an address whose session waits: it goes out on resumption. `false` when none waits or it is full.
@@ -207,7 +254,7 @@ impl Registry {
     pub fn replace(&mut self, owner: &Jid) -> Vec<Session> {
         let over = self.sessions.replace(owner);
         for session in &over {
-            self.tokens.revoke_session(&session.id);
+            self.revoke_session(&session.id);
         }
         over
     }
@@ -226,17 +273,20 @@ impl Registry {
     /// When to call [`Registry::expire`] next.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.sessions.next_expiry()
+        let over = (!self.over.is_empty()).then_some(Instant::EPOCH);
+        over.or_else(|| self.sessions.next_expiry())
     }
 
     /// Takes out the sessions whose time is over: what they hold has to be sent elsewhere or back.
     #[must_use = "what the sessions hold is lost if it is not handed back"]
     pub fn expire(&mut self, now: Instant) -> Vec<Session> {
-        let expired = self.sessions.expire(now);
+        let mut expired = self.sessions.expire(now);
         for session in &expired {
-            self.tokens.revoke_session(&session.id);
+            self.revoke_session(&session.id);
         }
         self.tokens.expire(now);
+        self.keys.expire(now);
+        expired.append(&mut self.over);
         expired
     }
 }

@@ -1,7 +1,7 @@
 //! What a client keeps of a connection that was cut: the session, and the token that brings it back.
 
 use bytes::Bytes;
-use onetrip_isr::{Begin, Candidate, Location, Ticket};
+use onetrip_isr::{Begin, Candidate, Dialect, Location, Ticket};
 use onetrip_stream::Jid;
 use onetrip_stream::stored::{Load, Store, StoredError};
 use onetrip_stream_management::Session;
@@ -16,6 +16,8 @@ const CLIENT_PORT: u16 = 5222;
 const MAX_LOST: u8 = 4;
 /// How often for a token: it may have been used up by an answer that was lost (ISR-R3).
 const MAX_LOST_TICKETS: u8 = 2;
+/// The same for a key: a used one that is proved again ends the session (ISR-R6), and behind a login it still goes on.
+const MAX_LOST_KEYS: u8 = 1;
 
 /// What it takes to go on where a connection was cut: a value to store anywhere and give back.
 ///
@@ -80,9 +82,14 @@ impl Resumption {
     /// server that closes at such a request would be met again and again.
     pub(crate) fn outlives_silence(&mut self) -> bool {
         self.lost = self.lost.saturating_add(1);
-        if self.lost >= MAX_LOST_TICKETS {
-            self.ticket = None;
-        }
+        let allowed = |ticket: &Ticket| match ticket.dialect {
+            Dialect::Seed => MAX_LOST_TICKETS,
+            _ => MAX_LOST_KEYS,
+        };
+        self.ticket = self
+            .ticket
+            .take()
+            .filter(|ticket| self.lost < allowed(ticket));
         self.lost < MAX_LOST
     }
 

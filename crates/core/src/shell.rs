@@ -284,7 +284,7 @@ impl Shell {
 
     fn nonza(&mut self, nonza: &sm::Nonza) {
         let Some(short) = nonza.short() else {
-            let element = self.management.element(nonza);
+            let element = self.management.instant.ride_on(nonza);
             return match &mut self.caught {
                 Some(caught) => caught.push(element),
                 None => self.element(&element),

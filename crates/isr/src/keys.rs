@@ -4,13 +4,44 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use minidom::Element;
 use onetrip_stream::stored::{Load, Store, StoredError};
 use onetrip_stream::{Instant, Jid, ResponderProof, Token, TokenProof};
 
-use crate::{Refused, Rotation};
+use crate::{Location, Refused, Rotation, sasl2, wire};
 
 const MAGIC: [u8; 4] = *b"OTIK";
 const VERSION: u8 = 1;
+
+/// A key as it is handed out with a session, to be kept for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyGrant {
+    /// The key.
+    pub key: Token,
+    /// The only SASL mechanism that it is good for; `None` for the request of the second text.
+    pub mechanism: Option<String>,
+}
+
+impl KeyGrant {
+    /// A key for this mechanism, or for the second text.
+    #[must_use]
+    pub fn new(key: Token, mechanism: Option<&str>) -> Self {
+        Self {
+            key,
+            mechanism: mechanism.map(str::to_owned),
+        }
+    }
+
+    /// Adds it to `<enabled/>`, in the way of its text.
+    #[must_use]
+    pub fn add_to(&self, enabled: Element, location: Option<&Location>) -> Element {
+        match self.mechanism {
+            Some(_) => sasl2::grant(enabled, &self.key, location),
+            None => wire::grant_key(enabled, &self.key, location),
+        }
+    }
+}
 
 /// What whoever wants to resume has proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,22 +132,14 @@ impl Keys {
         self.records.is_empty()
     }
 
-    /// A key was granted for a session, in place of any earlier one of it, pinned to a mechanism or for the request of the
-    /// second text.
+    /// A key was granted for a session, in place of any earlier one of it.
     ///
     /// `until` is no later than the session can be resumed (ISR-29), as in [`Tokens::issue`](crate::Tokens::issue).
-    pub fn issue(
-        &mut self,
-        key: Token,
-        mechanism: Option<&str>,
-        account: &Jid,
-        session: &str,
-        until: Instant,
-    ) {
+    pub fn issue(&mut self, grant: &KeyGrant, account: &Jid, session: &str, until: Instant) {
         let record = Record {
             account: account.to_bare(),
-            mechanism: mechanism.map(str::to_owned),
-            current: key,
+            mechanism: grant.mechanism.clone(),
+            current: grant.key.clone(),
             previous: None,
             expires: until,
         };

@@ -119,13 +119,13 @@ mod wire;
 
 pub use candidates::{Begin, Candidate, Origin, candidates};
 pub use initiator::Initiator;
-pub use keys::{KeyClaim, KeySwap, Keys};
+pub use keys::{KeyClaim, KeyGrant, KeySwap, Keys};
 pub use location::Location;
 pub use login::{LoginAction, LoginReceiver};
 pub use machine::{Action, Error, Event, Place, Swap, Verdict};
 pub use onetrip_stream::{Token, TokenHash};
 pub use receiver::Receiver;
 pub use ticket::Ticket;
-pub use token::{Claim, Dialect};
+pub use token::{Claim, Dialect, Dialects};
 pub use tokens::{Refused, Rotation, Tokens};
 pub use wire::{feature, grant, grant_key, granted, granted_key};

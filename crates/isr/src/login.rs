@@ -3,18 +3,17 @@
 //! | state | takes | leads to |
 //! |---|---|---|
 //! | idle | a login with `<inst-resume/>` | deciding, or refused |
-//! | deciding | `accept`, `without_session`, `refuse` | spent |
-//! | spent | a login | refused: there is one attempt for each connection (ISR-R6) |
-
-use std::collections::VecDeque;
+//! | deciding | `accept`, `refuse` | proved, spent |
+//! | proved | `answer` | spent |
+//! | proved, spent | a login | refused: there is one attempt for each connection (ISR-R6) |
 
 use minidom::Element;
 use onetrip_stream::{Env, ResponderProof, Token, TokenProof, ns};
 
 use crate::{KeyClaim, KeySwap, sasl2};
 
-/// What the caller must do, in order.
-#[derive(Clone)]
+/// What the caller must do.
+#[derive(Debug, Clone)]
 #[must_use = "an action that is not carried out leaves the peer waiting"]
 #[non_exhaustive]
 pub enum LoginAction {
@@ -22,41 +21,29 @@ pub enum LoginAction {
     Prove(KeySwap),
     /// The key is good: this proves the server, within the mechanism's answer.
     Proved(ResponderProof),
-    /// Put this into `<success/>`.
-    Answer(Element),
     /// Fail the authentication by `not-authorized`; an ordinary login may follow on the same stream (§4.2.4).
     Refused,
-}
-
-impl core::fmt::Debug for LoginAction {
-    /// An element is named only, since it holds a key.
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Prove(swap) => f.debug_tuple("Prove").field(swap).finish(),
-            Self::Proved(_) => f.write_str("Proved([hidden])"),
-            Self::Answer(element) => write!(f, "Answer(<{}/>)", element.name()),
-            Self::Refused => f.write_str("Refused"),
-        }
-    }
 }
 
 #[derive(Debug)]
 enum State {
     Idle,
-    Deciding { session: String, fresh: Token },
+    Deciding(Token),
+    Proved(Token),
     Spent,
 }
 
 /// The attempts of one connection, of which there is one.
 ///
 /// ```
-/// # use onetrip_isr::{Dialect, Initiator, Keys, LoginAction, LoginReceiver, Ticket, Token, Verdict};
-/// # use onetrip_stream::{Env, Instant, Jid, Prover, Secret, TokenProof};
+/// # use minidom::Element;
+/// # use onetrip_isr::{Dialect, Initiator, KeyGrant, Keys, LoginAction, LoginReceiver, Ticket, Token, Verdict};
+/// # use onetrip_stream::{Build as _, Env, Instant, Jid, Prover, Secret, TokenProof, ns};
 /// # let mut entropy = |out: &mut [u8]| out.fill(7);
 /// # let mut env = Env::new(Instant::EPOCH, &mut entropy);
 /// let juliet: Jid = "juliet@capulet.lit".parse().unwrap();
 /// let (key, mechanism, mut keys) = (Token::read("k3y").unwrap(), "HT-SHA-256-NONE", Keys::default());
-/// keys.issue(key.clone(), Some(mechanism), &juliet, "s1", Instant::from_millis(300_000));
+/// keys.issue(&KeyGrant::new(key.clone(), Some(mechanism)), &juliet, "s1", Instant::from_millis(300_000));
 /// let dialect = Dialect::Sasl2 { session: "s1".into(), mechanism: mechanism.into() };
 /// let mut client = Initiator::new(Ticket::of(dialect, key.clone(), None));
 /// let inline = client.request(42).unwrap(); // rides in <authenticate mechanism='HT-SHA-256-NONE'/>
@@ -67,15 +54,17 @@ enum State {
 /// server.login(&mut env, &inline, mechanism, proof);
 /// let Some(LoginAction::Prove(swap)) = server.poll_action() else { panic!() };
 /// let proof = keys.swap(&swap, Some(&juliet), env.now).unwrap();
-/// server.accept(21, proof); // what has been handled in that session
+/// server.accept(proof);
 /// assert!(matches!(server.poll_action(), Some(LoginAction::Proved(_))));
-/// let Some(LoginAction::Answer(answer)) = server.poll_action() else { panic!() };
+/// // What `<resume/>` asked for is stream management's to find, and its answer goes into `<success/>`:
+/// let resumed = Element::bare("resumed", ns::STREAM_MANAGEMENT).with_attr("previd", "s1").with_attr("h", "21");
+/// let answer = server.answer(resumed);
 /// assert!(matches!(client.handle(&answer), Ok(Verdict::Resumed { h: 21, .. })));
 /// ```
 #[derive(Debug)]
 pub struct LoginReceiver {
     state: State,
-    actions: VecDeque<LoginAction>,
+    action: Option<LoginAction>,
 }
 
 impl Default for LoginReceiver {
@@ -90,7 +79,7 @@ impl LoginReceiver {
     pub fn new() -> Self {
         Self {
             state: State::Idle,
-            actions: VecDeque::new(),
+            action: None,
         }
     }
 
@@ -100,15 +89,21 @@ impl LoginReceiver {
         element.is("inst-resume", ns::ISR_SASL2)
     }
 
-    /// The next thing to do, in order.
+    /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<LoginAction> {
-        self.actions.pop_front()
+        self.action.take()
     }
 
     /// Whether whoever keeps the keys has been asked and has not answered.
     #[must_use]
     pub fn is_deciding(&self) -> bool {
-        matches!(self.state, State::Deciding { .. })
+        matches!(self.state, State::Deciding(_))
+    }
+
+    /// Whether the key was good, and what it resumes is still to be answered.
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        matches!(self.state, State::Proved(_))
     }
 
     /// Takes in `<inst-resume/>`, and the proof that the mechanism carries. Never anything that came as early data
@@ -129,46 +124,47 @@ impl LoginReceiver {
             return self.refuse();
         };
         let fresh = Token::generate(env);
-        self.state = State::Deciding {
-            session: session.clone(),
-            fresh: fresh.clone(),
-        };
+        self.state = State::Deciding(fresh.clone());
         let mechanism = Some(mechanism.to_owned());
         let claim = KeyClaim {
             session,
             mechanism,
             proof,
         };
-        let swap = KeySwap::new(claim, fresh, h);
-        self.actions.push_back(LoginAction::Prove(swap));
+        self.action = Some(LoginAction::Prove(KeySwap::new(claim, fresh, h)));
     }
 
-    /// The keys are swapped and the session goes on, with so many stanzas handled. Does nothing when nothing is being
-    /// decided.
-    pub fn accept(&mut self, h: u32, proof: ResponderProof) {
-        if let State::Deciding { session, fresh } = &self.state {
-            let answer = sasl2::inst_resumed(fresh, session, h);
-            self.proved(proof, answer);
+    /// The keys are swapped: the client is in, and the `<resume/>` [inside](sasl2::inside) is next. Does nothing when
+    /// nothing is being decided.
+    pub fn accept(&mut self, proof: ResponderProof) {
+        if let State::Deciding(fresh) = &self.state {
+            self.state = State::Proved(fresh.clone());
+            self.action = Some(LoginAction::Proved(proof));
         }
     }
 
-    /// The key was good and the session is gone: the client is in, and has to bind a resource (§4.2.2). Does nothing
-    /// when nothing is being decided.
-    pub fn without_session(&mut self, h: Option<u32>, condition: &str, proof: ResponderProof) {
-        if self.is_deciding() {
-            self.proved(proof, sasl2::inst_resume_failed(h, condition));
+    /// Puts what stream management says to that into what goes into `<success/>`: `<resumed/>` with the new key (§4.2.1),
+    /// `<failed/>` without; then the client has to bind a resource (§4.2.2). Anything else is as it was.
+    #[must_use]
+    pub fn answer(&mut self, said: Element) -> Element {
+        let of_management = said.has_ns(ns::STREAM_MANAGEMENT);
+        match (&self.state, said.name()) {
+            (State::Proved(fresh), "resumed") if of_management => {
+                let answer = sasl2::inst_resumed(fresh, said);
+                self.state = State::Spent;
+                answer
+            }
+            (State::Proved(_), "failed") if of_management => {
+                self.state = State::Spent;
+                sasl2::inst_resume_failed(said)
+            }
+            _ => said,
         }
-    }
-
-    fn proved(&mut self, proof: ResponderProof, answer: Element) {
-        self.state = State::Spent;
-        self.actions.push_back(LoginAction::Proved(proof));
-        self.actions.push_back(LoginAction::Answer(answer));
     }
 
     /// The key was not good (§4.2.4).
     pub fn refuse(&mut self) {
         self.state = State::Spent;
-        self.actions.push_back(LoginAction::Refused);
+        self.action = Some(LoginAction::Refused);
     }
 }

@@ -68,6 +68,9 @@ pub enum Event {
     /// A token came in clear: [revoke](crate::Tokens::revoke) it. The session may still be resumed by whoever
     /// authenticates (ISR-R5).
     Exposed(Claim),
+    /// A proof came in clear, with the name of its session: [revoke](crate::Keys::revoke_session) the key, since whoever
+    /// listened can show the same proof (ISR-R5).
+    ProofExposed(String),
 }
 
 /// How an attempt ended.

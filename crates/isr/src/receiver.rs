@@ -8,7 +8,7 @@
 //! | deciding | a request | refused behind the answer to the first |
 //! | spent | a request | refused |
 //! | any but broken | an element that is no request | broken |
-//! | any | a request in clear | its token is reported besides |
+//! | any | a request in clear | its token, or its session, is reported besides |
 
 use std::collections::VecDeque;
 
@@ -146,6 +146,10 @@ impl Receiver {
     fn exposed(&mut self, element: &Element) {
         if let Some(token) = wire::token(element) {
             let event = Event::Exposed(Claim::Token(token.hash()));
+            self.actions.push_back(Action::Event(event));
+        }
+        if let (Some(session), Some(_)) = (wire::previd(element), wire::mac(element)) {
+            let event = Event::ProofExposed(session.to_owned());
             self.actions.push_back(Action::Event(event));
         }
         self.answer_no("policy-violation");

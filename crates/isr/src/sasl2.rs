@@ -79,13 +79,11 @@ pub fn granted(enabled: &Element, mechanism: &str) -> Option<Ticket> {
 pub(crate) fn inst_resume(session: &str, h: u32) -> Element {
     Element::bare("inst-resume", ns::ISR_SASL2)
         .with_attr("with-isr-token", "true")
-        .with_child(management("resume", session, h))
-}
-
-fn management(name: &str, session: &str, h: u32) -> Element {
-    Element::bare(name, ns::STREAM_MANAGEMENT)
-        .with_attr("h", h.to_string())
-        .with_attr("previd", session)
+        .with_child(
+            Element::bare("resume", ns::STREAM_MANAGEMENT)
+                .with_attr("h", h.to_string())
+                .with_attr("previd", session),
+        )
 }
 
 /// What `<inst-resume/>` asks: the session and the count, if the key is its secret.
@@ -98,20 +96,29 @@ pub(crate) fn read_inst_resume(element: &Element) -> Option<(String, u32)> {
     (by_key && element.is("inst-resume", ns::ISR_SASL2)).then_some((session, h))
 }
 
-/// `<inst-resumed/>` in `<success/>` (§4.2.1).
-pub(crate) fn inst_resumed(key: &Token, session: &str, h: u32) -> Element {
+/// `<inst-resumed/>` in `<success/>`, around stream management's answer (§4.2.1).
+pub(crate) fn inst_resumed(key: &Token, resumed: Element) -> Element {
     Element::bare("inst-resumed", ns::ISR_SASL2)
         .with_attr("token", key.expose())
-        .with_child(management("resumed", session, h))
+        .with_child(resumed)
 }
 
-/// `<inst-resume-failed/>` in `<success/>` (§4.2.2).
-pub(crate) fn inst_resume_failed(h: Option<u32>, condition: &str) -> Element {
-    let failed = Element::bare("failed", ns::STREAM_MANAGEMENT)
-        .with_child(Element::bare(condition, ns::STANZA_ERRORS));
-    let failed = match h {
-        Some(h) => failed.with_attr("h", h.to_string()),
-        None => failed,
-    };
+/// `<inst-resume-failed/>` in `<success/>`, around stream management's answer (§4.2.2).
+pub(crate) fn inst_resume_failed(failed: Element) -> Element {
     Element::bare("inst-resume-failed", ns::ISR_SASL2).with_child(failed)
+}
+
+/// What this is of stream management's: `<resume/>` in `<inst-resume/>`, `<resumed/>` in `<inst-resumed/>`, `<failed/>` in
+/// `<inst-resume-failed/>`. `None` for any other element, and for one without.
+#[must_use]
+pub fn inside(element: &Element) -> Option<&Element> {
+    let name = match element.name() {
+        "inst-resume" => "resume",
+        "inst-resumed" => "resumed",
+        "inst-resume-failed" => "failed",
+        _ => return None,
+    };
+    let ours = element.has_ns(ns::ISR_SASL2);
+    ours.then(|| element.get_child(name, ns::STREAM_MANAGEMENT))
+        .flatten()
 }

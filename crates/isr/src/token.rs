@@ -24,6 +24,47 @@ pub enum Dialect {
     },
 }
 
+/// Which texts are spoken: what a server offers, and what a client makes use of. Default: all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Dialects {
+    /// The first: a token is shown.
+    pub seed: bool,
+    /// The second: a key is proved, bound to the server's certificate.
+    pub hmac: bool,
+    /// The third: a key is the secret of a mechanism of SASL2.
+    pub sasl2: bool,
+}
+
+impl Dialects {
+    /// None of them.
+    pub const NONE: Self = Self {
+        seed: false,
+        hmac: false,
+        sasl2: false,
+    };
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub const fn speak(&self, dialect: &Dialect) -> bool {
+        match dialect {
+            Dialect::Seed => self.seed,
+            Dialect::Hmac { .. } => self.hmac,
+            Dialect::Sasl2 { .. } => self.sasl2,
+        }
+    }
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Self {
+            seed: true,
+            hmac: true,
+            sasl2: true,
+        }
+    }
+}
+
 /// What whoever wants to resume has shown. A store answers about this; it may not ask what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -4,7 +4,9 @@
 mod common;
 
 use common::*;
-use onetrip_isr::{Keys, LoginAction, LoginReceiver, Refused, Rotation, Ticket, Token, Verdict};
+use onetrip_isr::{
+    KeyGrant, Keys, LoginAction, LoginReceiver, Refused, Rotation, Ticket, Token, Verdict,
+};
 use onetrip_stream::{Env, Instant};
 use proptest::prelude::*;
 
@@ -198,7 +200,8 @@ proptest! {
                 Step::Issue => {
                     let fresh = Token::read(&format!("k{}", tickets.len())).unwrap();
                     let mechanism = third.then_some(MECHANISM);
-                    world.keys.issue(fresh.clone(), mechanism, &juliet(), "s1", END);
+                    let grant = KeyGrant::new(fresh.clone(), mechanism);
+                    world.keys.issue(&grant, &juliet(), "s1", END);
                     let dialect = world.ticket.dialect.clone();
                     tickets.push((Ticket::of(dialect, fresh, None), false));
                 }

@@ -6,8 +6,8 @@ mod common;
 use common::*;
 use minidom::Element;
 use onetrip_isr::{
-    Action, Dialect, Error, Initiator, Keys, LoginAction, LoginReceiver, Place, Receiver, Refused,
-    Rotation, Token, Verdict, grant_key, granted_key, sasl2,
+    Action, Dialect, Error, Event, Initiator, Keys, LoginAction, LoginReceiver, Place, Receiver,
+    Refused, Rotation, Token, Verdict, grant_key, granted_key, sasl2,
 };
 use onetrip_stream::stored::StoredError;
 use onetrip_stream::{Build as _, Env, Instant, Prover, Secret, TokenProof, ns};
@@ -120,14 +120,16 @@ fn isr_r6_there_is_one_login_for_each_connection_and_malformed_ones_count() {
         Secret::default(),
     );
     let proof = good.check(&world.ticket.token).unwrap();
-    server.without_session(Some(7), "item-not-found", proof.clone());
+    let failed = || Element::bare("failed", ns::STREAM_MANAGEMENT);
+    assert_eq!(server.answer(failed()), failed(), "nothing is proved yet");
+    server.accept(proof.clone());
     assert!(matches!(server.poll_action(), Some(LoginAction::Proved(_))));
-    let Some(LoginAction::Answer(answer)) = server.poll_action() else {
-        panic!()
-    };
+    let answer = server.answer(failed());
     assert_eq!(answer.name(), "inst-resume-failed");
-    server.accept(1, proof);
+    assert_eq!(sasl2::inside(&answer), Some(&failed()));
+    server.accept(proof);
     assert!(server.poll_action().is_none());
+    assert_eq!(server.answer(failed()), failed(), "once");
 }
 
 /// A server that has no certificate to bind to does not take the second text for the first.
@@ -151,6 +153,11 @@ fn the_second_text_is_not_taken_without_a_certificate_and_never_in_clear() {
         ),
     ] {
         server.handle(env, &request, place).unwrap();
+        if place == Place::Clear {
+            // ISR-R5: whoever listened can show the same proof.
+            let exposed = Action::Event(Event::ProofExposed("s1".to_owned()));
+            assert_eq!(server.poll_action(), Some(exposed));
+        }
         let Some(Action::Send(failed)) = server.poll_action() else {
             panic!()
         };

@@ -112,8 +112,8 @@ pub struct Cache {
 }
 
 const MAGIC: [u8; 4] = *b"OTQC";
-/// In version 1 nothing of SASL2 was remembered.
-const VERSION: u8 = 2;
+/// In version 1 nothing of SASL2 was remembered, in version 2 nothing of keys for resumption.
+const VERSION: u8 = 3;
 
 impl Cache {
     /// What is believed about a server, if anything.

@@ -45,6 +45,8 @@ pub struct Features {
     /// What was offered of SASL2, apart from the above: a memory of one generation never serves the other
     /// (monal 3dd174dae).
     sasl2: Option<Sasl2>,
+    /// The mechanisms that keys of instant stream resumption are handed out for (XEP-0397 §2).
+    resume_mechanisms: Vec<String>,
 }
 
 /// What a server offered of SASL2 (XEP-0388).
@@ -57,18 +59,23 @@ pub struct Sasl2 {
     pub inline: BTreeMap<String, Vec<String>>,
     /// Which configuration the server was in (XEP-0509): what a login from memory says to have assumed.
     pub config_version: Option<String>,
+    /// Whether it was offered in its older namespace alone, `urn:xmpp:sasl:1`, which XEP-0397 still names.
+    pub old: bool,
 }
 
 impl Sasl2 {
     fn read(features: &Element) -> Option<Self> {
-        let element = features.get_child("authentication", ns::SASL2)?;
+        let offered = |namespace| features.get_child("authentication", namespace);
+        let (namespace, element) = [ns::SASL2, ns::SASL2_OLD]
+            .into_iter()
+            .find_map(|namespace| Some((namespace, offered(namespace)?)))?;
         let mechanisms = element
             .children()
-            .filter(|child| child.is("mechanism", ns::SASL2))
+            .filter(|child| child.is("mechanism", namespace))
             .take(MAX_NAMES)
             .map(item_name)
             .collect();
-        let inline = element.get_child("inline", ns::SASL2);
+        let inline = element.get_child("inline", namespace);
         let inline = inline.into_iter().flat_map(Element::children);
         let config = features.get_child("config-version", ns::CONFIG_VERSION);
         Some(Self {
@@ -80,6 +87,7 @@ impl Sasl2 {
             config_version: config
                 .and_then(|config| config.attr("value"))
                 .map(str::to_owned),
+            old: namespace == ns::SASL2_OLD,
         })
     }
 
@@ -91,6 +99,7 @@ impl Sasl2 {
             store_list(items, out);
         }
         out.option(self.config_version.as_deref());
+        out.flag(self.old);
     }
 
     fn load(from: &mut Load<'_>) -> Result<Self, StoredError> {
@@ -102,6 +111,7 @@ impl Sasl2 {
             sasl2.inline.insert(from.text()?, load_list(from)?);
         }
         sasl2.config_version = from.option()?;
+        sasl2.old = from.version() > 2 && from.flag()?;
         Ok(sasl2)
     }
 }
@@ -164,6 +174,15 @@ impl Features {
                 .and_then(|c| c.attr("ver"))
                 .map(str::to_owned),
             sasl2: Sasl2::read(element),
+            resume_mechanisms: element
+                .get_child("isr", ns::ISR_SASL2)
+                .and_then(|isr| isr.get_child("mechanisms", ns::SASL))
+                .into_iter()
+                .flat_map(Element::children)
+                .filter(|child| child.is("mechanism", ns::SASL))
+                .take(MAX_NAMES)
+                .map(item_name)
+                .collect(),
         }
     }
 
@@ -212,6 +231,12 @@ impl Features {
         self.sasl2.as_ref()
     }
 
+    /// The mechanisms that keys of instant stream resumption are handed out for (XEP-0397 §2).
+    #[must_use]
+    pub fn resume_mechanisms(&self) -> &[String] {
+        &self.resume_mechanisms
+    }
+
     /// The caps hash, if the server sent one (QS-04).
     #[must_use]
     pub fn caps(&self) -> Option<&str> {
@@ -254,9 +279,10 @@ impl Features {
         if let Some(sasl2) = &self.sasl2 {
             sasl2.store(out);
         }
+        store_list(&self.resume_mechanisms, out);
     }
 
-    /// Before version 2 nothing of SASL2 was remembered.
+    /// Before version 2 nothing of SASL2 was remembered, and before version 3 nothing of keys for resumption.
     pub(crate) fn load(from: &mut Load<'_>) -> Result<Self, StoredError> {
         let names = load_list(from)?.into_iter().collect();
         let (mechanisms, channel_bindings) = (load_list(from)?, load_list(from)?);
@@ -265,12 +291,17 @@ impl Features {
             true => Some(Sasl2::load(from)?),
             false => None,
         };
+        let resume_mechanisms = match from.version() > 2 {
+            true => load_list(from)?,
+            false => Vec::new(),
+        };
         Ok(Self {
             names,
             mechanisms,
             channel_bindings,
             caps,
             sasl2,
+            resume_mechanisms,
         })
     }
 }

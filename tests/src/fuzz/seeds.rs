@@ -185,13 +185,8 @@ fn stored() -> Vec<Vec<u8>> {
     );
     let key = Token::read("k3y").expect("a token");
     let mut keys = isr::Keys::new(Rotation::SingleUse);
-    keys.issue(
-        key.clone(),
-        Some("HT-SHA-256-ENDP"),
-        &account,
-        "s1",
-        Instant::from_millis(9),
-    );
+    let grant = isr::KeyGrant::new(key.clone(), Some("HT-SHA-256-ENDP"));
+    keys.issue(&grant, &account, "s1", Instant::from_millis(9));
     let dialect = isr::Dialect::Sasl2 {
         session: "s1".into(),
         mechanism: "HT-SHA-256-ENDP".into(),

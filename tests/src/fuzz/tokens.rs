@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use onetrip_core::fast::{self, DateTime, Feature, Policy, Terms, Wallet};
 use onetrip_core::isr::{
-    self, Action, Dialect, Initiator, Keys, LoginAction, LoginReceiver, Place, Receiver, Rotation,
-    Ticket, Token, Tokens, Verdict,
+    self, Action, Dialect, Initiator, KeyGrant, Keys, LoginAction, LoginReceiver, Place, Receiver,
+    Rotation, Ticket, Token, Tokens, Verdict,
 };
 use onetrip_core::minidom::Element;
-use onetrip_core::stream::{Env, Instant, Jid, Prover, Secret, TokenProof};
+use onetrip_core::stream::{Build as _, Env, Instant, Jid, Prover, Secret, TokenProof, ns};
 use onetrip_simulator::Seeded;
 
 use super::Input;
@@ -80,8 +80,13 @@ pub(super) fn isr(data: &[u8]) {
     };
     match &dialect {
         Dialect::Seed => tokens.issue(first.hash(), &juliet(), "s1", END),
-        Dialect::Hmac { .. } => keys.issue(first.clone(), None, &juliet(), "s1", END),
-        _ => keys.issue(first.clone(), Some(MECHANISM), &juliet(), "s1", END),
+        Dialect::Hmac { .. } => {
+            keys.issue(&KeyGrant::new(first.clone(), None), &juliet(), "s1", END);
+        }
+        _ => {
+            let grant = KeyGrant::new(first.clone(), Some(MECHANISM));
+            keys.issue(&grant, &juliet(), "s1", END);
+        }
     }
     let mut ticket = Ticket::of(dialect, first, None);
     let mut store = Store {
@@ -153,21 +158,25 @@ fn serve(
     if LoginReceiver::is_request(said) {
         let mut server = LoginReceiver::new();
         server.login(env, said, MECHANISM, proof);
-        let mut answer = None;
+        let mut proved = false;
         while let Some(action) = server.poll_action() {
             match action {
                 LoginAction::Prove(swap) => match store.keys.swap(&swap, Some(from), env.now) {
                     Ok(proof) => {
                         assert!(from.same_bare(&juliet()), "somebody else's session");
-                        server.accept(21, proof);
+                        server.accept(proof);
                     }
                     Err(_) => server.refuse(),
                 },
-                LoginAction::Answer(element) => answer = Some(element),
+                LoginAction::Proved(_) => proved = true,
                 _ => {}
             }
         }
-        return answer;
+        let resume = isr::sasl2::inside(said).filter(|_| proved)?;
+        let resumed = Element::bare("resumed", ns::STREAM_MANAGEMENT)
+            .with_attr("previd", resume.attr("previd").unwrap_or_default())
+            .with_attr("h", "21");
+        return Some(server.answer(resumed));
     }
     let mut server = Receiver::new().with_end_point(Secret::new(CERTIFICATE.to_vec()));
     let _ = server.handle(env, said, place);
@@ -202,6 +211,7 @@ fn serve(
                 Err(_) => server.refuse(None, "item-not-found"),
             },
             Action::Event(isr::Event::Exposed(claim)) => store.tokens.revoke(&claim),
+            Action::Event(isr::Event::ProofExposed(session)) => store.keys.revoke_session(&session),
             Action::Send(element) => answer = Some(element),
             _ => {}
         }

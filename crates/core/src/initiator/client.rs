@@ -1,6 +1,6 @@
 //! What a client's connection is for: a resource, or a session to go on with.
 
-use onetrip_isr as isr;
+use onetrip_isr::Dialects;
 use onetrip_negotiation::bind;
 use onetrip_quickstart as quickstart;
 use onetrip_quickstart::{Plan, Stage};
@@ -67,13 +67,15 @@ impl Initiator {
         shell.now = env.now;
         let management = config.management.map(|management| management.config);
         shell.management = Management::initiator(management, resumption, &resource.account);
+        shell.management.instant.dialects = config
+            .management
+            .map_or_else(Dialects::default, |management| management.instant);
         negotiation_deadline(&mut shell, env.now);
         let beginning = Beginning {
             domain: resource.account.domain().clone(),
             credentials: config.sasl,
             transport: config.transport,
             plan,
-            instant: shell.management.ticket().cloned().map(isr::Initiator::new),
         };
         let goal = Goal::Resource(Box::new(resource));
         let this = Self::begin(beginning, goal, env, &mut shell);

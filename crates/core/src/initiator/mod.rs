@@ -8,7 +8,7 @@
 //! | `<starttls/>` | [`Step::StartTls`]: features seen, or at once |
 //! | ClientHello | [`Step::ClientHello`]: `<proceed/>` seen, after a gap, or at once |
 //! | header (secured) | TLS is up, or with the ClientHello where a token goes as early data |
-//! | `<inst-resume/>` | with a token: [`Step::InstantResume`], at once; then `<auth/>` only if it is refused |
+//! | `<inst-resume/>` | with a token or a key: [`Step::InstantResume`], at once; then `<auth/>` only if it is refused |
 //! | `<auth/>` | [`Step::Auth`]: features seen, or at once |
 //! | header (restart) | [`Step::Restart`]: `<success/>` seen, after a gap, or at once; never before the last SASL message |
 //! | `<resume/>` | with a session: as bind; then bind only if it is refused (QS-39) |
@@ -21,6 +21,8 @@
 //! they were asked for.
 
 mod client;
+mod inline;
+mod keys;
 mod receive;
 mod resume;
 mod sasl2;
@@ -123,7 +125,7 @@ pub(crate) struct Initiator {
     believed: bool,
     /// The id of the request whose answer confirms a restart that was sent ahead.
     probe: Option<String>,
-    /// The one attempt to resume by token.
+    /// The one attempt to resume by token or key, until it is asked for within SASL2.
     instant: Option<isr::Initiator>,
     /// Whether the last header was from another domain than the one we asked for.
     stranger: bool,
@@ -135,7 +137,6 @@ struct Beginning {
     credentials: sasl::InitiatorConfig,
     transport: Transport,
     plan: Plan,
-    instant: Option<isr::Initiator>,
 }
 
 impl Initiator {
@@ -163,7 +164,7 @@ impl Initiator {
             gap_over: false,
             believed: false,
             probe: None,
-            instant: beginning.instant,
+            instant: None,
             stranger: false,
         };
         if direct {
@@ -269,7 +270,7 @@ impl Initiator {
                 };
                 true
             }
-            Next::InstantResume => self.request_instant_resume(shell),
+            Next::InstantResume => self.request_instant_resume(env, shell),
             Next::StartTls => {
                 shell.element(&self.starttls.request());
                 self.next = Next::ClientHello;

@@ -181,6 +181,7 @@ impl Initiator {
         }
         shell.settle_early(info.early_data);
         self.binding = info.channel_binding();
+        self.instant = self.way_back(shell, info.end_point);
         self.expect = Expect::Header(Stage::Secured);
     }
 

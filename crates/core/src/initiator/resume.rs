@@ -15,7 +15,10 @@ use crate::{ErrorKind, Event, Reason};
 
 impl Initiator {
     /// ISR-10, ISR-12: the request in one write with the header.
-    pub(super) fn request_instant_resume(&mut self, shell: &mut Shell) -> bool {
+    pub(super) fn request_instant_resume(&mut self, env: &mut Env<'_>, shell: &mut Shell) -> bool {
+        if self.comes_back_by_login(shell) {
+            return self.log_in_by_key(env, shell);
+        }
         let request = self
             .instant
             .as_mut()
@@ -33,10 +36,12 @@ impl Initiator {
 
     /// What is waited for behind the features that come before authentication.
     pub(super) fn expect_behind_secured_features(&mut self, env: &Env<'_>, shell: &mut Shell) {
-        self.expect = if self.instant.is_some() {
+        if self.instant.is_some() || self.is_by_key() {
             // The server may have to fetch the session from where it is.
             let silence = self.silence(shell).max(shell.bounds.resume);
             shell.timers.set(Reason::ResumeSilence, env.now + silence);
+        }
+        self.expect = if self.instant.is_some() {
             Expect::InstantResumed
         } else if self.verifies() && self.next == Next::Nothing {
             Expect::Validated
@@ -170,6 +175,7 @@ impl Initiator {
 
     /// A resource is bound: from here on stanzas count, if the server has management.
     pub(super) fn enable_management(&mut self, shell: &mut Shell, jid: &Jid) {
+        let wish = self.key_wish();
         let Goal::Resource(resource) = &self.goal else {
             return;
         };
@@ -177,6 +183,7 @@ impl Initiator {
             return;
         };
         shell.management.bound(jid);
+        shell.management.instant.wish(wish);
         shell
             .management
             .enable(shell.now, management.resume, management.max);

@@ -103,7 +103,6 @@ impl Initiator {
             credentials,
             transport: config.transport,
             plan,
-            instant: None,
         };
         let goal = Goal::Pairs(Box::new(link));
         let this = Self::begin(beginning, goal, env, &mut shell);

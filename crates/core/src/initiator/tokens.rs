@@ -32,39 +32,45 @@ impl Initiator {
         &mut self,
         offer: &sasl2::Offer,
     ) -> Option<(sasl::InitiatorConfig, sasl::Choice, Element)> {
-        let (now, mechanism, choice) = self.token_choice(offer)?;
-        let username = self.credentials.username.clone();
+        let (now, choice) = self.token_choice(offer)?;
         let login = self.tokens()?.login(now)?;
-        let secret = login.token.secret().clone();
-        let config = sasl::InitiatorConfig::token(&username, mechanism, secret);
+        let config = self.token_config(choice, login.token.secret());
         Some((config, choice, login.element))
     }
 
-    fn token_choice(
-        &self,
-        offer: &sasl2::Offer,
-    ) -> Option<(fast::DateTime, sasl::Mechanism, sasl::Choice)> {
+    fn token_choice(&self, offer: &sasl2::Offer) -> Option<(fast::DateTime, sasl::Choice)> {
         let feature = fast::Feature::read(offer.inline("fast", ns::FAST)?)?;
         let now = self.token_time()?;
         let Goal::Resource(resource) = &self.goal else {
             return None;
         };
         let name = &resource.tokens.as_ref()?.wallet().next(now)?.mechanism;
+        let choice = self.choose_token(name).filter(|_| feature.offers(name))?;
+        Some((now, choice))
+    }
+
+    /// The mechanism of this name, if its secret is a token and this channel allows it.
+    pub(super) fn choose_token(&self, name: &str) -> Option<sasl::Choice> {
         let mechanism = sasl::Mechanism::from_name(name).filter(|known| known.is_token())?;
-        if !feature.offers(name) {
-            return None;
-        }
         let username = &self.credentials.username;
         let probe = sasl::InitiatorConfig::token(username, mechanism, Secret::default());
-        let names = core::slice::from_ref(name);
-        let choice = sasl::choose(&probe, names, &[], self.binding.as_ref(), 0)?;
-        Some((now, mechanism, choice))
+        sasl::choose(&probe, &[name.to_owned()], &[], self.binding.as_ref(), 0)
+    }
+
+    /// What a login by this token is made with.
+    pub(super) fn token_config(
+        &self,
+        choice: sasl::Choice,
+        token: &Secret,
+    ) -> sasl::InitiatorConfig {
+        let username = &self.credentials.username;
+        sasl::InitiatorConfig::token(username, choice.mechanism(), token.clone())
     }
 
     /// Header and login go as early data, where nothing but a token is in them that the server was seen to take so
-    /// (XEP-0484 §3.4).
+    /// (XEP-0484 §3.4); never what brings a session back by itself (ISR-R7).
     pub(super) fn send_early(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
-        if self.instant.is_none() && self.goes_early().is_some() {
+        if shell.management.ticket().is_none() && self.goes_early().is_some() {
             shell.begin_early();
             self.advance(env, shell);
             shell.end_early();
@@ -101,6 +107,11 @@ impl Initiator {
         let feature = fast::Feature::read(offer.inline("fast", ns::FAST)?)?;
         self.token_time()?;
         self.tokens()?.request(&feature)
+    }
+
+    /// Whether tokens are used with a server that offers this.
+    pub(super) fn uses_tokens(&self, offer: &sasl2::Offer) -> bool {
+        self.token_time().is_some() && offer.inline("fast", ns::FAST).is_some()
     }
 
     /// What time it is for tokens; none without an id of the client, by which they are handed out (XEP-0484 §4.1).

@@ -9,8 +9,9 @@
 
 use minidom::Element;
 use onetrip_isr::{
-    Action, Dialect, Error, Initiator, KeyClaim, KeySwap, Keys, LoginAction, LoginReceiver, Place,
-    Receiver, Refused, Rotation, Ticket, Token, Verdict, grant_key, granted_key, sasl2,
+    Action, Dialect, Error, Initiator, KeyClaim, KeyGrant, KeySwap, Keys, LoginAction,
+    LoginReceiver, Place, Receiver, Refused, Rotation, Ticket, Token, Verdict, grant_key,
+    granted_key, sasl2,
 };
 use onetrip_stream::stored::StoredError;
 use onetrip_stream::{
@@ -88,7 +89,7 @@ impl World {
             }
         };
         let mut keys = Keys::new(rotation);
-        keys.issue(key, mechanism, &juliet(), "s1", END);
+        keys.issue(&KeyGrant::new(key, mechanism), &juliet(), "s1", END);
         Self {
             text,
             keys,
@@ -156,16 +157,17 @@ impl World {
         };
         assert!(server.is_deciding() && swap.h == 42);
         let proof = self.keys.swap(&swap, from, env.now)?;
-        server.accept(21, proof);
+        server.accept(proof);
         let Some(LoginAction::Proved(proof)) = server.poll_action() else {
             panic!()
         };
         let bound = self.certificates.0.as_bytes();
         assert!(proof.is_of(self.ticket.token.secret(), bound));
-        match server.poll_action() {
-            Some(LoginAction::Answer(answer)) => Ok(answer),
-            other => panic!("{other:?}"),
-        }
+        let resume = sasl2::inside(request).unwrap();
+        let resumed = Element::bare("resumed", ns::STREAM_MANAGEMENT)
+            .with_attr("previd", resume.attr("previd").unwrap())
+            .with_attr("h", "21");
+        Ok(server.answer(resumed))
     }
 
     /// What the mechanism carries.

@@ -61,10 +61,11 @@ impl Receiver {
         if self.sasl.is_some() {
             return;
         }
+        self.end_point.clone_from(&info.end_point);
         let (sasl, known) = (&self.config.sasl, info.channel_binding());
-        let management = self.config.management.is_some();
+        let rides = self.rides();
         let offer = self.config.sasl2.as_ref();
-        let login = |offer| sasl2::Login::before_binding(offer, sasl, management, known.clone());
+        let login = |offer| sasl2::Login::before_binding(offer, sasl, rides, known.clone());
         self.sasl2 = offer.map(login);
         self.sasl = Some(sasl::Receiver::before_binding(sasl, known));
     }

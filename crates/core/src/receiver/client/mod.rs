@@ -15,6 +15,8 @@
 //! SASL failure it ends the stream (QS-31, QS-R5).
 
 mod early;
+mod inline;
+mod instant;
 mod resume;
 mod sasl2;
 mod tasks;
@@ -24,7 +26,10 @@ use minidom::Element;
 use onetrip_isr as isr;
 use onetrip_negotiation::{bind, sasl, starttls};
 use onetrip_quickstart::{Stage, Transport, pipelining};
-use onetrip_stream::{Condition, Content, Domain, Env, Jid, ReadError, Stanza, StreamHeader, ns};
+use onetrip_stream::{
+    Condition, Content, Domain, Env, Jid, ReadError, ResponderProof, Secret, Stanza, StreamHeader,
+    ns,
+};
 
 use super::{
     OTHER_ADDRESS, Refused, features, proceed, response, served, stage_of, tail, takes_leftover,
@@ -58,6 +63,8 @@ pub(crate) struct Receiver {
     /// Whom the last header claims to come from: what a token is checked against (ISR-27).
     claimed: Option<Jid>,
     instant: isr::Receiver,
+    /// The hash of our certificate, which proofs are bound to.
+    end_point: Option<Secret>,
     /// What the answer to a request to resume is for.
     resuming: Option<Resuming>,
     /// The session that was resumed by a token whose successor the client has not been seen to have, and whether what
@@ -67,11 +74,20 @@ pub(crate) struct Receiver {
 }
 
 /// How a session was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Resuming {
     Enabling,
     Login,
-    Token { h: u32 },
+    /// Its key is being checked.
+    Proving {
+        previd: String,
+        h: u32,
+    },
+    /// By a token, or by a key that was proved.
+    Token {
+        h: u32,
+        proof: Option<ResponderProof>,
+    },
 }
 
 impl Receiver {
@@ -103,6 +119,7 @@ impl Receiver {
             jid: None,
             claimed: None,
             instant: isr::Receiver::new(),
+            end_point: None,
             resuming: None,
             unconfirmed: None,
             fresh: false,
@@ -176,7 +193,7 @@ impl Receiver {
         }
         match stage {
             // ISR-13, ISR-14: under TLS, as long as it can be asked for.
-            Stage::Secured if self.offers_instant_resume() => children.push(isr::feature()),
+            Stage::Secured => children.extend(self.instant_features()),
             // QS-38: only where it may be used.
             Stage::Authenticated if self.config.management.is_some() => {
                 children.push(onetrip_stream_management::feature());
@@ -272,14 +289,17 @@ impl Receiver {
             self.forget_what_was_clear();
         }
         let binding = info.channel_binding();
+        self.end_point = info.end_point;
+        if let Some(hash) = self.end_point.clone().filter(|_| self.dialects().hmac) {
+            self.instant = core::mem::take(&mut self.instant).with_end_point(hash);
+        }
         let certified = !info.peer_certificates.is_empty();
+        let rides = self.rides();
         match (&mut self.sasl2, &self.config.sasl2) {
             (Some(login), _) => login.machine.bind_channel(binding.clone()),
             (None, Some(offer)) => {
-                let (sasl, management) = (&self.config.sasl, self.config.management.is_some());
-                let binding = binding.clone();
-                let login = sasl2::Login::new(offer, sasl, management, binding, certified);
-                self.sasl2 = Some(login);
+                let (sasl, binding) = (&self.config.sasl, binding.clone());
+                self.sasl2 = Some(sasl2::Login::new(offer, sasl, rides, binding, certified));
             }
             (None, None) => {}
         }
@@ -403,6 +423,7 @@ impl Receiver {
             Answer::Enable(granted) => self.on_enable_answer(env, shell, granted),
             Answer::Session(session) => self.on_session(env, shell, *session),
             Answer::NoSession { h } => self.on_no_session(env, shell, h),
+            Answer::KeySwap(result) => self.on_key_answer(env, shell, result),
             answer @ (Answer::FastIssued(_) | Answer::FastSwap(_)) => {
                 self.on_token_answer(env, shell, answer)
             }

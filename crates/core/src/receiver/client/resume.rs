@@ -9,16 +9,11 @@ use onetrip_stream_management as sm;
 
 use super::super::unexpected;
 use super::{Receiver, Resuming};
-use crate::order::{self, Facts, Step};
+use crate::order::{self, Step};
 use crate::shell::{Notable, Shell};
-use crate::{Action, Event, Request, UsageError};
+use crate::{Action, Request, UsageError};
 
 impl Receiver {
-    /// ISR-05: tokens belong to sessions that may be resumed, so both are needed.
-    pub(super) fn offers_instant_resume(&self) -> bool {
-        self.config.instant_resume.is_some() && self.config.management.is_some()
-    }
-
     /// An element of stream management. What is out of order is refused, and the stream goes on (XEP-0198 §3, QS-38).
     pub(super) fn on_management(
         &mut self,
@@ -72,7 +67,7 @@ impl Receiver {
         }
     }
 
-    fn ask(&mut self, shell: &mut Shell, what: Resuming, request: Request) {
+    pub(super) fn ask(&mut self, shell: &mut Shell, what: Resuming, request: Request) {
         self.resuming = Some(what);
         shell.pending = true;
         shell.push(Action::Request(request));
@@ -88,22 +83,16 @@ impl Receiver {
         let Some(owner) = self.jid.clone() else {
             return;
         };
-        let location = self
-            .config
-            .instant_resume
-            .as_ref()
-            .map(|instant| instant.location.clone());
-        let grant = location
-            .filter(|_| resume)
-            .map(|location| (isr::Token::generate(env), location));
-        let token = grant.as_ref().map(|(token, _)| token.hash());
-        shell.management.grant_with(grant);
+        let grant = self.grant(env, shell).filter(|_| resume);
+        let token = grant.as_ref().and_then(|grant| grant.token.as_ref());
         let request = Request::Enable {
             owner,
             resume,
             max,
-            token,
+            token: token.map(isr::Token::hash),
+            key: grant.as_ref().and_then(|grant| grant.key.clone()),
         };
+        shell.management.instant.grant_with(grant);
         self.ask(shell, Resuming::Enabling, request);
     }
 
@@ -113,7 +102,7 @@ impl Receiver {
         shell: &mut Shell,
         granted: Option<sm::Granted>,
     ) -> Result<(), UsageError> {
-        if self.resuming != Some(Resuming::Enabling) {
+        if !matches!(self.resuming, Some(Resuming::Enabling)) {
             return Err(UsageError::NotAsked);
         }
         self.resuming = None;
@@ -124,61 +113,11 @@ impl Receiver {
             }
         }
         self.drain_management(env, shell);
-        shell.management.grant_with(None);
+        shell.management.instant.grant_with(None);
         if self.is_inline() {
             self.inline_enabled(env, shell);
         }
         Ok(())
-    }
-
-    /// ISR-10 to ISR-16, ISR-28: before authentication, once, under TLS.
-    pub(super) fn on_instant_resume(
-        &mut self,
-        env: &mut Env<'_>,
-        shell: &mut Shell,
-        element: &Element,
-    ) {
-        let place = if shell.facts.have(Facts::AUTHENTICATED) {
-            isr::Place::Authenticated
-        } else if shell.facts.have(Facts::SECURED) {
-            isr::Place::Secured
-        } else {
-            isr::Place::Clear
-        };
-        let result = self.instant.handle(env, element, place);
-        self.drain_instant(shell);
-        if let Err(error) = result {
-            shell.fail(error.into());
-        }
-    }
-
-    fn drain_instant(&mut self, shell: &mut Shell) {
-        while let Some(action) = self.instant.poll_action() {
-            match action {
-                isr::Action::Send(element) => shell.element(&element),
-                isr::Action::Event(isr::Event::Exposed(claim)) => {
-                    shell.event(Event::TokenExposed(claim));
-                }
-                isr::Action::Request(swap) => {
-                    // The stream has a domain, or no element of it would have come here.
-                    let Some(domain) = self.domain.clone() else {
-                        continue;
-                    };
-                    let account = self.claimed.as_ref().map(onetrip_stream::Jid::to_bare);
-                    let what = Resuming::Token { h: swap.h };
-                    self.ask(
-                        shell,
-                        what,
-                        Request::InstantResume {
-                            domain,
-                            account,
-                            swap,
-                        },
-                    );
-                }
-                _ => {}
-            }
-        }
     }
 
     /// The session was found. It goes on here, or goes back unharmed.
@@ -188,11 +127,10 @@ impl Receiver {
         shell: &mut Shell,
         session: sm::Session,
     ) -> Result<(), UsageError> {
-        let what = self.resuming;
-        let claimed = match what {
+        let claimed = match &self.resuming {
             Some(Resuming::Login) => &self.authenticated,
             Some(Resuming::Token { .. }) => &self.claimed,
-            Some(Resuming::Enabling) | None => {
+            Some(Resuming::Enabling | Resuming::Proving { .. }) | None => {
                 shell.give_back(session);
                 return Err(UsageError::NotAsked);
             }
@@ -206,10 +144,12 @@ impl Receiver {
             shell.give_back(session);
             return self.on_no_session(env, shell, None);
         }
-        self.resuming = None;
+        let what = self.resuming.take();
         self.jid = Some(session.owner.clone());
         let result = match what {
-            Some(Resuming::Token { h }) => self.resume_by_token(shell, &session, sm::Count::new(h)),
+            Some(Resuming::Token { h, proof }) => {
+                self.resume_by_token(shell, &session, sm::Count::new(h), proof.as_ref())
+            }
             _ => match shell.management.as_receiver() {
                 Some(machine) => machine.resume(shell.now, &session),
                 None => Err(sm::Error::OutOfTurn),
@@ -229,26 +169,6 @@ impl Receiver {
         Ok(())
     }
 
-    fn resume_by_token(
-        &mut self,
-        shell: &mut Shell,
-        session: &sm::Session,
-        h: sm::Count,
-    ) -> Result<(), sm::Error> {
-        let machine = shell.management.as_receiver().ok_or(sm::Error::OutOfTurn)?;
-        let ours = machine.take_up(session, h)?;
-        self.authenticated = Some(session.owner.to_bare());
-        shell.facts.reach(Facts::AUTHENTICATED);
-        shell.receiving.reader.set_limits(shell.bounds.after);
-        self.unconfirmed = Some(session.id.clone());
-        self.instant.accept(ours.value());
-        self.drain_instant(shell);
-        match shell.management.as_receiver() {
-            Some(machine) => machine.replay(shell.now, h),
-            None => Err(sm::Error::OutOfTurn),
-        }
-    }
-
     pub(super) fn on_no_session(
         &mut self,
         env: &mut Env<'_>,
@@ -256,7 +176,7 @@ impl Receiver {
         h: Option<sm::Count>,
     ) -> Result<(), UsageError> {
         const UNKNOWN: &str = "item-not-found";
-        match self.resuming {
+        match &self.resuming {
             Some(Resuming::Login) => {
                 if let Some(machine) = shell.management.as_receiver() {
                     machine.refuse(UNKNOWN, h);
@@ -266,7 +186,9 @@ impl Receiver {
                 self.instant.refuse(h.map(sm::Count::value), UNKNOWN);
                 self.drain_instant(shell);
             }
-            Some(Resuming::Enabling) | None => return Err(UsageError::NotAsked),
+            Some(Resuming::Enabling | Resuming::Proving { .. }) | None => {
+                return Err(UsageError::NotAsked);
+            }
         }
         self.resuming = None;
         self.drain_management(env, shell);
@@ -274,21 +196,5 @@ impl Receiver {
             self.inline_refused(env, shell);
         }
         Ok(())
-    }
-
-    /// Bytes come that were not waiting for a decision.
-    pub(crate) fn on_fresh_input(&mut self) {
-        self.fresh = self.unconfirmed.is_some();
-    }
-
-    /// The client has read the answer that held its new token, since it goes on behind it. What it sent ahead of that
-    /// answer proves nothing.
-    pub(super) fn confirm(&mut self, shell: &mut Shell) {
-        if !core::mem::take(&mut self.fresh) {
-            return;
-        }
-        if let Some(session) = self.unconfirmed.take() {
-            shell.event(Event::TokenConfirmed { session });
-        }
     }
 }

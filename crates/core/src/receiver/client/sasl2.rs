@@ -1,20 +1,17 @@
-//! A server whose client logs in by SASL2: what rides along is carried out before `<success/>`, in one flight.
-//!
-//! Resumption first, then the resource, then what is enabled with it; each may wait for a decision. Their answers are
-//! caught and go into `<success/>`; what a resumed session sends again follows behind it.
+//! A server whose client logs in by SASL2: what is offered, and how it is tried.
 
 use minidom::Element;
 use onetrip_fast as fast;
-use onetrip_negotiation::{bind, bind2, sasl, sasl2};
-use onetrip_quickstart::Stage;
-use onetrip_stream::{Build, Env, Jid, ns};
+use onetrip_isr as isr;
+use onetrip_negotiation::{bind2, sasl, sasl2};
+use onetrip_stream::{Env, ns};
 
-use super::tokens::tokens_for;
+use super::inline::Inline;
+use super::tokens::token_mechanisms;
 use super::{Receiver, tasks};
 use crate::config::Sasl2Offer;
-use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, ErrorKind, Event, Request, TaskStep, UsageError};
+use crate::{ErrorKind, TaskStep};
 
 /// A login by SASL2.
 #[derive(Debug)]
@@ -23,23 +20,70 @@ pub(super) struct Login {
     /// Who it is that has proved it, where more than that may be demanded.
     pub(super) proved: Option<tasks::Proved>,
     /// What rides along, from when the client has proved who it is until it is answered.
-    inline: Option<Inline>,
+    pub(super) inline: Option<Inline>,
     /// Whether a session goes on within it.
-    resumed: bool,
+    pub(super) resumed: bool,
     pub(super) tokens: Option<fast::Receiver>,
+    /// The HT mechanisms that this channel allows.
+    pub(super) mechanisms: Vec<sasl::Mechanism>,
+    /// The keys of sessions, if they are taken (XEP-0397).
+    pub(super) keys: Option<isr::LoginReceiver>,
     /// Whom a token is being checked for.
     #[cfg(feature = "scram")]
     pub(super) shown_by: Option<String>,
 }
 
-#[derive(Debug)]
-struct Inline {
-    machine: bind2::Receiver,
-    account: Jid,
-    /// What is to be enabled with the resource that is being asked for.
-    enable: Vec<Element>,
-    /// What goes into `<success/>`, while the last of it is still to come.
-    answers: Vec<Element>,
+/// What else is offered at all, and so within a login.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rides {
+    pub(super) management: bool,
+    pub(super) keys: bool,
+}
+
+/// What is offered on one channel.
+struct Offered {
+    config: sasl2::ReceiverConfig,
+    tokens: Option<fast::Feature>,
+    mechanisms: Vec<sasl::Mechanism>,
+}
+
+impl Offered {
+    /// Stream management wherever it is offered at all.
+    fn new(
+        offer: &Sasl2Offer,
+        sasl: &sasl::ReceiverConfig,
+        rides: Rides,
+        binds: impl Fn(sasl::BindingType) -> bool,
+    ) -> Self {
+        let enables: &[&str] = match rides.management {
+            true => &[ns::STREAM_MANAGEMENT],
+            false => &[],
+        };
+        let mut config = sasl2::ReceiverConfig::new(sasl.clone());
+        config = config.with_inline(bind2::feature(enables));
+        if rides.management {
+            config = config.with_inline(onetrip_stream_management::feature());
+        }
+        config.config_version.clone_from(&offer.config_version);
+        let mechanisms = token_mechanisms(binds);
+        let names = mechanisms.iter().map(|mechanism| mechanism.name());
+        let tokens = (offer.fast && !mechanisms.is_empty()).then(|| fast::Feature::new(names));
+        let tokens = tokens.map(|feature| match offer.early {
+            true => feature.with_early_data(),
+            false => feature,
+        });
+        if offer.fast || rides.keys {
+            config.sasl.tokens = sasl::Mechanism::TOKEN.to_vec();
+        }
+        if let Some(feature) = &tokens {
+            config = config.with_inline(feature.to_element());
+        }
+        Self {
+            config,
+            tokens,
+            mechanisms,
+        }
+    }
 }
 
 impl Login {
@@ -47,7 +91,7 @@ impl Login {
     pub(super) fn new(
         offer: &Sasl2Offer,
         sasl: &sasl::ReceiverConfig,
-        management: bool,
+        rides: Rides,
         binding: Option<sasl::ChannelBinding>,
         certified: bool,
     ) -> Self {
@@ -56,15 +100,16 @@ impl Login {
                 .as_ref()
                 .is_some_and(|binding| binding.data(kind).is_some())
         };
-        let (config, tokens) = Self::offer(offer, sasl, management, binds);
-        Self::with(sasl2::Receiver::new(&config, binding, certified), tokens)
+        let offered = Offered::new(offer, sasl, rides, binds);
+        let machine = sasl2::Receiver::new(&offered.config, binding, certified);
+        Self::with(machine, offered, rides)
     }
 
     /// The same before the handshake has ended (QS-R2), with what will be there behind it.
     pub(super) fn before_binding(
         offer: &Sasl2Offer,
         sasl: &sasl::ReceiverConfig,
-        management: bool,
+        rides: Rides,
         known: Option<sasl::ChannelBinding>,
     ) -> Self {
         let has = |kind| {
@@ -73,46 +118,23 @@ impl Login {
                 .is_some_and(|known| known.data(kind).is_some())
         };
         let binds = |kind| kind == sasl::BindingType::TlsExporter || has(kind);
-        let (config, tokens) = Self::offer(offer, sasl, management, binds);
-        Self::with(sasl2::Receiver::before_binding(&config, known), tokens)
+        let offered = Offered::new(offer, sasl, rides, binds);
+        let machine = sasl2::Receiver::before_binding(&offered.config, known);
+        Self::with(machine, offered, rides)
     }
 
-    fn with(machine: sasl2::Receiver, tokens: Option<fast::Feature>) -> Self {
+    fn with(machine: sasl2::Receiver, offered: Offered, rides: Rides) -> Self {
         Self {
             machine,
             proved: None,
             inline: None,
             resumed: false,
-            tokens: tokens.map(fast::Receiver::new),
+            mechanisms: offered.mechanisms,
+            keys: rides.keys.then(isr::LoginReceiver::new),
+            tokens: offered.tokens.map(fast::Receiver::new),
             #[cfg(feature = "scram")]
             shown_by: None,
         }
-    }
-
-    /// Stream management wherever it is offered at all.
-    fn offer(
-        offer: &Sasl2Offer,
-        sasl: &sasl::ReceiverConfig,
-        management: bool,
-        binds: impl Fn(sasl::BindingType) -> bool,
-    ) -> (sasl2::ReceiverConfig, Option<fast::Feature>) {
-        let enables: &[&str] = match management {
-            true => &[ns::STREAM_MANAGEMENT],
-            false => &[],
-        };
-        let mut config = sasl2::ReceiverConfig::new(sasl.clone());
-        config = config.with_inline(bind2::feature(enables));
-        if management {
-            config = config.with_inline(onetrip_stream_management::feature());
-        }
-        config.config_version.clone_from(&offer.config_version);
-        let feature = offer.fast.then(|| tokens_for(binds, offer.early));
-        let feature = feature.filter(|feature| !feature.mechanisms.is_empty());
-        if let Some(feature) = &feature {
-            config.sasl.tokens = sasl::Mechanism::TOKEN.to_vec();
-            config = config.with_inline(feature.to_element());
-        }
-        (config, feature)
     }
 
     /// The feature elements, but for channel binding types that the older SASL shows already.
@@ -123,6 +145,12 @@ impl Login {
             !shown.iter().any(same)
         });
         features
+    }
+
+    /// The mechanisms that keys of sessions are handed out for, the best first.
+    pub(super) fn key_mechanisms(&self) -> Vec<&'static str> {
+        let all = self.keys.iter().flat_map(|_| &self.mechanisms);
+        all.map(|mechanism| mechanism.name()).collect()
     }
 
     /// Whether nothing but SASL2 may arrive.
@@ -207,232 +235,14 @@ impl Receiver {
         }
     }
 
-    fn refuse_login(&mut self, env: &mut Env<'_>, shell: &mut Shell, refusal: sasl::Refusal) {
+    pub(super) fn refuse_login(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        refusal: sasl::Refusal,
+    ) {
         let failure = sasl2::Failure::new(refusal);
         let outcome = sasl2::Outcome::Refuse(failure);
         self.on_sasl2(env, shell, sasl2::ReceiverInput::Outcome(outcome));
-    }
-
-    /// The client has proved who it is; nobody is told before `<success/>` is out.
-    fn on_proved(&mut self, env: &mut Env<'_>, shell: &mut Shell, who: &sasl2::Authenticated) {
-        let Some(account) = self.account_of(shell, &who.identity) else {
-            return;
-        };
-        // XEP-0388 §2.3: the header may have named somebody else.
-        let named = self.claimed.as_ref();
-        if named.is_some_and(|named| !named.same_bare(&account)) {
-            return self.refuse_login(env, shell, sasl::Refusal::InvalidAuthzid);
-        }
-        // XEP-0484 §3.1: a token is enough, or it is not.
-        let offer = self.config.sasl2.as_ref();
-        let asks = offer.is_some_and(|offer| offer.tasks) && !who.mechanism.is_token();
-        let Some(login) = self.sasl2.as_mut().filter(|_| asks) else {
-            return self.ride_along(env, shell, account);
-        };
-        login.proved = Some(tasks::Proved::new(account));
-        self.ask_about_task(shell, TaskStep::Proved(who.mechanism));
-    }
-
-    /// Nothing is left to prove: what rides along is carried out.
-    pub(super) fn ride_along(&mut self, env: &mut Env<'_>, shell: &mut Shell, account: Jid) {
-        let Some(login) = &mut self.sasl2 else {
-            return;
-        };
-        let (inline, agent) = (login.machine.inline(), login.machine.user_agent());
-        match bind2::Receiver::new(inline, agent) {
-            Err(_) => self.refuse_login(env, shell, sasl::Refusal::MalformedRequest),
-            Ok(machine) => {
-                self.authenticated = Some(account.clone());
-                login.inline = Some(Inline {
-                    machine,
-                    account,
-                    enable: Vec::new(),
-                    answers: Vec::new(),
-                });
-                shell.catch();
-                self.carry_out(env, shell);
-            }
-        }
-    }
-
-    /// Does the next thing that rides along.
-    fn carry_out(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
-        let Some(inline) = self.sasl2.as_mut().and_then(|login| login.inline.as_mut()) else {
-            return;
-        };
-        match inline.machine.poll_action() {
-            Some(bind2::Action::Resume(resume)) => {
-                self.resume_inline(env, shell, &resume);
-            }
-            Some(bind2::Action::Bind(wish)) => {
-                let resource = Some(wish.resource(env));
-                inline.enable = wish.inline;
-                let account = inline.account.clone();
-                let request = bind::Request::new(resource);
-                shell.pending = true;
-                shell.push(Action::Request(Request::Bind { account, request }));
-            }
-            Some(bind2::Action::Answer(answers)) => self.answer_login(env, shell, answers),
-            _ => {}
-        }
-    }
-
-    fn resume_inline(&mut self, env: &mut Env<'_>, shell: &mut Shell, resume: &Element) {
-        if self.config.management.is_none() {
-            let failed = Element::bare("failed", ns::STREAM_MANAGEMENT)
-                .with_child(Element::bare("feature-not-implemented", ns::STANZA_ERRORS));
-            return self.inline_failed(env, shell, failed);
-        }
-        let result = shell.management.handle(shell.now, resume, true);
-        self.drain_management(env, shell);
-        match result {
-            Err(error) => shell.fail(error.into()),
-            // It was malformed, and has been refused already.
-            Ok(()) if !shell.pending => self.inline_refused(env, shell),
-            Ok(()) => {}
-        }
-    }
-
-    /// Stream management has refused to go on with a session, in what was caught.
-    pub(super) fn inline_refused(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
-        if let Some(failed) = shell.caught().pop() {
-            self.inline_failed(env, shell, failed);
-        }
-    }
-
-    fn inline_failed(&mut self, env: &mut Env<'_>, shell: &mut Shell, failed: Element) {
-        if let Some(inline) = self.sasl2.as_mut().and_then(|login| login.inline.as_mut()) {
-            inline.machine.failed(failed);
-            self.carry_out(env, shell);
-        }
-    }
-
-    /// A session goes on; what it sends again is next, behind `<success/>`.
-    pub(super) fn inline_resumed(&mut self, env: &mut Env<'_>, shell: &mut Shell, jid: Jid) {
-        let resumed = shell.caught().pop();
-        let Some(login) = &mut self.sasl2 else {
-            return;
-        };
-        if let (Some(inline), Some(resumed)) = (login.inline.as_mut(), resumed) {
-            inline.machine.resumed(resumed);
-            login.resumed = true;
-            self.jid = Some(jid);
-            self.carry_out(env, shell);
-        }
-    }
-
-    /// The answer to the wish for a resource, within a login.
-    pub(super) fn on_inline_bind(
-        &mut self,
-        env: &mut Env<'_>,
-        shell: &mut Shell,
-        answer: bind::Answer,
-    ) -> Result<(), UsageError> {
-        let bind::Answer::Bound { jid } = answer else {
-            shell.release();
-            if let Some(login) = &mut self.sasl2 {
-                login.inline = None;
-            }
-            self.refuse_login(env, shell, sasl::Refusal::TemporaryAuthFailure);
-            return Ok(());
-        };
-        let Ok(jid) = jid.parse::<Jid>() else {
-            return Err(UsageError::NotAsked);
-        };
-        shell.management.bound(&jid);
-        self.jid = Some(jid);
-        let inline = self.sasl2.as_mut().and_then(|login| login.inline.as_mut());
-        let wishes = inline.map(|inline| core::mem::take(&mut inline.enable));
-        let enable = wishes
-            .unwrap_or_default()
-            .into_iter()
-            .find(|wish| wish.is("enable", ns::STREAM_MANAGEMENT));
-        match enable.filter(|_| self.config.management.is_some()) {
-            Some(enable) => {
-                let result = shell.management.handle(shell.now, &enable, true);
-                self.drain_management(env, shell);
-                match result {
-                    Err(error) => shell.fail(error.into()),
-                    Ok(()) if !shell.pending => self.inline_enabled(env, shell),
-                    Ok(()) => {}
-                }
-            }
-            None => self.inline_enabled(env, shell),
-        }
-        Ok(())
-    }
-
-    /// All that was to be enabled with the resource has been, or has been refused.
-    pub(super) fn inline_enabled(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
-        let answers = shell.caught();
-        if let Some(inline) = self.sasl2.as_mut().and_then(|login| login.inline.as_mut()) {
-            inline.machine.bound(answers);
-            self.carry_out(env, shell);
-        }
-    }
-
-    fn answer_login(&mut self, env: &mut Env<'_>, shell: &mut Shell, answers: Vec<Element>) {
-        shell.release();
-        let Some(login) = &mut self.sasl2 else {
-            return;
-        };
-        let Some(inline) = &mut login.inline else {
-            return;
-        };
-        inline.answers = answers;
-        // A token goes out behind everything else (XEP-0484 §3.3).
-        let Some(tokens) = &mut login.tokens else {
-            return self.finish_login(env, shell, Vec::new());
-        };
-        let agent = login.machine.user_agent();
-        let client = agent.and_then(|agent| agent.id.as_deref());
-        let attempt = fast::Attempt::new(&inline.account, client, login.machine.inline());
-        tokens.authenticated(env, &attempt);
-        self.drain_tokens(env, shell);
-    }
-
-    pub(super) fn finish_login(
-        &mut self,
-        env: &mut Env<'_>,
-        shell: &mut Shell,
-        tokens: Vec<Element>,
-    ) {
-        let Some(mut inline) = self.sasl2.as_mut().and_then(|login| login.inline.take()) else {
-            return;
-        };
-        inline.answers.extend(tokens);
-        let outcome = sasl2::Outcome::Success {
-            identifier: self.jid.clone().unwrap_or(inline.account),
-            inline: inline.answers,
-        };
-        self.on_sasl2(env, shell, sasl2::ReceiverInput::Outcome(outcome));
-    }
-
-    /// `<success/>` is out: no new document begins, and the features follow, but not behind a session that goes on
-    /// (Conversations ca1ee4a56).
-    fn on_logged_in(&mut self, shell: &mut Shell, mechanism: sasl::Mechanism) {
-        self.refused = false;
-        shell.facts.reach(Facts::AUTHENTICATED);
-        shell.receiving.reader.set_limits(shell.bounds.after);
-        shell.event(Event::Authenticated {
-            mechanism,
-            identity: self.authenticated.clone(),
-        });
-        let resumed = self.sasl2.as_ref().is_some_and(|login| login.resumed);
-        let bound = self.jid.clone();
-        if let (true, Some(jid)) = (resumed, &bound) {
-            return self.go_online(shell, jid.clone(), true);
-        }
-        let mut shown = self.features(Stage::Authenticated);
-        let Some(jid) = bound else {
-            return shell.element(&shown);
-        };
-        // What is done already is not offered.
-        let _ = shown.remove_child("bind", ns::BIND);
-        if shell.management.is_on() {
-            let _ = shown.remove_child("sm", ns::STREAM_MANAGEMENT);
-        }
-        shell.element(&shown);
-        self.go_online(shell, jid, false);
     }
 }

@@ -1,25 +1,25 @@
-//! A server's tokens: what whoever keeps them is asked within a login (XEP-0484).
+//! A server's tokens and keys: what whoever keeps them is asked within a login (XEP-0484, XEP-0397).
 
+#[cfg(feature = "scram")]
+use minidom::Element;
 use onetrip_fast as fast;
+use onetrip_isr as isr;
 use onetrip_negotiation::{sasl, sasl2};
-use onetrip_stream::Env;
+#[cfg(feature = "scram")]
+use onetrip_stream::TokenProof;
+use onetrip_stream::{Env, Jid, ResponderProof};
 
 use super::Receiver;
 use crate::shell::Shell;
 use crate::{Action, Answer, Request, UsageError};
 
-/// The HT mechanisms that a channel allows which binds by these types.
-pub(super) fn tokens_for(binds: impl Fn(sasl::BindingType) -> bool, early: bool) -> fast::Feature {
+/// The HT mechanisms that a channel allows which binds by these types, the best first, as a client should ask for it.
+pub(super) fn token_mechanisms(binds: impl Fn(sasl::BindingType) -> bool) -> Vec<sasl::Mechanism> {
     let possible = |mechanism: &sasl::Mechanism| {
         mechanism.is_built_in() && mechanism.binding_type().is_none_or(&binds)
     };
-    // The best first, as a client should ask for it.
     let all = sasl::Mechanism::TOKEN.into_iter().rev();
-    let feature = fast::Feature::new(all.filter(possible).map(|mechanism| mechanism.name()));
-    match early {
-        true => feature.with_early_data(),
-        false => feature,
-    }
+    all.filter(possible).collect()
 }
 
 impl Receiver {
@@ -31,7 +31,7 @@ impl Receiver {
         shell: &mut Shell,
         username: String,
         mechanism: sasl::Mechanism,
-        proof: onetrip_stream::TokenProof,
+        proof: TokenProof,
     ) {
         let Some(account) = self.account_of(shell, &username) else {
             return;
@@ -39,8 +39,14 @@ impl Receiver {
         let Some(login) = &mut self.sasl2 else {
             return;
         };
+        let mut inline = login.machine.inline().iter();
+        let asks = inline.find(|element| isr::LoginReceiver::is_request(element));
+        if let Some(request) = asks.cloned() {
+            login.shown_by = Some(username);
+            return self.on_key(env, shell, account, &request, mechanism, proof);
+        }
         let Some(tokens) = &mut login.tokens else {
-            return;
+            return self.refuse_token(env, shell, sasl::Refusal::NotAuthorized);
         };
         let agent = login.machine.user_agent();
         let client = agent.and_then(|agent| agent.id.as_deref());
@@ -52,6 +58,81 @@ impl Receiver {
         tokens.login(env, &attempt, mechanism.name(), proof);
         login.shown_by = Some(username);
         self.drain_tokens(env, shell);
+    }
+
+    /// The proof was good, and this proves the server.
+    #[cfg(feature = "scram")]
+    fn accept_token(&mut self, env: &mut Env<'_>, shell: &mut Shell, proof: ResponderProof) {
+        let shown_by = self.sasl2.as_mut().and_then(|login| login.shown_by.take());
+        let answer = sasl::Answer::Token {
+            identity: shown_by.unwrap_or_default(),
+            proof,
+        };
+        self.on_sasl2(env, shell, sasl2::ReceiverInput::Answer(answer));
+    }
+
+    fn refuse_token(&mut self, env: &mut Env<'_>, shell: &mut Shell, refusal: sasl::Refusal) {
+        let answer = sasl::Answer::Refuse(refusal);
+        self.on_sasl2(env, shell, sasl2::ReceiverInput::Answer(answer));
+    }
+
+    /// The key of a session was proved, maybe: never as early data (ISR-R7), and by nobody but whom the header names (ISR-27).
+    #[cfg(feature = "scram")]
+    fn on_key(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        account: Jid,
+        request: &Element,
+        mechanism: sasl::Mechanism,
+        proof: TokenProof,
+    ) {
+        let named = self.claimed.as_ref();
+        let other = named.is_some_and(|named| !named.same_bare(&account));
+        let Some(login) = &mut self.sasl2 else {
+            return;
+        };
+        let keys = login.keys.as_mut().filter(|_| !other);
+        let Some(keys) = keys.filter(|_| !login.machine.is_early()) else {
+            return self.refuse_token(env, shell, sasl::Refusal::NotAuthorized);
+        };
+        keys.login(env, request, mechanism.name(), proof);
+        self.drain_keys(env, shell, Some(account));
+    }
+
+    /// Whether the key that was asked about is a login's.
+    pub(super) fn is_login_by_key(&self) -> bool {
+        let keys = self.sasl2.as_ref().and_then(|login| login.keys.as_ref());
+        keys.is_some_and(isr::LoginReceiver::is_deciding)
+    }
+
+    /// What whoever keeps the keys has said about a login's.
+    pub(super) fn on_login_key(
+        &mut self,
+        env: &mut Env<'_>,
+        shell: &mut Shell,
+        result: Result<ResponderProof, isr::Refused>,
+    ) {
+        if let Some(keys) = self.sasl2.as_mut().and_then(|login| login.keys.as_mut()) {
+            match result {
+                Ok(proof) => keys.accept(proof),
+                Err(_) => keys.refuse(),
+            }
+        }
+        self.drain_keys(env, shell, None);
+    }
+
+    fn drain_keys(&mut self, env: &mut Env<'_>, shell: &mut Shell, account: Option<Jid>) {
+        let keys = self.sasl2.as_mut().and_then(|login| login.keys.as_mut());
+        match keys.and_then(isr::LoginReceiver::poll_action) {
+            Some(isr::LoginAction::Prove(swap)) => self.ask_about_key(shell, account, swap),
+            #[cfg(feature = "scram")]
+            Some(isr::LoginAction::Proved(proof)) => self.accept_token(env, shell, proof),
+            Some(isr::LoginAction::Refused) => {
+                self.refuse_token(env, shell, sasl::Refusal::NotAuthorized);
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn drain_tokens(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
@@ -70,20 +151,12 @@ impl Receiver {
                     shell.push(Action::Request(Request::FastIssue(issue)));
                 }
                 #[cfg(feature = "scram")]
-                fast::Action::Proved(proof) => {
-                    let shown_by = self.sasl2.as_mut().and_then(|login| login.shown_by.take());
-                    let answer = sasl::Answer::Token {
-                        identity: shown_by.unwrap_or_default(),
-                        proof,
-                    };
-                    self.on_sasl2(env, shell, sasl2::ReceiverInput::Answer(answer));
-                }
+                fast::Action::Proved(proof) => self.accept_token(env, shell, proof),
                 fast::Action::Refused(refused) => {
                     let named = |refusal: &&sasl::Refusal| refusal.name() == refused.condition();
                     let refusal = sasl::Refusal::ALL.iter().find(named).copied();
                     let refusal = refusal.unwrap_or(sasl::Refusal::NotAuthorized);
-                    let answer = sasl::Answer::Refuse(refusal);
-                    self.on_sasl2(env, shell, sasl2::ReceiverInput::Answer(answer));
+                    self.refuse_token(env, shell, refusal);
                 }
                 fast::Action::Answer(elements) => self.finish_login(env, shell, elements),
                 _ => {}
