@@ -20,6 +20,7 @@ pub mod corpus;
 pub mod cuts;
 pub mod e2e;
 pub mod early;
+pub mod echo;
 pub mod fuzz;
 pub mod house;
 pub mod links;

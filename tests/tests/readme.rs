@@ -23,6 +23,14 @@ fn the_ladder_in_the_readme_is_drawn_by_the_program() {
     assert!(readme().contains(&drawn), "{drawn}");
 }
 
+/// From `cargo add` to a message that is sent, in at most 20 lines; `tests/interop` runs them.
+#[test]
+fn the_smallest_client_in_the_readme_is_an_example() {
+    let hello = include_str!("../../crates/tokio/examples/hello.rs");
+    assert!(readme().contains(&format!("```rust,no_run\n{hello}```")));
+    assert!(hello.lines().count() <= 20);
+}
+
 /// The table of round trips, cell by cell.
 #[test]
 fn the_round_trips_in_the_readme_are_those_of_the_simulator() {

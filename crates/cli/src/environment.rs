@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::{Instant as SystemInstant, SystemTime, UNIX_EPOCH};
 
 use onetrip_core::fast::DateTime;
-use onetrip_core::stream::{Entropy, Instant};
-use onetrip_tls::rustls::rustls::crypto::SecureRandom;
+use onetrip_core::stream::Instant;
+pub(crate) use onetrip_tls::rustls::SystemEntropy;
 
 use crate::Failure;
 
@@ -27,26 +27,6 @@ impl Clock {
 pub(crate) fn date() -> DateTime {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH);
     DateTime::from_unix_seconds(passed.unwrap_or_default().as_secs())
-}
-
-/// The system's randomness, by way of the TLS library.
-#[derive(Debug)]
-pub(crate) struct SystemEntropy(&'static dyn SecureRandom);
-
-impl SystemEntropy {
-    pub(crate) fn new() -> Self {
-        Self(onetrip_tls::rustls::rustls::crypto::ring::default_provider().secure_random)
-    }
-}
-
-impl Entropy for SystemEntropy {
-    fn fill(&mut self, out: &mut [u8]) {
-        // Without randomness nothing here is safe: better to end than to go on.
-        if self.0.fill(out).is_err() {
-            anstream::eprintln!("onetrip: the system has no randomness");
-            std::process::exit(1);
-        }
-    }
 }
 
 /// A password from a file, its line end left out, or from the environment.

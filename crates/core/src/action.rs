@@ -377,6 +377,13 @@ impl EntityEvent {
         Self(Lesson::Over { id, owner, h })
     }
 
+    /// So many of them have been dropped.
+    pub fn note_dropped(&mut self, stanzas: u32) {
+        if let Lesson::Suspended(_, again) = &mut self.0 {
+            *again = again.saturating_sub(stanzas);
+        }
+    }
+
     /// What the attempt taught, for logs and tables.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {

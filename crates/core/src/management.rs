@@ -167,6 +167,14 @@ impl Management {
         }
     }
 
+    pub(crate) fn has_room(&self) -> bool {
+        match &self.machine {
+            Machine::Off => true,
+            Machine::Initiator(machine) => machine.has_room(),
+            Machine::Receiver(machine) => machine.has_room(),
+        }
+    }
+
     pub(crate) fn stage(&self, handle: sm::Handle) -> Option<sm::Stage> {
         match &self.machine {
             Machine::Initiator(machine) => machine.stage(handle),

@@ -30,6 +30,11 @@ impl Books {
         }
     }
 
+    pub(crate) fn has_room(&self) -> bool {
+        let ledger = self.ledger.as_ref();
+        ledger.is_none_or(|ledger| ledger.queue().has_room())
+    }
+
     pub(crate) fn open(&mut self) {
         self.ledger = Some(Ledger::new(self.config.limits, self.config.policy));
     }

@@ -91,6 +91,12 @@ impl Initiator {
         self.books.ledger.is_some()
     }
 
+    /// Whether another stanza finds room until it is acknowledged: [`Queue::has_room`](crate::Queue::has_room).
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.books.has_room()
+    }
+
     /// Where a stanza is that is not settled yet.
     #[must_use]
     pub fn stage(&self, handle: Handle) -> Option<Stage> {

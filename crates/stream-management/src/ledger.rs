@@ -147,9 +147,15 @@ impl Ledger {
         self.handled
     }
 
-    /// How many stanzas have arrived that the application has not said to be handled.
+    /// How many stanzas have arrived for the application that it has not said to be handled.
     #[must_use]
     pub fn unhandled(&self) -> u32 {
+        let own = u32::try_from(self.own.len()).unwrap_or(u32::MAX);
+        self.open().saturating_sub(own)
+    }
+
+    /// The same with those that the application will never see.
+    fn open(&self) -> u32 {
         self.arrived.since(self.handled)
     }
 
@@ -243,9 +249,7 @@ impl Ledger {
             return;
         }
         for _ in 0..stanzas.min(self.unhandled()) {
-            if self.unhandled() > 0 {
-                self.handled = self.handled.next();
-            }
+            self.handled = self.handled.next();
             self.settle_own();
         }
     }
@@ -268,7 +272,7 @@ impl Ledger {
         let many = self.handled.since(self.told) >= self.policy.volunteer_after;
         let paid = self
             .owed
-            .is_some_and(|owed| self.unhandled() <= self.arrived.since(owed));
+            .is_some_and(|owed| self.open() <= self.arrived.since(owed));
         if paid {
             self.owed = None;
         }

@@ -144,6 +144,14 @@ impl Queue {
         self.bytes
     }
 
+    /// Whether another stanza finds room, as long as it takes no more than a quarter of all there is: whoever waits for
+    /// that loses none.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let bytes = self.limits.bytes;
+        self.stanzas.len() < self.limits.stanzas && self.bytes <= bytes.saturating_sub(bytes / 4)
+    }
+
     /// Whether every unacknowledged stanza is here: without that, nothing can be resumed.
     #[must_use]
     pub fn is_complete(&self) -> bool {

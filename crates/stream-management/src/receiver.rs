@@ -206,6 +206,12 @@ impl Receiver {
         self.books.replay(now, h)
     }
 
+    /// Whether another stanza finds room until it is acknowledged: [`Queue::has_room`](crate::Queue::has_room).
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.books.has_room()
+    }
+
     /// A stanza is to be sent. Counted from `<enabled/>` on.
     pub fn send(&mut self, now: Instant, bytes: Bytes) -> Option<Handle> {
         if self.is_on() {

@@ -250,6 +250,7 @@ fn what_arrives_for_ourselves_counts_in_its_turn() {
     ledger.arrived_own();
     ledger.arrived();
     assert_eq!(ledger.h(), Count::new(1));
+    assert_eq!(ledger.unhandled(), 2, "those that the application has");
     ledger.handled(1);
     assert_eq!(ledger.h(), Count::new(3));
     ledger.handled(1);

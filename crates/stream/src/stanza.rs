@@ -6,7 +6,9 @@ use minidom::rxml::{AttrMap, Namespace};
 
 use crate::encode;
 use crate::reader::Frame;
-use crate::{Content, Limits, ReadError, ReadErrorKind, Reader, StreamHeader, WriteError};
+use crate::{
+    Build as _, Content, Limits, ReadError, ReadErrorKind, Reader, StreamHeader, WriteError, ns,
+};
 
 /// The three kinds of stanza (RFC 6120 §8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,6 +112,22 @@ impl Stanza {
             bytes: bytes.freeze(),
             head: Head::new(kind, content, element.attrs()),
         })
+    }
+
+    /// A client's message with a text.
+    ///
+    /// ```
+    /// # use onetrip_stream::Stanza;
+    /// let message = Stanza::message("romeo@montague.lit", "Art thou not Romeo & a Montague?").unwrap();
+    /// assert_eq!(message.element().get_child("body", "jabber:client").unwrap().text(), "Art thou not Romeo & a Montague?");
+    /// ```
+    ///
+    /// # Errors
+    /// [`WriteError`] when one of the two holds what XML cannot.
+    pub fn message(to: &str, text: &str) -> Result<Self, WriteError> {
+        let body = Element::bare("body", ns::CLIENT).with_text(text);
+        let message = Element::bare("message", ns::CLIENT).with_attr("type", "chat");
+        Self::from_element(&message.with_attr("to", to).with_child(body))
     }
 
     /// Reads exactly one stanza.

@@ -5,6 +5,7 @@
 mod any;
 mod clients;
 mod end_point;
+mod entropy;
 mod peers;
 
 use std::io::{Read as _, Write as _};
@@ -24,6 +25,7 @@ use rustls::{
 use crate::{TlsError, TlsErrorKind, TlsSession, TlsState};
 
 pub use clients::ClientPairTls;
+pub use entropy::SystemEntropy;
 pub use peers::PeerTls;
 pub use rustls;
 

@@ -302,8 +302,9 @@ impl<T: TlsSession> Secured<T> {
                 Action::UpgradeReceive => self.receiving = true,
                 Action::Request(request) => self.outputs.push_back(Output::Request(request)),
                 Action::Event(event) => self.outputs.push_back(Output::Event(event)),
-                Action::Entity(event) => {
-                    self.drop_stanzas(event.again());
+                Action::Entity(mut event) => {
+                    let dropped = self.drop_stanzas(event.again());
+                    event.note_dropped(dropped);
                     self.outputs.push_back(Output::Entity(event));
                 }
                 Action::Trace(unit) => self.outputs.push_back(Output::Trace(unit)),
@@ -315,15 +316,17 @@ impl<T: TlsSession> Secured<T> {
     }
 
     /// The last so many stanzas come again when the session is resumed: those that nobody has taken are not handed out.
-    fn drop_stanzas(&mut self, again: u32) {
-        for _ in 0..again {
+    /// How many these are.
+    fn drop_stanzas(&mut self, again: u32) -> u32 {
+        for dropped in 0..again {
             let last = self
                 .outputs
                 .iter()
                 .rposition(|output| matches!(output, Output::Event(Event::Stanza(_))));
-            let Some(last) = last else { return };
+            let Some(last) = last else { return dropped };
             self.outputs.remove(last);
         }
+        again
     }
 
     /// What answers early data waits for the end of the handshake, where the session has no half-RTT data.

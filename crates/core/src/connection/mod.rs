@@ -337,6 +337,13 @@ impl Connection {
         }
     }
 
+    /// Whether another stanza finds room until it is acknowledged. Whoever sends all the same makes the oldest ones
+    /// impossible to send again: they come back as failed, and the session cannot be resumed until they are acknowledged.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shell.management.has_room()
+    }
+
     /// Where a stanza is that is not settled yet.
     #[must_use]
     pub fn stage(&self, handle: sm::Handle) -> Option<sm::Stage> {
