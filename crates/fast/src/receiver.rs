@@ -73,6 +73,19 @@ pub struct Issue {
     pub mechanism: String,
 }
 
+impl Issue {
+    /// A token that is there already: to fill a store with.
+    #[must_use]
+    pub fn new(account: &Jid, client: &str, token: Token, mechanism: &str) -> Self {
+        Self {
+            account: account.to_bare(),
+            client: client.to_owned(),
+            token,
+            mechanism: mechanism.to_owned(),
+        }
+    }
+}
+
 /// What the caller must do.
 #[derive(Clone)]
 #[must_use = "an action that is not carried out leaves the client waiting"]

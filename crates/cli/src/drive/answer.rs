@@ -5,11 +5,15 @@ use onetrip_core::negotiation::{bind, sasl};
 use onetrip_core::stream_management as sm;
 use serde_json::Value;
 
+use super::sasl2;
 use crate::Failure;
 
 /// Reads an answer.
 pub(super) fn read(value: &Value) -> Result<Answer, Failure> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    if let Some(answer) = sasl2::answer(value)? {
+        return Ok(answer);
+    }
     let answer = if let Some(identity) = text("accept") {
         Answer::Sasl(sasl::Answer::Accept { identity })
     } else if let Some(name) = text("refuse") {
@@ -39,7 +43,8 @@ pub(super) fn read(value: &Value) -> Result<Answer, Failure> {
         })
     } else {
         return Err(Failure::Usage(
-            "an answer is accept, refuse, bind, conflict, enable, session, no_session, checked, reverse or awaited"
+            "an answer is accept, refuse, bind, conflict, enable, session, no_session, checked, reverse, \
+            awaited, or of a task begin, reply, abort, done, demand, further or deny"
                 .to_owned(),
         ));
     };

@@ -9,6 +9,7 @@ use onetrip_core::{
     ClientConfig, Connection, InstantResume, Management, Registry, Resumption, ServerConfig,
 };
 
+use super::sasl2;
 use crate::Failure;
 use crate::options::Drive;
 
@@ -16,7 +17,7 @@ use crate::options::Drive;
 pub(super) struct Config<'a>(pub(super) &'a [String]);
 
 impl Config<'_> {
-    const KEYS: [&'static str; 29] = [
+    const KEYS: [&'static str; 36] = [
         "level",
         "transport",
         "mechanisms",
@@ -46,6 +47,13 @@ impl Config<'_> {
         "loopback",
         "certificate",
         "candidates",
+        "sasl2",
+        "agent",
+        "tag",
+        "fast",
+        "token",
+        "tasks",
+        "config-version",
     ];
 
     pub(super) fn check(&self) -> Result<(), Failure> {
@@ -189,6 +197,7 @@ pub(super) fn client(
     let mut client = ClientConfig::new(account, transport, sasl);
     client.lang = config.get("lang").map(str::to_owned);
     client.management = config.flag("management", false).then(Management::default);
+    client.sasl2 = sasl2::login(config)?;
     let resumption = config.session(&client.account)?.map(Resumption::new);
     let resumption = match (resumption, config.token()?) {
         (Some(resumption), Some(token)) => Some(resumption.with_ticket(Ticket::new(token, None))),
@@ -218,6 +227,7 @@ pub(super) fn server(
     server.quickstart.advertise = config.flag("advertise", true);
     server.quickstart.proactive_header = config.flag("proactive", false);
     server.management = config.flag("management", false).then(sm::Config::default);
+    server.sasl2 = sasl2::offer(config);
     server.instant_resume = config.flag("tokens", false).then(InstantResume::default);
     Ok(Connection::server(server, env))
 }

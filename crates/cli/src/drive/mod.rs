@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use onetrip_core::fast::Tokens;
 use onetrip_core::stream::{Content, Env, Instant, Jid, Limits, Reader, Secret, Stanza};
 use onetrip_core::{
     Action, Answer, Connection, Decision, Error, Event, Registry, Request, TlsInfo,
@@ -15,6 +16,7 @@ mod config;
 mod jingle;
 mod link;
 mod output;
+mod sasl2;
 mod script;
 mod servers;
 
@@ -100,6 +102,8 @@ struct Driver {
     asked: servers::Asked,
     /// The server's sessions.
     registry: Registry,
+    /// The server's tokens.
+    tokens: Tokens,
     /// Whether each stanza counts as handled when it is printed.
     handles: bool,
     entropy: Seeded,
@@ -124,7 +128,7 @@ impl Driver {
         config.check()?;
         let secret = password(options.password_file.as_deref())?;
         let now = Instant::EPOCH;
-        let mut accounts = None;
+        let (mut accounts, mut account) = (None, None);
         let env = &mut Env::new(now, &mut entropy);
         let connection = match options.machine {
             Machine::C2sInitiator => client(options, &config, secret, env)?,
@@ -139,7 +143,7 @@ impl Driver {
                         .map_err(|_| Failure::Usage(format!("'{user}' is no user name")))?;
                     let mut known = Accounts::new();
                     known.add(&jid, secret, env);
-                    accounts = Some(known);
+                    (accounts, account) = (Some(known), Some(jid));
                 }
                 server(&local, &config, env)?
             }
@@ -149,6 +153,7 @@ impl Driver {
             _ => Content::Client,
         };
         let show_secrets = output.show_secrets;
+        let tokens = sasl2::store(&config, account.as_ref())?;
         let mut registry = Registry::new(KEEP);
         if let (Some(user), true) = (&options.user, options.machine == Machine::C2sReceiver) {
             config.fill(&mut registry, user, options, now)?;
@@ -159,6 +164,7 @@ impl Driver {
             accounts,
             asked: servers::Asked::default(),
             registry,
+            tokens,
             handles: config.get("handled") != Some("script"),
             entropy,
             now,
@@ -305,7 +311,7 @@ impl Driver {
                 }
                 Action::Request(request) => self.on_request(request),
                 Action::Event(event) => {
-                    emit(&event_json(&event));
+                    emit(&self.event_json(&event));
                     // Whoever reads the line has the stanza.
                     if matches!(event, Event::Stanza(_)) && self.handles {
                         self.connection.handled(1);
@@ -322,6 +328,10 @@ impl Driver {
                 _ => {}
             }
         }
+    }
+
+    fn event_json(&self, event: &Event) -> Value {
+        sasl2::event_json(event, self.now, self.show_secrets).unwrap_or_else(|| event_json(event))
     }
 
     /// TLS succeeds as soon as both halves go through it, if `--tls-up` says so.
@@ -351,6 +361,9 @@ impl Driver {
         let env = &mut Env::new(self.now, &mut self.entropy);
         let answer = match (request, &self.accounts) {
             (request @ Request::Derive(_), _) => derive(&request),
+            (request @ (Request::FastIssue(_) | Request::FastSwap(_)), _) => {
+                sasl2::kept(&mut self.tokens, &request, self.now)
+            }
             (Request::Sasl { domain, request }, Some(accounts)) => {
                 Some(Answer::Sasl(accounts.decide(request, &domain)))
             }

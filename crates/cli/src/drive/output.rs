@@ -8,7 +8,7 @@ use onetrip_core::stream_management as sm;
 use onetrip_core::{End, EntityEvent, Event, Request};
 use serde_json::{Value, json};
 
-use super::{link, servers};
+use super::{link, sasl2, servers};
 
 pub(super) fn emit(value: &Value) {
     anstream::println!("{value}");
@@ -79,7 +79,11 @@ pub(super) fn request_json(request: &Request) -> Value {
         Request::InstantResume { account, swap, .. } => {
             return json!({"request": "instant-resume", "account": account.as_ref().map(Jid::to_string), "h": swap.h});
         }
-        _ => return servers::request_json(request).unwrap_or(json!({"request": "unknown"})),
+        _ => {
+            return servers::request_json(request)
+                .or_else(|| sasl2::request_json(request))
+                .unwrap_or(json!({"request": "unknown"}));
+        }
     };
     json!({"request": name})
 }
@@ -153,20 +157,35 @@ pub(super) fn masked(bytes: &[u8], show: bool) -> Vec<u8> {
     if show {
         return text.into_bytes();
     }
-    let text = ["<auth ", "<response ", "<db:result ", "<db:verify "]
+    let text = SECRET_TEXTS.iter().fold(text, |text, tag| mask(&text, tag));
+    let text = SECRET_ATTRIBUTES
         .iter()
-        .fold(text, |text, tag| mask(&text, tag));
-    mask_token(&text).into_bytes()
+        .fold(text, |text, name| mask_attribute(&text, name));
+    text.into_bytes()
 }
 
-/// Replaces the value of a token.
-fn mask_token(text: &str) -> String {
-    let start = text.find("tok='").map(|at| at + "tok='".len());
-    let Some((open, rest)) = start.and_then(|open| Some((open, text.get(open..)?))) else {
-        return text.to_owned();
-    };
-    let end = rest.find('\'').map_or(text.len(), |end| open + end);
-    format!("{}[hidden]{}", &text[..open], &text[end..])
+/// Elements whose text is a secret, or proves one.
+const SECRET_TEXTS: [&str; 6] = [
+    "<auth ",
+    "<response ",
+    "<response>",
+    "<initial-response>",
+    "<db:result ",
+    "<db:verify ",
+];
+
+/// Attributes that hold tokens and keys: instant stream resumption's in its three texts, and FAST's.
+const SECRET_ATTRIBUTES: [&str; 3] = ["tok='", "key='", "token='"];
+
+/// Replaces the values of an attribute.
+fn mask_attribute(text: &str, name: &str) -> String {
+    let mut parts = text.split(name);
+    let mut hidden = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.find('\'').and_then(|end| part.get(end..));
+        hidden.extend([name, "[hidden]", rest.unwrap_or_default()]);
+    }
+    hidden
 }
 
 /// Replaces whatever stands between `tag …>` and the next `<`.
@@ -174,7 +193,10 @@ fn mask(text: &str, tag: &str) -> String {
     let mut parts = text.split(tag);
     let mut hidden = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let open = part.find('>').map_or(part.len(), |end| end + 1);
+        let open = match tag.ends_with('>') {
+            true => 0,
+            false => part.find('>').map_or(part.len(), |end| end + 1),
+        };
         let (attributes, rest) = part.split_at(open);
         let (secret, rest) = rest.split_at(rest.find('<').unwrap_or(rest.len()));
         let shown = if secret.is_empty() { "" } else { "[hidden]" };
@@ -240,5 +262,16 @@ mod tests {
             "<db:result to='a'>[hidden]</db:result><db:result to='b'>[hidden]</db:result><auth m='P'/>"
         );
         assert_eq!(masked(bytes, true), bytes);
+    }
+
+    #[test]
+    fn proofs_tokens_and_keys_of_sasl2_are_hidden() {
+        let bytes = b"<authenticate mechanism='HT-SHA-256-NONE'><initial-response>SECRET1</initial-response></authenticate>\
+            <response xmlns='urn:xmpp:sasl:2'>SECRET2</response><token xmlns='urn:xmpp:fast:0' expiry='1970' token='SECRET3'/>\
+            <enabled isr:key='SECRET4' id='s1'/><a tok='SECRET5'/><b token='SECRET6'/>";
+        let hidden = String::from_utf8(masked(bytes, false)).unwrap();
+        assert_eq!(hidden.matches("[hidden]").count(), 6, "{hidden}");
+        assert!(!hidden.contains("SECRET"), "{hidden}");
+        assert!(hidden.contains("mechanism='HT-SHA-256-NONE'"), "{hidden}");
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Drive {
     /// tokens, handled=script, and the session to go on with: previd, h, acked, tok. Between servers: external, authzid,
     /// bidi, and hosted, the further domains that are ours. Of a link: agreement=FILE, or acks, on-invalid and tolerate;
     /// role=opener, and source, where the peer is.
+    /// Of SASL2: sasl2, agent, which is the id of the client, tag, config-version, fast and tasks, by name for a client, and
+    /// token=MECHANISM:TOKEN, which both may know.
     /// Between clients: dialect, s5b, insecure, loopback, certificate, and candidates=HOST:PORT,JID@HOST:PORT, the latter of
     /// proxies.
     #[arg(long, value_name = "KEY=VALUE")]
