@@ -13,3 +13,6 @@ draw slope.svg simulate --rtt 600ms \
   --strategy s2s-classic-starttls-external-two --strategy c2s-classic-starttls-scram \
   --strategy c2s-safe-starttls-scram --strategy c2s-quickstart-starttls-scram \
   --strategy c2s-isr-quickstart-starttls --strategy s2s-quickstart-starttls-external-bidi
+
+# And the states of the machines, as they take them.
+cargo run -q -p onetrip-tests --example states >docs/states.md

@@ -26,6 +26,7 @@ pub mod house;
 pub mod links;
 pub mod realm;
 pub mod servers;
+pub mod states;
 pub mod words;
 
 #[cfg(doctest)]

@@ -79,6 +79,14 @@ fn nothing_overlaps_in_the_picture_of_any_strategy() {
     }
 }
 
+/// `cargo run -p onetrip-tests --example states` makes the page anew.
+#[test]
+fn the_states_on_the_page_are_those_that_the_machines_take() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/states.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert_eq!(page, onetrip_tests::states::page());
+}
+
 #[test]
 fn labels_of_slopes_are_pushed_apart() {
     let line = |label: &str, slope: u32| Line {

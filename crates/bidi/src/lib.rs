@@ -66,6 +66,9 @@
 //! not announced (BIDI-R9), Prosody does the same, and a peer that is ignored waits for stanzas that never come.
 //!
 //! [XEP-0288]: https://xmpp.org/extensions/xep-0288.html
+//!
+//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
+//! from the machines themselves.
 
 mod element;
 mod initiator;

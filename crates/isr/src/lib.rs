@@ -102,6 +102,9 @@
 //!
 //! [XEP-0198]: https://xmpp.org/extensions/xep-0198.html
 //! [XEP-0397]: https://xmpp.org/extensions/xep-0397.html
+//!
+//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
+//! from the machines themselves.
 
 mod candidates;
 mod initiator;

@@ -96,6 +96,9 @@
 //! SRP, `zeroconf`. A peer that asks for one of these is told so.
 //!
 //! [XEP-0247]: https://xmpp.org/extensions/xep-0247.html
+//!
+//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
+//! from the machines themselves.
 
 mod dialect;
 mod hex;

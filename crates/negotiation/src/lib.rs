@@ -30,6 +30,9 @@
 //! XEP-0388, XEP-0386, XEP-0440, XEP-0474, XEP-0509; QS-15, QS-21 to QS-24, QS-27, QS-28, QS-R4; digest §3.1, §7.1.
 //!
 //! [RFC 6120]: https://www.rfc-editor.org/rfc/rfc6120
+//!
+//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
+//! from the machines themselves.
 
 pub mod bind;
 pub mod bind2;

@@ -42,6 +42,9 @@
 //! caller's to say.
 //!
 //! [XEP-0198]: https://xmpp.org/extensions/xep-0198.html
+//!
+//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
+//! from the machines themselves.
 
 mod books;
 mod counter;

@@ -122,6 +122,9 @@
 //! `serde` brings the file form.
 //!
 //! [XEP-0361]: https://xmpp.org/extensions/xep-0361.html
+//!
+//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
+//! from the machines themselves.
 
 mod accept;
 mod action;
