@@ -14,5 +14,13 @@ draw slope.svg simulate --rtt 600ms \
   --strategy c2s-safe-starttls-scram --strategy c2s-quickstart-starttls-scram \
   --strategy c2s-isr-quickstart-starttls --strategy s2s-quickstart-starttls-external-bidi
 
+# The table of the README.
+logins=()
+for name in c2s-{classic,safe,paced,quickstart}-starttls-scram c2s-quickstart-starttls-plain \
+  c2s-resume-{classic,quickstart}-starttls-scram c2s-isr-quickstart-starttls c2s-sasl2-direct-scram c2s-fast-direct; do
+  logins+=(--strategy "$name")
+done
+"$program" simulate "${logins[@]}" >docs/img/logins.txt
+
 # And the states of the machines, as they take them.
 cargo run -q -p onetrip-tests --example states >docs/states.md

@@ -31,6 +31,13 @@ fn the_smallest_client_in_the_readme_is_an_example() {
     assert!(hello.lines().count() <= 20);
 }
 
+/// `docs/pictures.sh` makes the table anew, and continuous integration compares.
+#[test]
+fn the_table_in_the_readme_is_printed_by_the_program() {
+    let printed = include_str!("../../docs/img/logins.txt");
+    assert!(printed.lines().count() > 10 && readme().contains(printed));
+}
+
 /// The table of round trips, cell by cell.
 #[test]
 fn the_round_trips_in_the_readme_are_those_of_the_simulator() {

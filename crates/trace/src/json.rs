@@ -1,14 +1,4 @@
 //! A record as JSON, to be kept and drawn again.
-//!
-//! ```json
-//! {"version": 1, "title": "c2s-quickstart-starttls-plain",
-//!  "writes": [{"from": "initiator", "at_us": 100000, "arrives_us": 150000, "half_trips": 2,
-//!              "units": ["stream header", "starttls"], "secured": false, "bytes": 153}],
-//!  "marks": [{"at_us": 300000, "half_trips": 6, "label": "online: stanzas may be sent"}]}
-//! ```
-//!
-//! Times are whole microseconds since the connection was begun; `half_trips` counts one-way trips, TCP's own included. Keys that
-//! are not known are passed over, so that a later writer may add some; another `version` is refused.
 
 use core::time::Duration;
 
@@ -39,7 +29,17 @@ pub enum JsonError {
 }
 
 impl Record {
-    /// As one line of JSON.
+    /// As one line of JSON, of version 1:
+    ///
+    /// ```json
+    /// {"version": 1, "title": "c2s-quickstart-starttls-plain",
+    ///  "writes": [{"from": "initiator", "at_us": 100000, "arrives_us": 150000, "half_trips": 2,
+    ///              "units": ["stream header", "starttls"], "secured": false, "bytes": 153}],
+    ///  "marks": [{"at_us": 300000, "half_trips": 6, "label": "online: stanzas may be sent"}]}
+    /// ```
+    ///
+    /// Times are whole microseconds since the connection was begun; `half_trips` counts one-way trips, TCP's own included. Keys that
+    /// are not known are passed over, so that a later writer may add some; another `version` is refused.
     #[must_use]
     pub fn to_json(&self) -> String {
         let writes = self.writes.iter().map(|write| {
