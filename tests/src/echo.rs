@@ -1,17 +1,20 @@
 //! A server on tokio that sends every message back, and whose sessions outlive their connections.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
+use onetrip_core::isr::{Begin, Location};
 use onetrip_core::negotiation::sasl::{Mechanism, ReceiverConfig};
 use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Build as _, Domain, Env, Instant, Jid, Stanza, StanzaKind};
 use onetrip_core::stream_management as sm;
-use onetrip_core::{Answer, Decision, Event, InstantResume, Registry, Request};
+use onetrip_core::{Answer, ClientConfig, Decision, Event, InstantResume, Registry, Request};
 use onetrip_core::{Sasl2Offer, ServerConfig};
 use onetrip_simulator::accounts::{Accounts, bind};
 use onetrip_simulator::certificates::Certificates;
 use onetrip_tls::Output;
+use onetrip_tls::rustls::rustls::{ClientConfig as TlsClient, ServerConfig as TlsConfig};
 use onetrip_tls::rustls::{SystemEntropy, Versions};
 use onetrip_tokio::{Connection, Settings};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,8 +27,10 @@ pub const PASSWORD: &str = "r0m30myr0m30";
 
 /// See the module.
 pub struct Echo {
-    domain: Domain,
-    accounts: Accounts,
+    /// Its domain.
+    pub domain: Domain,
+    /// Who may log in.
+    pub accounts: Accounts,
     certificates: Certificates,
     registry: Mutex<Registry>,
     began: Clock,
@@ -48,8 +53,83 @@ pub struct Offers {
     pub sasl2: bool,
 }
 
-/// What a test cannot go on without.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+impl Offers {
+    /// Only what everybody has.
+    pub const NONE: Self = Self {
+        management: false,
+        tokens: false,
+        sasl2: false,
+    };
+}
+
+/// Such a server with stream management on loopback, in a thread of its own.
+pub struct Local {
+    /// Where it is.
+    pub address: SocketAddr,
+    server: Arc<Echo>,
+}
+
+impl Local {
+    /// Listens.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub fn start() -> Result<Self, Failure> {
+        let server = Echo::new(Offers {
+            management: true,
+            ..Offers::NONE
+        });
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let serving = Arc::clone(&server);
+        std::thread::spawn(move || runtime.block_on(listen(serving, listener)));
+        Ok(Self { address, server })
+    }
+
+    /// Another server with these accounts that listens there.
+    #[must_use]
+    pub fn at(address: SocketAddr, server: Arc<Echo>) -> Self {
+        Self { address, server }
+    }
+
+    /// What a client on `onetrip-tokio` is made of.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let (host, port) = (self.address.ip().to_string(), self.address.port());
+        self.server
+            .settings(PASSWORD)
+            .at(Location { host, port }, Begin::StartTls)
+    }
+
+    /// A login to it that counts no stanzas.
+    #[must_use]
+    pub fn login(&self) -> ClientConfig {
+        let mut login = self.settings().login;
+        login.management = None;
+        login
+    }
+
+    /// A client's side of TLS.
+    #[must_use]
+    pub fn tls(&self) -> Arc<TlsClient> {
+        self.settings().tls
+    }
+}
+
+async fn listen(server: Arc<Echo>, listener: std::net::TcpListener) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        let (socket, _) = listener.accept().await?;
+        tokio::spawn(Arc::clone(&server).serve(socket, Transport::StartTls));
+    }
+}
+
+/// Whatever went wrong.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Echo {
     /// A server with one account.
@@ -94,7 +174,19 @@ impl Echo {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn config(&self, transport: Transport) -> ServerConfig {
+    /// The server's side of TLS.
+    ///
+    /// # Panics
+    /// When TLS cannot be configured.
+    #[must_use]
+    pub fn tls(&self) -> Arc<TlsConfig> {
+        let tls = self.certificates.server(Versions::Both, false, false);
+        tls.expect("TLS")
+    }
+
+    /// The server's side of a connection.
+    #[must_use]
+    pub fn config(&self, transport: Transport) -> ServerConfig {
         let mechanisms = vec![Mechanism::ScramSha256Plus, Mechanism::ScramSha256];
         let sasl = ReceiverConfig::new(mechanisms);
         let mut config = ServerConfig::new(vec![self.domain.clone()], transport, sasl);
@@ -112,8 +204,7 @@ impl Echo {
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
-        let tls = self.certificates.server(Versions::Both, false, false)?;
-        let mut connection = Connection::server(io, self.config(transport), tls)?;
+        let mut connection = Connection::server(io, self.config(transport), self.tls())?;
         let mut wanted = self.wanted.subscribe();
         let mut named = None;
         loop {

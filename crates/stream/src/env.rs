@@ -100,6 +100,43 @@ impl<'a> Env<'a> {
     }
 }
 
+/// A driver's clock and its randomness, in one place: every call takes its [`Env`] from here.
+///
+/// ```
+/// # use onetrip_stream::{Entropy, Outside};
+/// # fn random(out: &mut [u8]) { out.fill(4) } // a secure source
+/// let began = std::time::Instant::now();
+/// let mut outside = Outside::new(move || began.elapsed(), random);
+/// assert!(outside.now() <= outside.env().now);
+/// ```
+pub struct Outside<C, E> {
+    clock: C,
+    entropy: E,
+}
+
+impl<C: FnMut() -> Duration, E: Entropy> Outside<C, E> {
+    /// `clock` says how long it is since an epoch, and never goes back.
+    pub fn new(clock: C, entropy: E) -> Self {
+        Self { clock, entropy }
+    }
+
+    /// What time it is.
+    pub fn now(&mut self) -> Instant {
+        Instant::from_epoch((self.clock)())
+    }
+
+    /// For the next call.
+    pub fn env(&mut self) -> Env<'_> {
+        Env::new(self.now(), &mut self.entropy)
+    }
+}
+
+impl<C, E> core::fmt::Debug for Outside<C, E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Outside").finish_non_exhaustive()
+    }
+}
+
 impl core::fmt::Debug for Env<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Env")
