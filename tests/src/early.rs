@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use onetrip_core::fast;
 use onetrip_core::negotiation::sasl;
-use onetrip_core::negotiation::sasl2::UserAgent;
 use onetrip_core::quickstart::{Plan, Transport};
 use onetrip_core::stream::{Content, Env, Instant, Jid, Secret, Stanza};
 use onetrip_core::{
@@ -22,10 +21,8 @@ use onetrip_tls::rustls::rustls::{self, ClientConfig as ClientTls, ServerConfig 
 use onetrip_tls::rustls::{RustlsSession, Versions, sending_early_data, taking_early_data};
 use onetrip_tls::{Output, Secured, TlsError, TlsSession, TlsState};
 
-/// The client's installation.
-const CLIENT: &str = "d4565fa7-4d72-4749-b3d3-740edbf87770";
-/// Always, as far as tokens are concerned.
-pub const DATE: fast::DateTime = fast::DateTime::from_unix_seconds(1_600_000_000);
+/// When the clock begins.
+const DATE: fast::DateTime = fast::DateTime::from_unix_seconds(1_600_000_000);
 
 /// A TLS session that keeps what went through it.
 #[derive(Debug)]
@@ -162,12 +159,8 @@ impl StoresServerSessions for NeverForgets {
 pub struct Room {
     /// The client's memory.
     pub entity: Entity,
-    /// What the client keeps of tokens.
-    pub wallet: fast::Wallet,
-    /// The server's sessions.
+    /// The server's sessions and tokens.
     pub registry: Registry,
-    /// The server's tokens.
-    pub tokens: fast::Tokens,
     /// Every connection there ever was.
     pub sides: Vec<Side>,
     /// The client's TLS.
@@ -182,7 +175,8 @@ pub struct Room {
     pub takes: bool,
     /// The mechanisms that the client asks tokens for.
     pub mechanisms: Vec<&'static str>,
-    account: Jid,
+    /// The client's account.
+    pub account: Jid,
     entropy: Seeded,
 }
 
@@ -200,11 +194,11 @@ impl Room {
         let certificates = Certificates::new(&[account.domain().clone()]).expect("certificates");
         let client = certificates.client(versions, false).expect("TLS");
         let server = certificates.server(versions, false, false).expect("TLS");
+        let mut registry = Registry::new(Duration::from_secs(300));
+        registry.set_date(Instant::EPOCH, DATE);
         Self {
             entity: Entity::default(),
-            wallet: fast::Wallet::default(),
-            registry: Registry::new(Duration::from_secs(300)),
-            tokens: fast::Tokens::default(),
+            registry,
             sides: Vec::new(),
             client_tls: sending_early_data(client),
             server_tls: taking_early_data(server),
@@ -260,8 +254,7 @@ impl Room {
         let mut policy = fast::Policy::new(self.mechanisms.iter().copied());
         policy.early = self.sends;
         let mut login = Sasl2Login::default();
-        login.user_agent = Some(UserAgent::new(CLIENT));
-        login.fast = Some(FastLogin::new(self.wallet.clone(), policy, DATE));
+        login.fast = Some(FastLogin::new(policy));
         config.sasl2 = Some(login);
         let tls = Arc::clone(&self.client_tls);
         let tls = RustlsSession::client(tls, self.account.domain()).expect("TLS");
@@ -361,8 +354,6 @@ impl Room {
                 ..
             } => Answer::Sasl(sasl::Answer::Accept { identity: username }),
             Request::Bind { account, request } => bind(&request, &account, env),
-            Request::FastIssue(issue) => Answer::FastIssued(self.tokens.issue(&issue, DATE)),
-            Request::FastSwap(swap) => Answer::FastSwap(self.tokens.swap(&swap, DATE)),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
                 Some(Decision::Fetch { session, .. }) => self.fetch(&session),
@@ -383,12 +374,30 @@ impl Room {
         session.map_or(Answer::NoSession { h: None }, Answer::Session)
     }
 
+    /// XEP-0484 §3.4: what goes out first has a count that cannot go out again, whatever becomes of this process.
+    fn assert_count_is_kept(&self, place: usize) {
+        let early = self.sides[place].early();
+        let count = early.split_once(" count='").map(|(_, rest)| rest);
+        let count = count.and_then(|rest| rest.split('\'').next()?.parse().ok());
+        if let (Some(count), true) = (count, self.sides[place].secured.connection().is_initiator())
+        {
+            let kept = self.entity.installation(&self.account).expect("it is kept");
+            let next = kept.wallet.next(DATE).map(|ticket| ticket.count);
+            assert!(next >= Some(count), "{next:?} {count}");
+        }
+    }
+
     fn drain(&mut self, place: usize) {
         while let Some(output) = self.sides[place].secured.poll_output() {
             let side = &mut self.sides[place];
             let server = !side.secured.connection().is_initiator();
             match output {
-                Output::Transmit(bytes) => side.wire.push_back(bytes),
+                Output::Transmit(bytes) => {
+                    side.wire.push_back(bytes);
+                    if side.events.is_empty() {
+                        self.assert_count_is_kept(place);
+                    }
+                }
                 Output::Request(request) => {
                     let answer = self.decide(request);
                     let side = &mut self.sides[place];
@@ -406,10 +415,8 @@ impl Room {
                     side.retry = self.entity.handle(event).or(side.retry.take())
                 }
                 Output::Event(event) => {
-                    match &event {
-                        Event::Stanza(_) => side.secured.handled(1),
-                        Event::Tokens(wallet) => self.wallet = wallet.clone(),
-                        _ => {}
+                    if matches!(event, Event::Stanza(_)) {
+                        side.secured.handled(1);
                     }
                     side.events.push(event);
                 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use onetrip_core::fast;
 use onetrip_core::isr::{Dialects, Rotation, Ticket};
 use onetrip_core::negotiation::sasl;
-use onetrip_core::negotiation::sasl2::UserAgent;
 use onetrip_core::quickstart::{Cache, Level, Plan, Policy, Transport};
 use onetrip_core::stream::{Condition, Content, Env, Instant, Jid, Secret, Stanza};
 use onetrip_core::stream_management::{Entry, Event as Managed, Granted, Handle, QueueLimits};
@@ -24,9 +23,7 @@ use crate::words::{
     ACCOUNT, ASK, AUTH, BIND, ENABLE, HEADER, PLAIN, RESPONSE, SUCCESS, stored, ticket,
 };
 
-/// The client's installation.
-const CLIENT: &str = "d4565fa7-4d72-4749-b3d3-740edbf87770";
-/// Always, as far as tokens are concerned.
+/// When the clock begins, as far as tokens for logins are concerned.
 const DATE: fast::DateTime = fast::DateTime::from_unix_seconds(1_600_000_000);
 
 /// One end of one connection.
@@ -145,10 +142,8 @@ pub struct House {
     pub certificates: [Option<&'static str>; 2],
     /// Whether both know SASL2.
     pub later: bool,
-    /// The tokens that the server has handed out (XEP-0484).
-    pub tokens: fast::Tokens,
-    /// What the client keeps of them, if both use them.
-    pub wallet: Option<fast::Wallet>,
+    /// Whether both use tokens for logins (XEP-0484).
+    pub fast: bool,
     /// What is random.
     pub entropy: Seeded,
 }
@@ -178,9 +173,11 @@ impl House {
     #[must_use]
     pub fn new(rotation: Rotation) -> Self {
         let keep = Duration::from_secs(300);
+        let mut registry = Registry::with(keep, QueueLimits::default(), rotation);
+        registry.set_date(Instant::EPOCH, DATE);
         Self {
             entity: Entity::new(Cache::default(), Policy::default()),
-            registry: Registry::with(keep, QueueLimits::default(), rotation),
+            registry,
             sides: Vec::new(),
             now: Instant::EPOCH,
             handles: true,
@@ -191,8 +188,7 @@ impl House {
             dialects: Dialects::default(),
             certificates: [None; 2],
             later: false,
-            tokens: fast::Tokens::default(),
-            wallet: None,
+            fast: false,
             entropy: Seeded::new(7),
         }
     }
@@ -246,10 +242,9 @@ impl House {
         management.instant = self.dialects;
         config.management = Some(management);
         config.sasl2 = self.later.then(Sasl2Login::default);
-        if let (Some(login), Some(wallet)) = (&mut config.sasl2, &self.wallet) {
+        if let Some(login) = &mut config.sasl2 {
             let policy = fast::Policy::new(["HT-SHA-256-NONE"]);
-            login.user_agent = Some(UserAgent::new(CLIENT));
-            login.fast = Some(FastLogin::new(wallet.clone(), policy, DATE));
+            login.fast = self.fast.then(|| FastLogin::new(policy).at(DATE));
         }
         config
     }
@@ -293,7 +288,7 @@ impl House {
         config.instant_resume = self.instant.then(|| InstantResume::by(self.dialects));
         config.sasl2 = self.later.then(Sasl2Offer::default);
         if let Some(offer) = &mut config.sasl2 {
-            offer.fast = self.wallet.is_some();
+            offer.fast = self.fast;
         }
         config
     }
@@ -493,8 +488,6 @@ impl House {
                 Answer::Sasl(sasl::Answer::Refuse(sasl::Refusal::NotAuthorized))
             }
             Request::Bind { account, request } => bind(&request, &account, env),
-            Request::FastIssue(issue) => Answer::FastIssued(self.tokens.issue(&issue, DATE)),
-            Request::FastSwap(swap) => Answer::FastSwap(self.tokens.swap(&swap, DATE)),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
                 Some(Decision::Fetch { session, .. }) => self.fetch(&session),
@@ -579,7 +572,6 @@ impl House {
             Event::TokenConfirmed { session } => self.registry.confirm(session),
             Event::TokenExposed(claim) => self.registry.revoke(claim),
             Event::ProofExposed { session } => self.registry.revoke_key(session),
-            Event::Tokens(wallet) => self.wallet = Some(wallet.clone()),
             _ => {}
         }
         side.events.push(event);

@@ -1,9 +1,11 @@
 //! FAST on real connections: a token instead of the password, in one flight, with the session in it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use onetrip_core::fast::{Tokens, Wallet};
+use std::time::Duration;
+
+use onetrip_core::fast::Tokens;
 use onetrip_core::quickstart::Level;
-use onetrip_core::{ErrorKind, Event, Request};
+use onetrip_core::{Entity, ErrorKind, Event, Installation, Request, Sasl2Login};
 use onetrip_tests::house::House;
 use onetrip_tests::words::{RESPONSE, message, messages};
 
@@ -15,7 +17,7 @@ fn house() -> House {
         instant: false,
         later: true,
         level: Level::Safe,
-        wallet: Some(Wallet::default()),
+        fast: true,
         ..House::default()
     }
 }
@@ -42,7 +44,7 @@ fn the_password_is_used_once_and_then_a_token_in_one_flight() {
     let mut house = house();
     let (pair, exchanges) = log_in(&mut house);
     assert_eq!((exchanges, house.sides[pair[0]].count(PASSWORD)), (2, 1));
-    assert_eq!(house.tokens.len(), 1);
+    assert_eq!(house.registry.logins().len(), 1);
     close(&mut house, pair);
     for _ in 0..3 {
         let (pair, exchanges) = log_in(&mut house);
@@ -96,7 +98,7 @@ fn a_token_that_is_dead_costs_one_exchange_and_blames_nobody() {
     let (pair, _) = log_in(&mut house);
     assert_eq!(house.sides[pair[0]].count(TOKEN), 1);
     close(&mut house, pair);
-    house.tokens = Tokens::default();
+    *house.registry.logins_mut() = Tokens::default();
     let (pair, exchanges) = log_in(&mut house);
     let client = &house.sides[pair[0]];
     assert_eq!(exchanges, 2);
@@ -104,7 +106,7 @@ fn a_token_that_is_dead_costs_one_exchange_and_blames_nobody() {
     assert_eq!(client.count("<stream:stream"), 1);
     let refused = |event: &Event| matches!(event, Event::AuthenticationRefused(_));
     assert!(!client.events.iter().any(refused));
-    assert_eq!(house.tokens.len(), 1, "a new one");
+    assert_eq!(house.registry.logins().len(), 1, "a new one");
     close(&mut house, pair);
     assert_eq!(log_in(&mut house).1, 1);
 }
@@ -156,11 +158,11 @@ fn a_server_that_does_not_prove_the_token_is_not_believed() {
 #[test]
 fn the_replay_waits_for_the_token_that_goes_out_before_it() {
     let mut house = house();
-    house.wallet = None;
+    house.fast = false;
     let (pair, _) = log_in(&mut house);
     house.send(pair[1], &message(1));
     house.cut_both(pair);
-    house.wallet = Some(Wallet::default());
+    house.fast = true;
     // The memory knows nothing of tokens yet.
     house.level = Level::Off;
     house.decides = false;
@@ -184,4 +186,63 @@ fn the_replay_waits_for_the_token_that_goes_out_before_it() {
     );
     assert!(behind.starts_with("<message"), "{behind}");
     assert_eq!(house.sides[client].stanzas(), messages([1]));
+}
+
+/// Nothing but SASL2 has to be asked for: the entity knows who it is and what it has, in the next process too.
+#[test]
+fn tokens_come_with_sasl2_and_outlive_the_process() {
+    let mut house = house();
+    let log_in = |house: &mut House| {
+        let mut config = house.client_config();
+        config.sasl2 = Some(Sasl2Login::default());
+        let pair = [house.client_of(config), house.server()];
+        house.talk(pair);
+        close(house, pair);
+        [PASSWORD, TOKEN].map(|what| house.sides[pair[0]].count(what))
+    };
+    assert_eq!(log_in(&mut house), [1, 0]);
+    assert_eq!(log_in(&mut house), [0, 1]);
+    let kept: Vec<_> = house
+        .entity
+        .installations()
+        .map(Installation::to_bytes)
+        .collect();
+    let cache = house.entity.cache().clone();
+    house.entity = Entity::new(cache, house.entity.policy().clone());
+    for stored in kept {
+        let installation = Installation::from_bytes(&stored).unwrap();
+        assert_eq!(installation.account.to_string(), "juliet@capulet.test");
+        assert_eq!(installation.id.len(), 36);
+        house.entity.keep_installation(installation);
+    }
+    assert_eq!(log_in(&mut house), [0, 1]);
+    // Another installation of the same account is another client.
+    house.entity.take_installation(&house.account);
+    assert_eq!(log_in(&mut house), [1, 0]);
+    assert_eq!(house.registry.logins().len(), 2);
+    // A password that is changed ends all of them.
+    house.registry.revoke_account(&house.account);
+    assert_eq!(log_in(&mut house), [1, 1]);
+}
+
+/// XEP-0484 §4.2: a client that does not know the date learns that a token has ended from its server, and loses nothing by it.
+#[test]
+fn a_token_that_has_ended_is_replaced() {
+    let mut house = house();
+    let (pair, _) = log_in(&mut house);
+    close(&mut house, pair);
+    house.now = house.now + Duration::from_secs(22 * 86_400);
+    let mut config = house.client_config();
+    config.sasl2 = Some(Sasl2Login::default());
+    let pair = [house.client_of(config), house.server()];
+    house.talk(pair);
+    assert!(
+        house.sides[pair[1]]
+            .written
+            .contains("<credentials-expired")
+    );
+    assert!(house.sides[pair[0]].online().is_some());
+    assert_eq!(house.sides[pair[0]].count("<request-token"), 1);
+    close(&mut house, pair);
+    assert_eq!(log_in(&mut house).1, 1);
 }

@@ -141,11 +141,11 @@ fn the_best_text_of_both_is_taken() {
 #[test]
 fn no_key_is_asked_for_where_tokens_of_fast_are_used() {
     let mut house = House::keyed(Text::Third, Rotation::SingleUse);
-    house.wallet = Some(onetrip_core::fast::Wallet::default());
+    house.fast = true;
     let pair = house.pair();
     assert_eq!(house.sides[pair[0]].count("<isr-enable "), 0);
     assert_eq!(house.ticket(pair[0]), None);
-    assert_eq!(house.tokens.len(), 1);
+    assert_eq!(house.registry.logins().len(), 1);
 }
 
 /// XEP-0397 §4.2.2, Conversations: the key is good, the session is gone, and the resource is the fallback in the same flight.

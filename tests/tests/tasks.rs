@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use minidom::Element;
-use onetrip_core::fast::Wallet;
 use onetrip_core::negotiation::sasl::Mechanism;
 use onetrip_core::negotiation::{sasl, sasl2};
 use onetrip_core::quickstart::Level;
@@ -335,14 +334,14 @@ fn a_client_believes_nothing_of_a_server_that_speaks_out_of_turn() {
 fn a_token_comes_behind_the_tasks_and_spares_them() {
     let mut house = house();
     house.level = Level::Safe;
-    house.wallet = Some(Wallet::default());
+    house.fast = true;
     let pair = demanded(&mut house);
     prompt(&mut house, pair[0]);
     reply(&mut house, pair, begin("HOTP"));
-    assert!(house.tokens.is_empty());
+    assert!(house.registry.logins().is_empty());
     step(&mut house, pair[1]);
     decide(&mut house, pair, TaskVerdict::Done);
-    assert_eq!(house.tokens.len(), 1);
+    assert_eq!(house.registry.logins().len(), 1);
     house.with(pair[0], |connection, env| connection.close(env));
     settle(&mut house, pair);
     let again = [house.client(), server(&mut house)];

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minidom::Element;
-use onetrip_core::fast::Wallet;
 use onetrip_core::quickstart::{Level, Plan};
 use onetrip_core::stream::{Build as _, Env, Jid, Stanza, ns};
 use onetrip_core::stream_management as sm;
@@ -44,8 +43,6 @@ pub(crate) struct Attempt {
     pub(crate) measured: Measured,
     pub(crate) mechanism: Option<&'static str>,
     pub(crate) taught: Vec<EntityEvent>,
-    /// What is to be kept of tokens, if there is anything to keep.
-    pub(crate) wallet: Option<Wallet>,
     /// Whether an earlier session went on.
     pub(crate) resumed: bool,
     /// Why it did not work, in words.
@@ -216,7 +213,11 @@ impl Driver<'_> {
             .exchange
             .as_ref()
             .is_none_or(|exchange| exchange.is_over());
-        let learnt = !self.attempt.taught.is_empty();
+        let learnt = self
+            .attempt
+            .taught
+            .iter()
+            .any(|event| event.report().is_some());
         if self.meter.is_over() && learnt && over && !self.closing {
             self.closing = true;
             let now = self.clock.now();
@@ -304,10 +305,6 @@ impl Driver<'_> {
             ),
             Event::Authenticated { mechanism, .. } => {
                 self.attempt.mechanism = Some(mechanism.name());
-                return;
-            }
-            Event::Tokens(wallet) => {
-                self.attempt.wallet = Some(wallet);
                 return;
             }
             Event::AuthenticationRefused(failure) => {

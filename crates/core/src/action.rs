@@ -11,7 +11,7 @@ use onetrip_stream::{Domain, Jid, Pair, ResponderProof, Stanza, StreamError};
 use onetrip_stream_management as sm;
 use onetrip_zero_handshake as zh;
 
-use crate::{Error, Resumption, TaskPrompt, TaskReply, TaskStep, TaskVerdict, Unit};
+use crate::{Error, Installation, Resumption, TaskPrompt, TaskReply, TaskStep, TaskVerdict, Unit};
 
 /// What the caller must do next.
 ///
@@ -303,11 +303,6 @@ pub enum Event {
         /// The name of the session.
         session: String,
     },
-    /// What a client has to keep for its next login by token, in the place of what it has kept ([`FastLogin`]; the
-    /// initiating side). It is as good as a password.
-    ///
-    /// [`FastLogin`]: crate::FastLogin
-    Tokens(fast::Wallet),
     /// The peer ended the stream with an error.
     PeerError(StreamError),
     /// It is over; [`Action::Close`] follows. Exactly once.
@@ -346,6 +341,8 @@ pub(crate) enum Lesson {
     Report(Box<Report>),
     /// With how many stanzas that had arrived and were not said to be handled.
     Suspended(Box<Resumption>, u32),
+    /// What is to be kept for the next login by token.
+    Tokens(Box<Installation>),
     /// A session that was granted here is over, for good.
     Over {
         id: String,
@@ -369,7 +366,21 @@ impl EntityEvent {
     pub fn again(&self) -> u32 {
         match &self.0 {
             Lesson::Suspended(_, again) => *again,
-            Lesson::Report(_) | Lesson::Over { .. } => 0,
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn tokens(installation: Installation) -> Self {
+        Self(Lesson::Tokens(Box::new(installation)))
+    }
+
+    /// What is to be kept for the next login by token, in the place of what was, if that is what it is about: for who has no
+    /// entity.
+    #[must_use]
+    pub fn installation(&self) -> Option<&Installation> {
+        match &self.0 {
+            Lesson::Tokens(installation) => Some(installation),
+            _ => None,
         }
     }
 
@@ -389,7 +400,7 @@ impl EntityEvent {
     pub fn report(&self) -> Option<&Report> {
         match &self.0 {
             Lesson::Report(report) => Some(report),
-            Lesson::Suspended(..) | Lesson::Over { .. } => None,
+            _ => None,
         }
     }
 
@@ -398,7 +409,7 @@ impl EntityEvent {
     pub fn resumption(&self) -> Option<&Resumption> {
         match &self.0 {
             Lesson::Suspended(resumption, _) => Some(resumption),
-            Lesson::Report(_) | Lesson::Over { .. } => None,
+            _ => None,
         }
     }
 
@@ -407,7 +418,7 @@ impl EntityEvent {
     pub fn into_resumption(self) -> Option<Resumption> {
         match self.0 {
             Lesson::Suspended(resumption, _) => Some(*resumption),
-            Lesson::Report(_) | Lesson::Over { .. } => None,
+            _ => None,
         }
     }
 }

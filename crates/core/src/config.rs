@@ -113,10 +113,10 @@ impl ClientConfig {
 }
 
 /// How a client logs in by SASL2 (XEP-0388), where the server has it.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Sasl2Login {
-    /// What the client says about itself.
+    /// What the client says about itself. Where tokens are used, [`Entity`](crate::Entity) adds an id if there is none.
     pub user_agent: Option<sasl2::UserAgent>,
     /// What the resource begins with, for everybody to see (XEP-0386 §3.2). A resource in
     /// [`ClientConfig::account`] is not asked for within a login.
@@ -124,7 +124,7 @@ pub struct Sasl2Login {
     /// What else is to be enabled with the resource, such as carbons.
     pub inline: Vec<Element>,
     /// Tokens instead of the password, where the server has them (XEP-0484). They need the id of
-    /// [`Sasl2Login::user_agent`]. Default: none.
+    /// [`Sasl2Login::user_agent`]. Default: yes, but not as early data.
     pub fast: Option<FastLogin>,
     /// The tasks that can be carried out besides a mechanism, such as a second factor:
     /// [`Request::TaskPrompt`](crate::Request::TaskPrompt) asks for it. They have to be done within
@@ -132,28 +132,57 @@ pub struct Sasl2Login {
     pub tasks: Vec<String>,
 }
 
+impl Default for Sasl2Login {
+    fn default() -> Self {
+        Self {
+            user_agent: None,
+            tag: None,
+            inline: Vec::new(),
+            fast: Some(FastLogin::default()),
+            tasks: Vec::new(),
+        }
+    }
+}
+
 /// How a client logs in by tokens (XEP-0484).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FastLogin {
-    /// What was kept: of the last [`Event::Tokens`](crate::Event::Tokens) of this account.
+    /// What was kept. [`Entity`](crate::Entity) puts in what it has of the account; without one it is that of the last
+    /// [`EntityEvent::installation`](crate::EntityEvent::installation).
     pub wallet: fast::Wallet,
     /// Which tokens to ask for, and whether one may go as early data of TLS 1.3, where the server takes it and the TLS session
-    /// can: then header and login are in the flight of the ClientHello.
+    /// can: then header and login are in the flight of the ClientHello. Default: those that bind the channel first
+    /// (XEP-0484 §6), and no early data.
     pub policy: fast::Policy,
-    /// What time it is, for tokens that end.
-    pub now: fast::DateTime,
+    /// What date it is, for tokens that end. Default: unknown, so that each is tried until the server says that it has ended.
+    pub now: Option<fast::DateTime>,
 }
 
 impl FastLogin {
-    /// A login with what was kept.
+    /// Asks for these tokens.
     #[must_use]
-    pub fn new(wallet: fast::Wallet, policy: fast::Policy, now: fast::DateTime) -> Self {
+    pub fn new(policy: fast::Policy) -> Self {
         Self {
-            wallet,
+            wallet: fast::Wallet::default(),
             policy,
-            now,
+            now: None,
         }
+    }
+
+    /// The same, at this date.
+    #[must_use]
+    pub fn at(mut self, now: fast::DateTime) -> Self {
+        self.now = Some(now);
+        self
+    }
+}
+
+impl Default for FastLogin {
+    fn default() -> Self {
+        let all = sasl::Mechanism::TOKEN.into_iter().rev();
+        let usable = all.filter(|mechanism| mechanism.is_built_in());
+        Self::new(fast::Policy::new(usable.map(sasl::Mechanism::name)))
     }
 }
 

@@ -6,18 +6,20 @@ use onetrip_quickstart::{Cache, Key, Plan, Policy};
 use onetrip_stream::{Env, Jid};
 
 use crate::action::Lesson;
-use crate::{ClientConfig, Connection, EntityEvent, OutboundConfig, Resumption};
+use crate::{ClientConfig, Connection, EntityEvent, Installation, OutboundConfig, Resumption};
 
 /// The local entity: owns what is remembered between connections and makes the next one.
 ///
 /// It and its connections never hold each other; they exchange opaque events through the caller. A session that can be
-/// resumed is either here or with one connection.
+/// resumed is either here or with one connection; of tokens a connection has a copy, and tells what becomes of them.
 #[derive(Debug, Default)]
 pub struct Entity {
     cache: Cache,
     policy: Policy,
     /// By the name of the session.
     resumptions: BTreeMap<String, Resumption>,
+    /// By account.
+    installations: BTreeMap<Jid, Installation>,
 }
 
 impl Entity {
@@ -28,6 +30,7 @@ impl Entity {
             cache,
             policy,
             resumptions: BTreeMap::new(),
+            installations: BTreeMap::new(),
         }
     }
 
@@ -75,6 +78,50 @@ impl Entity {
         self.resumptions.remove(&id)
     }
 
+    /// What is kept for logins by token, to store it: behind every [`Entity::handle`] and before what a connection writes
+    /// next, if tokens go as early data, or their count could go out twice (XEP-0484 §3.4).
+    pub fn installations(&self) -> impl Iterator<Item = &Installation> {
+        self.installations.values()
+    }
+
+    /// The same of one account.
+    #[must_use]
+    pub fn installation(&self, account: &Jid) -> Option<&Installation> {
+        self.installations.get(&account.to_bare())
+    }
+
+    /// Keeps what was stored, when a process begins.
+    pub fn keep_installation(&mut self, installation: Installation) {
+        self.installations
+            .insert(installation.account.clone(), installation);
+    }
+
+    /// Takes it out, as when the account is given up here.
+    pub fn take_installation(&mut self, account: &Jid) -> Option<Installation> {
+        self.installations.remove(&account.to_bare())
+    }
+
+    /// Tells a connection that may log in by a token who it is, and what tokens there are.
+    fn install(&mut self, config: &mut ClientConfig, env: &mut Env<'_>) {
+        let account = config.account.to_bare();
+        let Some(login) = &mut config.sasl2 else {
+            return;
+        };
+        let Some(fast) = &mut login.fast else {
+            return;
+        };
+        let kept = self
+            .installations
+            .entry(account.clone())
+            .or_insert_with(|| Installation::new(&account, env));
+        let agent = login.user_agent.get_or_insert_default();
+        match &agent.id {
+            Some(id) => kept.id.clone_from(id),
+            None => agent.id = Some(kept.id.clone()),
+        }
+        fast.wallet.clone_from(&kept.wallet);
+    }
+
     /// A client's connection, planned by what is remembered of the server. It resumes a session, if one waits.
     #[must_use]
     pub fn connect(&mut self, config: ClientConfig, env: &mut Env<'_>) -> Connection {
@@ -91,10 +138,11 @@ impl Entity {
     #[must_use]
     pub fn connect_as(
         &mut self,
-        config: ClientConfig,
+        mut config: ClientConfig,
         plan: Plan,
         env: &mut Env<'_>,
     ) -> Connection {
+        self.install(&mut config, env);
         let resumption = self.take(&config.account);
         Connection::resume(config, plan, resumption, env)
     }
@@ -117,6 +165,10 @@ impl Entity {
             Lesson::Report(report) => self.cache.conclude(&report, &self.policy),
             Lesson::Suspended(resumption, _) => {
                 self.keep(*resumption);
+                None
+            }
+            Lesson::Tokens(installation) => {
+                self.keep_installation(*installation);
                 None
             }
             Lesson::Over { .. } => None,

@@ -94,10 +94,10 @@
 //! # One flight on the servers that are out there
 //!
 //! With [`ClientConfig::sasl2`] a client logs in by SASL2 where it is offered: resource, stream management and an earlier
-//! session ride in the login, no stream is restarted, and from memory all of it is one flight. With
-//! [`Sasl2Login::fast`] a token takes the place of the password ([`Event::Tokens`] says what to keep). A server offers it
-//! with [`ServerConfig::sasl2`]; what it is asked is what it is asked anyway, and [`Request::FastIssue`] and
-//! [`Request::FastSwap`].
+//! session ride in the login, no stream is restarted, and from memory all of it is one flight. A token takes the place of
+//! the password from the second login on ([`Sasl2Login::fast`]): the [`Entity`] keeps it, and [`Entity::installations`] is what
+//! to store. A server offers it with [`ServerConfig::sasl2`]; what it is asked is what it is asked anyway, and
+//! [`Request::FastIssue`] and [`Request::FastSwap`], which [`Registry`] decides once it knows the date.
 //!
 //! A login by token may be early data of TLS 1.3: [`Action::TransmitEarly`] and [`TlsInfo::early_data`] at a client,
 //! [`Connection::receive_early`] at a server. Nothing else ever is, because only the count that goes with a token tells a
@@ -215,6 +215,7 @@ mod entity;
 mod error;
 mod half;
 mod initiator;
+mod installation;
 mod instant;
 mod joining;
 mod link;
@@ -240,6 +241,7 @@ pub use config::{
 pub use connection::Connection;
 pub use entity::Entity;
 pub use error::{Error, ErrorKind, UsageError};
+pub use installation::Installation;
 pub use link::{AgreedPeer, AgreedPeerAction, LinkConfig};
 pub use peer_config::{DialbackConfig, InboundConfig, OutboundConfig};
 pub use peers::{Peers, PeersAction, PeersConfig, bounce};

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use onetrip_fast as fast;
 use onetrip_isr::{Claim, KeySwap, Keys, Refused, Rotation, Swap, TokenHash, Tokens};
 use onetrip_stream::{Env, Instant, Jid, ResponderProof};
 use onetrip_stream_management::{Count, Granted, QueueLimits, Session, Sessions, Unknown};
@@ -57,6 +58,9 @@ pub struct Registry {
     keys: Keys,
     /// Sessions that are over and hold what has to be sent elsewhere.
     over: Vec<Session>,
+    /// The tokens for logins, and what date it was when.
+    logins: fast::Tokens,
+    date: Option<(Instant, fast::DateTime)>,
     /// The sessions that are with a connection, and whose they are.
     connected: BTreeMap<String, Jid>,
 }
@@ -78,11 +82,35 @@ impl Registry {
             tokens: Tokens::new(rotation),
             keys: Keys::new(rotation),
             over: Vec::new(),
+            logins: fast::Tokens::default(),
+            date: None,
             connected: BTreeMap::new(),
         }
     }
 
-    /// Decides about stream management and resumption; `None` for other requests.
+    /// Says what date it is, by which tokens for logins end (XEP-0484): [`Request::FastIssue`] and [`Request::FastSwap`] are
+    /// decided from here on.
+    pub fn set_date(&mut self, now: Instant, date: fast::DateTime) {
+        self.date = Some((now, date));
+    }
+
+    fn date(&self, now: Instant) -> Option<fast::DateTime> {
+        let (then, date) = self.date?;
+        Some(date.after(now.since(then).as_secs()))
+    }
+
+    /// The tokens for logins, to store them: as they are, so keep them as you would passwords.
+    #[must_use]
+    pub fn logins(&self) -> &fast::Tokens {
+        &self.logins
+    }
+
+    /// The same, to give back what was stored, to set their terms or to revoke the tokens of one client.
+    pub fn logins_mut(&mut self) -> &mut fast::Tokens {
+        &mut self.logins
+    }
+
+    /// Decides about stream management, resumption and, if it knows the date, tokens for logins; `None` for other requests.
     #[must_use]
     pub fn decide(&mut self, env: &mut Env<'_>, request: &Request) -> Option<Decision> {
         Some(match request {
@@ -113,6 +141,14 @@ impl Registry {
             Request::KeySwap { account, swap } => {
                 let swapped = self.prove(env.now, account.as_ref(), swap);
                 Decision::Answer(Answer::KeySwap(swapped))
+            }
+            Request::FastIssue(issue) => {
+                let date = self.date(env.now)?;
+                Decision::Answer(Answer::FastIssued(self.logins.issue(issue, date)))
+            }
+            Request::FastSwap(swap) => {
+                let date = self.date(env.now)?;
+                Decision::Answer(Answer::FastSwap(self.logins.swap(swap, date)))
             }
             _ => return None,
         })
@@ -183,7 +219,7 @@ impl Registry {
         match event.0 {
             Lesson::Suspended(resumption, _) => self.suspend(resumption.session, now),
             Lesson::Over { id, owner, h } => self.end(&id, &owner, h),
-            Lesson::Report(_) => {}
+            Lesson::Report(_) | Lesson::Tokens(_) => {}
         }
     }
 
@@ -241,6 +277,7 @@ impl Registry {
     pub fn revoke_account(&mut self, account: &Jid) {
         self.tokens.revoke_account(account);
         self.keys.revoke_account(account);
+        self.logins.revoke_account(account);
     }
 
     /// A stanza for an address whose session waits: it goes out on resumption. `false` when none waits or it is full.
@@ -287,6 +324,9 @@ impl Registry {
         self.tokens.expire(now);
         self.keys.expire(now);
         expired.append(&mut self.over);
+        if let Some(date) = self.date(now) {
+            self.logins.expire(date);
+        }
         expired
     }
 }

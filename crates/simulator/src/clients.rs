@@ -452,7 +452,6 @@ impl<'a> Pair<'a> {
             server_online: self.arrived.is_some(),
             server_stanzas: self.stanzas,
             resumed: false,
-            wallet: None,
         }
     }
 }

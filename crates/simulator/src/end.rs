@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use minidom::Element;
 use onetrip_core::dialback::{Awaited, Checked, Event as Dialback, StreamId, Ticket};
-use onetrip_core::fast::Wallet;
 use onetrip_core::stream::{Build, Content, Domain, Env, Instant, Pair, Stanza, StanzaKind, ns};
 use onetrip_core::{Answer, Decision, Direction, End as Ending, EntityEvent, Event, Request};
 use onetrip_tls::rustls::RustlsSession;
@@ -16,7 +15,7 @@ use onetrip_trace::Party;
 use crate::accounts::{bind, derive};
 use crate::certificates::PEER;
 use crate::entropy::Seeded;
-use crate::run::{Lab, TODAY};
+use crate::run::Lab;
 
 /// What one call made an end write: at most one write, the units in it, and whether it closed.
 #[derive(Debug, Default)]
@@ -56,8 +55,6 @@ pub(crate) struct End<'a> {
     pub(crate) asked: VecDeque<Request>,
     /// What has become of the key that was verified here.
     pub(crate) checked: Option<(Ticket, Checked)>,
-    /// What it keeps of tokens, if there was anything to keep.
-    pub(crate) wallet: Option<Wallet>,
 }
 
 /// The id of the stanza whose answer is waited for.
@@ -86,7 +83,6 @@ impl<'a> End<'a> {
             received: Vec::new(),
             asked: VecDeque::new(),
             checked: None,
-            wallet: None,
         }
     }
 
@@ -199,12 +195,6 @@ impl<'a> End<'a> {
             }
             Request::Bind { account, request } => Some(bind(&request, &account, env)),
             Request::Derive(_) => derive(&request),
-            Request::FastIssue(issue) => Some(Answer::FastIssued(
-                lock(&self.lab.tokens).issue(&issue, TODAY),
-            )),
-            Request::FastSwap(swap) => {
-                Some(Answer::FastSwap(lock(&self.lab.tokens).swap(&swap, TODAY)))
-            }
             request => match lock(&self.lab.registry).decide(env, &request) {
                 Some(Decision::Answer(answer)) => Some(answer),
                 // There is one connection here, and it is the one that asks.
@@ -228,7 +218,6 @@ impl<'a> End<'a> {
             Event::Dialback(Dialback::Checked { ticket, checked }) => {
                 self.checked = Some((ticket, checked));
             }
-            Event::Tokens(wallet) => self.wallet = Some(wallet),
             Event::Closed(ending) => self.ending = Some(ending),
             _ => {}
         }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
-use onetrip_core::fast::{DateTime, Tokens, Wallet};
+use onetrip_core::fast::DateTime;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, ReceiverConfig, Report, Transport};
 use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Secret};
@@ -81,8 +81,6 @@ pub struct Run {
     pub server_stanzas: usize,
     /// Whether an earlier session goes on for the client.
     pub resumed: bool,
-    /// What the client keeps of tokens, where it was given any (XEP-0484).
-    pub wallet: Option<Wallet>,
 }
 
 impl Run {
@@ -114,14 +112,12 @@ pub struct Lab {
     password: String,
     offered: Vec<sasl::Mechanism>,
     pub(crate) pipelining: bool,
-    /// The server's sessions, and the tokens for them.
+    /// The server's sessions, and the tokens for them and for logins.
     pub(crate) registry: Mutex<Registry>,
-    /// The server's tokens for logins.
-    pub(crate) tokens: Mutex<Tokens>,
 }
 
-/// What day it is in the lab, as far as tokens are concerned: always the same.
-pub(crate) const TODAY: DateTime = DateTime::from_unix_seconds(1_600_000_000);
+/// What day it is in the lab when its clock begins.
+const TODAY: DateTime = DateTime::from_unix_seconds(1_600_000_000);
 
 /// How long a negotiation may take: minutes, since a link of 2400 bit/s is to be measured and not to be given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
@@ -175,6 +171,8 @@ impl Lab {
         if let Some(local) = account.local() {
             accounts.certify(local);
         }
+        let mut registry = Registry::new(KEEP);
+        registry.set_date(Instant::EPOCH, TODAY);
         Ok(Self {
             certificates,
             accounts,
@@ -187,8 +185,7 @@ impl Lab {
                 .filter(|mechanism| *mechanism != sasl::Mechanism::Anonymous)
                 .collect(),
             pipelining: true,
-            registry: Mutex::new(Registry::new(KEEP)),
-            tokens: Mutex::default(),
+            registry: Mutex::new(registry),
         })
     }
 
@@ -226,7 +223,7 @@ impl Lab {
         sasl.allowed = strategy.login().map_or_else(Vec::new, Login::mechanisms);
         let mut config = ClientConfig::new(self.account.clone(), strategy.transport(), sasl);
         config.management = strategy.comeback().map(|_| Management::default());
-        config.sasl2 = strategy.sasl2(Wallet::default(), TODAY);
+        config.sasl2 = strategy.sasl2(TODAY);
         config.bounds.negotiation = PATIENCE;
         config.trace = true;
         config
@@ -268,7 +265,6 @@ impl Lab {
         }
         let mut policy = Policy::default();
         let mut entity = Entity::default();
-        let mut wallet = Wallet::default();
         let tls = self.tls(strategy, settings)?;
         if strategy.level() != Level::Off || strategy.comeback().is_some() {
             policy.force = Some(Level::Off);
@@ -287,7 +283,7 @@ impl Lab {
                 true => tls.clone(),
                 false => self.tls(&way, &quiet)?,
             };
-            let mut world = self.world(&way, &mut entity, wallet, before, &quiet)?;
+            let mut world = self.world(&way, &mut entity, before, &quiet)?;
             world.run(&self.domain);
             // What is to be resumed has been cut off before.
             world.cut();
@@ -295,14 +291,13 @@ impl Lab {
             for event in taught {
                 let _ = entity.handle(event);
             }
-            wallet = rehearsal.wallet.unwrap_or_default();
             if rehearsal.to_send.is_none() {
                 return Err(LabError::Rehearsal(format!("{:?}", rehearsal.endings)));
             }
         }
         policy.force = Some(strategy.level());
         entity.set_policy(policy);
-        let mut world = self.world(strategy, &mut entity, wallet, tls, settings)?;
+        let mut world = self.world(strategy, &mut entity, tls, settings)?;
         world.run(&self.domain);
         let mut run = world.finish().0;
         if strategy.answers() == Some(Answers::Two) {
@@ -316,7 +311,7 @@ impl Lab {
         Ok(run)
     }
 
-    /// Runs one connection with what `entity` remembers, and no tokens.
+    /// Runs one connection with what `entity` remembers.
     ///
     /// # Errors
     /// As [`Lab::run`].
@@ -327,7 +322,7 @@ impl Lab {
         settings: &Settings,
     ) -> Result<(Run, Vec<EntityEvent>), LabError> {
         let tls = self.tls(strategy, settings)?;
-        let mut world = self.world(strategy, entity, Wallet::default(), tls, settings)?;
+        let mut world = self.world(strategy, entity, tls, settings)?;
         world.run(&self.domain);
         Ok(world.finish())
     }
@@ -358,7 +353,6 @@ impl Lab {
         &self,
         strategy: &Strategy,
         entity: &mut Entity,
-        wallet: Wallet,
         tls: Tls,
         settings: &Settings,
     ) -> Result<World<'_>, LabError> {
@@ -385,8 +379,7 @@ impl Lab {
                 (link(opener, client_env)?, link(acceptor, server_env)?)
             }
             _ => {
-                let mut config = self.client_config(strategy);
-                config.sasl2 = strategy.sasl2(wallet, TODAY);
+                let config = self.client_config(strategy);
                 (
                     entity.connect(config, client_env),
                     Connection::server(self.server_config(strategy), server_env),

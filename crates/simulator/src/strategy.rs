@@ -1,13 +1,9 @@
 //! The ways to connect that are compared, by name.
 
-use onetrip_core::fast::{self, DateTime, Wallet};
+use onetrip_core::fast::{self, DateTime};
 use onetrip_core::negotiation::sasl::Mechanism;
-use onetrip_core::negotiation::sasl2::UserAgent;
 use onetrip_core::quickstart::{Level, Transport};
 use onetrip_core::{FastLogin, Sasl2Login};
-
-/// The client's installation, by which tokens are handed out (XEP-0484 §4.1).
-const INSTALLATION: &str = "d4565fa7-4d72-4749-b3d3-740edbf87770";
 
 /// How a client authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -401,9 +397,9 @@ impl Strategy {
         matches!(self, Self::Fast { early: true, .. })
     }
 
-    /// How a client is to log in by SASL2, if that is the strategy: with the tokens that it has kept, at this time.
+    /// How a client is to log in by SASL2, if that is the strategy, at this time.
     #[must_use]
-    pub fn sasl2(&self, wallet: Wallet, now: DateTime) -> Option<Sasl2Login> {
+    pub fn sasl2(&self, now: DateTime) -> Option<Sasl2Login> {
         let fast = match self {
             Self::Sasl2 { .. } => None,
             Self::Fast { .. } => {
@@ -411,12 +407,11 @@ impl Strategy {
                 let all = Mechanism::TOKEN.into_iter().rev();
                 let mut policy = fast::Policy::new(all.map(Mechanism::name));
                 policy.early = self.is_early();
-                Some(FastLogin::new(wallet, policy, now))
+                Some(FastLogin::new(policy).at(now))
             }
             _ => return None,
         };
         let mut login = Sasl2Login::default();
-        login.user_agent = Some(UserAgent::new(INSTALLATION));
         login.fast = fast;
         Some(login)
     }

@@ -372,7 +372,7 @@ impl<'a> World<'a> {
             .flat_map(|end| core::mem::take(&mut end.taught))
             .collect();
         let mut ends = self.ends.into_iter();
-        let (mut client, server) = (ends.next(), ends.next());
+        let (client, server) = (ends.next(), ends.next());
         let run = Run {
             record: self.record,
             to_send: self.to_send,
@@ -388,7 +388,6 @@ impl<'a> World<'a> {
             server_online: server.as_ref().is_some_and(|server| server.online),
             server_stanzas: server.as_ref().map_or(0, |server| server.received.len()),
             resumed: client.as_ref().is_some_and(|client| client.resumed),
-            wallet: client.as_mut().and_then(|client| client.wallet.take()),
             endings: (
                 client.and_then(|client| client.ending),
                 server.and_then(|server| server.ending),

@@ -38,7 +38,7 @@ fn client_of(input: &mut Input<'_>) -> (House, ClientConfig) {
     let mut house = House::default();
     let bits = input.byte();
     house.later = bits & 1 != 0;
-    house.wallet = (bits & 2 != 0).then(Default::default);
+    house.fast = bits & 2 != 0;
     house.level = Level::ALL[usize::from(bits >> 2 & 3)];
     let mut config = house.client_config();
     config.transport = if bits & 16 != 0 {
@@ -92,7 +92,7 @@ fn remember(house: &mut House, transport: Transport, later: bool) {
 fn server_of(input: &mut Input<'_>, house: &mut House) -> ServerConfig {
     let bits = input.byte();
     house.later = bits & 1 != 0;
-    house.wallet = (bits & 2 != 0).then(Default::default);
+    house.fast = bits & 2 != 0;
     house.instant = bits & 4 != 0;
     house.decides = bits & 8 == 0;
     let mut config = house.server_config();

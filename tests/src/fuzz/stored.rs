@@ -1,11 +1,11 @@
 //! What is stored and comes back, and the file of an agreement.
 
-use onetrip_core::Resumption;
 use onetrip_core::fast::{Tokens as FastTokens, Wallet};
 use onetrip_core::isr::{Keys, Ticket, Tokens};
 use onetrip_core::quickstart::Cache;
 use onetrip_core::stream_management::Session;
 use onetrip_core::zero_handshake::Agreement;
+use onetrip_core::{Installation, Resumption};
 
 /// What is read from bytes writes something that reads the same, and is not longer than what it was read from.
 macro_rules! round {
@@ -22,7 +22,16 @@ macro_rules! round {
 
 pub(super) fn values(data: &[u8]) {
     round!(
-        data, Cache, Session, Resumption, Ticket, Tokens, Keys, FastTokens, Wallet
+        data,
+        Cache,
+        Session,
+        Resumption,
+        Ticket,
+        Tokens,
+        Keys,
+        FastTokens,
+        Wallet,
+        Installation
     );
 }
 

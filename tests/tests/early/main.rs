@@ -173,7 +173,7 @@ fn nothing_but_a_token_that_may_goes_early() {
     let mut room = Room::default();
     let (pair, _) = room.log_in();
     room.close(pair);
-    room.wallet.clear();
+    room.entity.take_installation(&room.account);
     let (pair, _) = room.log_in();
     assert_eq!(room.sides[pair[0]].early(), "");
     assert!(room.sides[pair[0]].plain().contains("mechanism='PLAIN'"));
@@ -219,7 +219,7 @@ fn a_dead_token_costs_an_exchange() {
     let mut room = Room::default();
     let (pair, _) = room.log_in();
     room.close(pair);
-    room.tokens = Default::default();
+    *room.registry.logins_mut() = Default::default();
     let (pair, exchanges) = room.log_in();
     assert_eq!(exchanges, 2);
     let client = &room.sides[pair[0]];

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onetrip_core::fast::Wallet;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy};
 use onetrip_core::stream::Secret;
@@ -33,7 +32,6 @@ const NO_EARLY_DATA: &str = "the server takes no early data";
 /// What there is before the login that is measured.
 struct Before {
     exchange: Option<Exchange>,
-    wallet: Wallet,
     /// What there is not, and would have to be.
     missing: Option<String>,
     hopeless: Option<Failure>,
@@ -69,8 +67,8 @@ pub(super) struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// What to log in with, and with what tokens.
-    fn login(&self, wallet: Wallet) -> socket::Login {
+    /// What to log in with.
+    fn login(&self) -> socket::Login {
         let (sasl, tls) = match (self.strategy.login(), &self.target.certified) {
             (Some(Login::External), Some(certified)) => {
                 (sasl::InitiatorConfig::external(None), certified)
@@ -105,7 +103,7 @@ impl Trial<'_> {
         let mut config =
             ClientConfig::new(self.target.account.clone(), self.strategy.transport(), sasl);
         config.trace = true;
-        config.sasl2 = self.strategy.sasl2(wallet, date());
+        config.sasl2 = self.strategy.sasl2(date());
         config.bounds.negotiation = self.target.patience;
         config.management = self.strategy.comeback().map(|_| Management::default());
         let tls = Arc::clone(tls);
@@ -185,8 +183,7 @@ impl Trial<'_> {
         policy.force = Some(Level::Off);
         let mut entity = Entity::new(cache.clone(), policy.clone());
         let plan = entity.cache().plan(&self.key(), &policy);
-        let attempt =
-            socket::login(&self.login(Wallet::default()), plan, &mut entity, None).await?;
+        let attempt = socket::login(&self.login(), plan, &mut entity, None).await?;
         for event in attempt.taught {
             let _ = entity.handle(event);
         }
@@ -199,7 +196,7 @@ impl Trial<'_> {
     async fn prepare(&self, entity: &mut Entity) -> Result<Before, Failure> {
         let comeback = self.strategy.comeback();
         let mut exchange = comeback.map(|_| Exchange::to_be_cut(STANZAS));
-        let login = self.login(Wallet::default());
+        let login = self.login();
         let plan = Plan::step_by_step(self.key());
         let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
         for event in core::mem::take(&mut attempt.taught) {
@@ -212,7 +209,6 @@ impl Trial<'_> {
             missing: self.missing(&attempt, entity),
             hopeless: attempt.hopeless,
             exchange,
-            wallet: attempt.wallet.unwrap_or_default(),
         })
     }
 
@@ -237,13 +233,12 @@ impl Trial<'_> {
             }
             entity.keep(resumption);
         }
-        let empty = |wallet: &Wallet| wallet.is_empty(date());
-        let tokenless = self.by_token() && attempt.wallet.as_ref().is_none_or(empty);
-        if tokenless {
+        let kept = entity.installation(&self.target.account);
+        let wallet = kept.map(|kept| &kept.wallet);
+        if self.by_token() && wallet.is_none_or(|wallet| wallet.is_empty(date())) {
             return grants_no("token");
         }
-        let takes = |wallet: &Wallet| wallet.takes_early();
-        let late = self.strategy.is_early() && !attempt.wallet.as_ref().is_some_and(takes);
+        let late = self.strategy.is_early() && !wallet.is_some_and(|wallet| wallet.takes_early());
         late.then(|| NO_EARLY_DATA.to_owned())
     }
 
@@ -271,7 +266,7 @@ impl Trial<'_> {
         plan: Plan,
         row: &mut Row,
     ) -> Result<Attempt, Failure> {
-        let mut login = self.login(Wallet::default());
+        let login = self.login();
         let mut exchange = None;
         let prepared = self.strategy.comeback().is_some() || self.by_token();
         if prepared {
@@ -282,7 +277,6 @@ impl Trial<'_> {
                 return Ok(Attempt::default());
             }
             exchange = before.exchange;
-            login = self.login(before.wallet);
         }
         let begun = Clock::new();
         let mut attempt = socket::login(&login, plan, entity, exchange.as_mut()).await?;
@@ -298,9 +292,6 @@ impl Trial<'_> {
         if let Some(missing) = self.fell_back(&attempt) {
             attempt.measured.to_answer = None;
             row.reason.get_or_insert_with(|| missing.to_owned());
-        }
-        if let Some(wallet) = attempt.wallet.take() {
-            login = self.login(wallet);
         }
         let mut retry = None;
         let mut resent = false;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use onetrip_core::fast::Tokens;
 use onetrip_core::stream::{Content, Env, Instant, Jid, Limits, Reader, Secret, Stanza};
 use onetrip_core::{
     Action, Answer, Connection, Decision, Error, Event, Registry, Request, TlsInfo,
@@ -100,10 +99,8 @@ struct Driver {
     accounts: Option<Accounts>,
     /// What other servers ask and the script answers.
     asked: servers::Asked,
-    /// The server's sessions.
+    /// The server's sessions and tokens.
     registry: Registry,
-    /// The server's tokens.
-    tokens: Tokens,
     /// Whether each stanza counts as handled when it is printed.
     handles: bool,
     entropy: Seeded,
@@ -153,8 +150,8 @@ impl Driver {
             _ => Content::Client,
         };
         let show_secrets = output.show_secrets;
-        let tokens = sasl2::store(&config, account.as_ref())?;
         let mut registry = Registry::new(KEEP);
+        sasl2::fill(&config, account.as_ref(), &mut registry)?;
         if let (Some(user), true) = (&options.user, options.machine == Machine::C2sReceiver) {
             config.fill(&mut registry, user, options, now)?;
         }
@@ -164,7 +161,6 @@ impl Driver {
             accounts,
             asked: servers::Asked::default(),
             registry,
-            tokens,
             handles: config.get("handled") != Some("script"),
             entropy,
             now,
@@ -311,14 +307,19 @@ impl Driver {
                 }
                 Action::Request(request) => self.on_request(request),
                 Action::Event(event) => {
-                    emit(&self.event_json(&event));
+                    emit(&event_json(&event));
                     // Whoever reads the line has the stanza.
                     if matches!(event, Event::Stanza(_)) && self.handles {
                         self.connection.handled(1);
                     }
                 }
                 Action::Entity(event) => {
-                    emit_lesson(&event);
+                    match event.installation() {
+                        Some(kept) => {
+                            emit(&sasl2::tokens_json(kept, self.now, self.show_secrets));
+                        }
+                        None => emit_lesson(&event),
+                    }
                     self.registry.handle(event, self.now);
                 }
                 Action::Close => {
@@ -328,10 +329,6 @@ impl Driver {
                 _ => {}
             }
         }
-    }
-
-    fn event_json(&self, event: &Event) -> Value {
-        sasl2::event_json(event, self.now, self.show_secrets).unwrap_or_else(|| event_json(event))
     }
 
     /// TLS succeeds as soon as both halves go through it, if `--tls-up` says so.
@@ -361,9 +358,6 @@ impl Driver {
         let env = &mut Env::new(self.now, &mut self.entropy);
         let answer = match (request, &self.accounts) {
             (request @ Request::Derive(_), _) => derive(&request),
-            (request @ (Request::FastIssue(_) | Request::FastSwap(_)), _) => {
-                sasl2::kept(&mut self.tokens, &request, self.now)
-            }
             (Request::Sasl { domain, request }, Some(accounts)) => {
                 Some(Answer::Sasl(accounts.decide(request, &domain)))
             }

@@ -244,6 +244,7 @@ pub(super) fn event_json(event: &Event) -> Value {
         }
         _ => servers::event_json(event)
             .or_else(|| link::event_json(event))
+            .or_else(|| sasl2::event_json(event))
             .unwrap_or(json!({"event": "unknown"})),
     }
 }

@@ -1,14 +1,14 @@
 //! What `drive` sets up, prints and reads of SASL2: tokens (XEP-0484) and tasks (XEP-0388 §2.6.3).
 
 use minidom::Element;
-use onetrip_core::fast::{self, DateTime, Ticket, Tokens, Wallet};
+use onetrip_core::fast::{self, DateTime, Ticket};
 use onetrip_core::isr::Token;
 use onetrip_core::negotiation::sasl::{Mechanism, Refusal};
 use onetrip_core::negotiation::sasl2::{Failure as Sasl2Failure, UserAgent};
 use onetrip_core::stream::{Instant, Jid};
 use onetrip_core::{
-    Answer, Event, FastLogin, Request, Sasl2Login, Sasl2Offer, TaskPrompt, TaskReply, TaskStep,
-    TaskVerdict,
+    Answer, Event, FastLogin, Installation, Registry, Request, Sasl2Login, Sasl2Offer, TaskPrompt,
+    TaskReply, TaskStep, TaskVerdict,
 };
 use serde_json::{Value, json};
 
@@ -31,14 +31,14 @@ pub(super) fn login(config: &Config<'_>) -> Result<Option<Sasl2Login>, Failure> 
     login.tasks = names(config.get("tasks"));
     let wanted = names(config.get("fast"));
     let token = token(config)?;
-    if token.is_some() || !wanted.is_empty() {
-        let mut wallet = Wallet::default();
+    login.fast = (token.is_some() || !wanted.is_empty()).then(|| {
+        let mut fast = FastLogin::new(fast::Policy::new(wanted)).at(today(Instant::EPOCH));
         if let Some((mechanism, token)) = token {
-            wallet.put(Ticket::new(token, mechanism.name(), DateTime::MAX));
+            let ticket = Ticket::new(token, mechanism.name(), DateTime::MAX);
+            fast.wallet.put(ticket);
         }
-        let policy = fast::Policy::new(wanted);
-        login.fast = Some(FastLogin::new(wallet, policy, today(Instant::EPOCH)));
-    }
+        fast
+    });
     Ok(Some(login))
 }
 
@@ -54,14 +54,19 @@ pub(super) fn offer(config: &Config<'_>) -> Option<Sasl2Offer> {
 }
 
 /// The server's tokens: the one of `token`, which the client `agent` of this account has.
-pub(super) fn store(config: &Config<'_>, account: Option<&Jid>) -> Result<Tokens, Failure> {
-    let mut tokens = Tokens::default();
+pub(super) fn fill(
+    config: &Config<'_>,
+    account: Option<&Jid>,
+    registry: &mut Registry,
+) -> Result<(), Failure> {
+    let date = today(Instant::EPOCH);
+    registry.set_date(Instant::EPOCH, date);
     let known = account.zip(config.get("agent"));
     if let (Some((account, agent)), Some((mechanism, token))) = (known, token(config)?) {
         let issue = fast::Issue::new(account, agent, token, mechanism.name());
-        tokens.issue(&issue, today(Instant::EPOCH));
+        registry.logins_mut().issue(&issue, date);
     }
-    Ok(tokens)
+    Ok(())
 }
 
 /// A token, as MECHANISM:TOKEN.
@@ -79,15 +84,6 @@ fn token(config: &Config<'_>) -> Result<Option<(Mechanism, Token)>, Failure> {
 fn names(list: Option<&str>) -> Vec<String> {
     let list = list.into_iter().flat_map(|list| list.split(','));
     list.map(str::to_owned).collect()
-}
-
-/// What a store does with a request that is for one.
-pub(super) fn kept(tokens: &mut Tokens, request: &Request, now: Instant) -> Option<Answer> {
-    match request {
-        Request::FastIssue(issue) => Some(Answer::FastIssued(tokens.issue(issue, today(now)))),
-        Request::FastSwap(swap) => Some(Answer::FastSwap(tokens.swap(swap, today(now)))),
-        _ => None,
-    }
 }
 
 /// A question that only SASL2 has.
@@ -125,23 +121,27 @@ pub(super) fn request_json(request: &Request) -> Option<Value> {
     })
 }
 
+/// What is to be kept for logins by token.
+pub(super) fn tokens_json(kept: &Installation, now: Instant, show: bool) -> Value {
+    let next = kept.wallet.next(today(now)).map(|ticket| {
+        let token = if show {
+            ticket.token.expose()
+        } else {
+            "[hidden]"
+        };
+        json!({"mechanism": ticket.mechanism, "token": token, "expiry": ticket.expiry.to_string(), "count": ticket.count})
+    });
+    json!({"event": "tokens", "next": next})
+}
+
 /// An event that only SASL2 has.
-pub(super) fn event_json(event: &Event, now: Instant, show: bool) -> Option<Value> {
-    Some(match event {
-        Event::Tokens(wallet) => {
-            let next = wallet.next(today(now)).map(|ticket| {
-                let token = if show {
-                    ticket.token.expose()
-                } else {
-                    "[hidden]"
-                };
-                json!({"mechanism": ticket.mechanism, "token": token, "expiry": ticket.expiry.to_string(), "count": ticket.count})
-            });
-            json!({"event": "tokens", "next": next})
+pub(super) fn event_json(event: &Event) -> Option<Value> {
+    match event {
+        Event::UnknownTasks { offered } => {
+            Some(json!({"event": "unknown-tasks", "offered": offered}))
         }
-        Event::UnknownTasks { offered } => json!({"event": "unknown-tasks", "offered": offered}),
-        _ => return None,
-    })
+        _ => None,
+    }
 }
 
 /// An answer that only SASL2 has: a client's are `begin` (with `data`), `reply` and `abort`, a server's `done`, `demand`,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use minidom::Element;
-use onetrip_core::fast;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Content, Domain, Jid, Secret, Stanza, StanzaKind, ns};
@@ -37,8 +36,6 @@ pub(super) struct State {
     /// By session: the connection that has it.
     pub(super) holders: BTreeMap<String, Mailbox>,
     pub(super) registry: Registry,
-    /// For logins (XEP-0484).
-    pub(super) tokens: fast::Tokens,
 }
 
 /// What all connections share.
@@ -60,10 +57,12 @@ impl Hub {
         abroad: Option<mpsc::Sender<Stanza>>,
         proxy: Option<(Domain, mpsc::Sender<Element>)>,
     ) -> Self {
-        let registry = Registry::new(settings.resume_for);
+        let clock = Clock::new();
+        let mut registry = Registry::new(settings.resume_for);
+        registry.set_date(clock.now(), date());
         Self {
             settings,
-            clock: Clock::new(),
+            clock,
             abroad,
             proxy,
             decoy,
@@ -71,7 +70,6 @@ impl Hub {
                 online: BTreeMap::new(),
                 holders: BTreeMap::new(),
                 registry,
-                tokens: fast::Tokens::default(),
             }),
         }
     }
@@ -190,7 +188,8 @@ impl Hub {
             let now = self.clock.now();
             let expired = self.state().registry.expire(now);
             self.disperse(expired);
-            self.state().tokens.expire(date());
+            // However the clock of the system has been set.
+            self.state().registry.set_date(now, date());
             let next = self.state().registry.next_expiry();
             let wait = next.map_or(Duration::from_secs(5), |next| next.since(now));
             tokio::time::sleep(wait.clamp(Duration::from_millis(50), Duration::from_secs(5))).await;

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::hub::{Hub, Letter, Mailbox};
 use super::queries;
-use crate::environment::{SystemEntropy, date};
+use crate::environment::SystemEntropy;
 
 /// How many letters wait for one client.
 const MAILBOX: usize = 1024;
@@ -228,12 +228,6 @@ impl Session {
                 Answer::Sasl(self.hub.settings.accounts.decide(request, &domain))
             }
             Request::Bind { account, request } => bind(&request, &account, env),
-            Request::FastIssue(issue) => {
-                Answer::FastIssued(self.hub.state().tokens.issue(&issue, date()))
-            }
-            Request::FastSwap(swap) => {
-                Answer::FastSwap(self.hub.state().tokens.swap(&swap, date()))
-            }
             request => {
                 let decision = self.hub.state().registry.decide(env, &request);
                 match decision {

@@ -7,8 +7,8 @@ use onetrip_quickstart::{Join, Step};
 use onetrip_stream::{Env, Secret, ns};
 
 use super::{Goal, Initiator};
-use crate::Event;
 use crate::shell::Shell;
+use crate::{Action, EntityEvent, Installation};
 
 impl Initiator {
     pub(super) fn tokens(&mut self) -> Option<&mut fast::Initiator> {
@@ -20,9 +20,14 @@ impl Initiator {
 
     /// The wallet has changed, or may have.
     pub(super) fn keep_tokens(&mut self, shell: &mut Shell) {
-        if let Some(fast) = self.tokens() {
-            let wallet = fast.wallet().clone();
-            shell.event(Event::Tokens(wallet));
+        let Goal::Resource(resource) = &self.goal else {
+            return;
+        };
+        let agent = resource.sasl2.as_ref();
+        let id = agent.and_then(|login| login.user_agent.as_ref()?.id.clone());
+        if let (Some(fast), Some(id)) = (&resource.tokens, id) {
+            let kept = Installation::with(&resource.account, id, fast.wallet().clone());
+            shell.push(Action::Entity(EntityEvent::tokens(kept)));
         }
     }
 
@@ -121,6 +126,8 @@ impl Initiator {
         };
         let login = resource.sasl2.as_ref()?;
         login.user_agent.as_ref()?.id.as_ref()?;
-        login.fast.as_ref().map(|fast| fast.now)
+        let unknown = fast::DateTime::from_unix_seconds(0);
+        let fast = login.fast.as_ref()?;
+        Some(fast.now.unwrap_or(unknown))
     }
 }

@@ -99,7 +99,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
         };
         if let Some(fast) = login.sasl2.as_mut().and_then(|sasl2| sasl2.fast.as_mut()) {
             let passed = SystemTime::now().duration_since(UNIX_EPOCH);
-            fast.now = DateTime::from_unix_seconds(passed.unwrap_or_default().as_secs());
+            let date = DateTime::from_unix_seconds(passed.unwrap_or_default().as_secs());
+            fast.now = Some(date);
         }
         let session = RustlsSession::client(Arc::clone(&self.settings.tls), login.account.domain());
         let session = match session {

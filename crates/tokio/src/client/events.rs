@@ -66,15 +66,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
             }
             CoreEvent::Closed(End::Clean) => return self.because(Cause::Closed),
             CoreEvent::Closed(_) => return,
-            event => {
-                if let CoreEvent::Tokens(wallet) = &event {
-                    let sasl2 = self.settings.login.sasl2.as_mut();
-                    if let Some(fast) = sasl2.and_then(|sasl2| sasl2.fast.as_mut()) {
-                        fast.wallet = wallet.clone();
-                    }
-                }
-                Event::Other(event)
-            }
+            event => Event::Other(event),
         };
         self.events.push_back(event);
     }
