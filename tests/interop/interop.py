@@ -82,7 +82,8 @@ def our_sasl2():
     for mode, (scram, one) in {"starttls": (5, 4), "direct": (4, 3)}.items():
         ways = {f"c2s-sasl2-{mode}-scram": scram, f"c2s-sasl2-{mode}-plain": one, f"c2s-fast-{mode}": one}
         back = {f"c2s-resume-sasl2-{mode}-scram": scram, f"c2s-resume-sasl2-{mode}-plain": one, f"c2s-resume-fast-{mode}": one}
-        words = [word for strategy in (*ways, *back) for word in ("--strategy", strategy)]
+        early = [f"c2s-fast-{mode}-0rtt"] if mode == "direct" else []
+        words = [word for strategy in (*ways, *back, *early) for word in ("--strategy", strategy)]
         for peer in (PROSODY_13, EJABBERD_24):
             rows = compare(peer, mode, "--rtt", "100ms", *words)
             for strategy, trips in (ways | back).items():
@@ -92,6 +93,8 @@ def our_sasl2():
                 if strategy in back:
                     good = good and [row.get(f"stanzas{what}") for what in ("", "_lost", "_twice", "_handed_back")] == [40, 0, 0, 0]
                 check(f"{peer.name} {strategy}: {trips} round trips" + (", 40 stanzas there and back, each once" if strategy in back else ""), good, row or "no row")
+            for strategy in early:
+                check(f"{peer.name} {strategy}: takes no early data, and that is said", rows.get(strategy, {}).get("reason") == "the server takes no early data", rows.get(strategy))
         for peer in (PROSODY, EJABBERD):
             for strategy, row in compare(peer, mode, *words).items():
                 check(f"{peer.name} {strategy}: has none, and that is said", row.get("lost") == 0 and row.get("reason") == "the server has no SASL2", row)

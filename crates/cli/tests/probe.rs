@@ -129,6 +129,18 @@ fn a_server_with_sasl2_and_tokens() {
     assert_eq!(seen["together"]["early_header_authenticate"], "answered");
     assert_eq!(verdict["reconnect_best"], 2.0);
     assert_eq!(verdict["reconnect_best_by"], "c2s-resume-fast-direct-0rtt");
+    let text = onetrip(&[
+        "capulet.lit",
+        "--connect",
+        served.at("direct_tls"),
+        "--direct-tls",
+        "--ca-file",
+        served.authority.to_str().unwrap(),
+    ]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("come back in 2 instead of 7"), "{text}");
+    let wide = text.lines().filter(|line| line.chars().count() > 80);
+    assert_eq!(wide.count(), 0, "{text}");
     let served = Served::start("no-sasl2-probed.pem", &["--no-sasl2"]);
     let seen = served.probe(&["--connect", served.at("direct_tls"), "--direct-tls"]);
     assert!(seen["sasl2"].is_null());

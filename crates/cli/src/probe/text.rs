@@ -4,6 +4,10 @@ use serde_json::Value;
 
 use super::tried::Together;
 use super::verdict::taken;
+use crate::terminal::{COLUMNS, wrapped};
+
+/// Where the text of a line begins.
+const NAMES: usize = 19;
 
 /// The lines about one place.
 pub(super) fn text(findings: &Value) -> String {
@@ -30,7 +34,12 @@ pub(super) fn text(findings: &Value) -> String {
         return format!("{out}\n    not looked at: {}\n", text("reason"));
     }
     out.push_str(&format!(", {} ms away\n", text("rtt_ms")));
-    let mut line = |name: &str, text: &str| out.push_str(&format!("    {name:<14} {text}\n"));
+    let mut line = |name: &str, text: &str| {
+        for (index, part) in wrapped(text, COLUMNS - NAMES).iter().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            out.push_str(&format!("    {name:<14} {part}\n"));
+        }
+    };
     if let Some(required) = findings.get("starttls_required") {
         let required = if *required == Value::Bool(true) {
             "required"
