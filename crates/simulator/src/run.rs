@@ -4,13 +4,14 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use onetrip_core::fast::DateTime;
+use onetrip_core::isr::Dialects;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, ReceiverConfig, Report, Transport};
 use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Secret};
 use onetrip_core::zero_handshake::{AgreementError, Refusal};
 use onetrip_core::{
-    ClientConfig, Connection, End as Ending, Entity, EntityEvent, InstantResume, Management,
-    Registry, Sasl2Offer, ServerConfig,
+    ClientConfig, Connection, End as Ending, Entity, EntityEvent, InstantResume, Registry,
+    Sasl2Offer, ServerConfig,
 };
 use onetrip_tls::Secured;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsClient, ServerConfig as TlsServer};
@@ -23,7 +24,7 @@ use crate::clients;
 use crate::end::End;
 use crate::entropy::Seeded;
 use crate::link::{Faults, Link};
-use crate::strategy::{Answers, Comeback, Historical, Login, Proof, Strategy};
+use crate::strategy::{Answers, Historical, Login, Proof, Strategy};
 use crate::world::World;
 
 /// What is simulated.
@@ -222,7 +223,7 @@ impl Lab {
         };
         sasl.allowed = strategy.login().map_or_else(Vec::new, Login::mechanisms);
         let mut config = ClientConfig::new(self.account.clone(), strategy.transport(), sasl);
-        config.management = strategy.comeback().map(|_| Management::default());
+        config.management = strategy.management();
         config.sasl2 = strategy.sasl2(TODAY);
         config.bounds.negotiation = PATIENCE;
         config.trace = true;
@@ -242,8 +243,8 @@ impl Lab {
         quickstart.proactive_header = *strategy == Strategy::Historical(Historical::Xep0305);
         config.quickstart = quickstart;
         config.management = strategy.comeback().map(|_| Default::default());
-        config.instant_resume =
-            (strategy.comeback() == Some(Comeback::Token)).then(InstantResume::default);
+        let dialects = strategy.dialects();
+        config.instant_resume = (dialects != Dialects::NONE).then(|| InstantResume::by(dialects));
         if strategy.is_sasl2() {
             let mut offer = Sasl2Offer::default();
             offer.fast = matches!(strategy, Strategy::Fast { .. });

@@ -1,9 +1,10 @@
 //! The ways to connect that are compared, by name.
 
 use onetrip_core::fast::{self, DateTime};
+use onetrip_core::isr::Dialects;
 use onetrip_core::negotiation::sasl::Mechanism;
 use onetrip_core::quickstart::{Level, Transport};
-use onetrip_core::{FastLogin, Sasl2Login};
+use onetrip_core::{FastLogin, Management, Sasl2Login};
 
 /// How a client authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,8 +59,12 @@ pub enum Historical {
 pub enum Comeback {
     /// It logs in and resumes its session (XEP-0198).
     Resume,
-    /// It shows its token (instant stream resumption).
+    /// It shows its token (instant stream resumption, the first text).
     Token,
+    /// It proves a key (the second text).
+    Key,
+    /// It logs in by that key, within SASL2 (the third text, XEP-0397).
+    KeyLogin,
 }
 
 /// How a server proves its domain to another.
@@ -124,7 +129,7 @@ impl Carrier {
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 83);
+/// assert_eq!(Strategy::all().len(), 85);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -242,6 +247,17 @@ impl Strategy {
                     }),
             );
         }
+        all.extend(
+            [
+                (Level::Off, Comeback::Key),
+                (Level::Safe, Comeback::KeyLogin),
+            ]
+            .map(|(level, comeback)| Self::Comeback {
+                level,
+                transport: Transport::DirectTls,
+                comeback,
+            }),
+        );
         for transport in TRANSPORTS {
             for resumes in [false, true] {
                 all.extend([Login::Scram, Login::Plain].map(|login| Self::Sasl2 {
@@ -297,6 +313,14 @@ impl Strategy {
                 comeback: Comeback::Resume,
                 ..
             } => format!("c2s-resume-{level}-{transport}-scram"),
+            Self::Comeback {
+                comeback: Comeback::Key,
+                ..
+            } => format!("c2s-isr-d2-{transport}"),
+            Self::Comeback {
+                comeback: Comeback::KeyLogin,
+                ..
+            } => format!("c2s-isr-d3-{transport}"),
             // ISR-12: with a token even the step-by-step way has its request behind the header.
             Self::Comeback {
                 level: Level::Off, ..
@@ -388,7 +412,36 @@ impl Strategy {
     /// Whether a client logs in by SASL2.
     #[must_use]
     pub const fn is_sasl2(&self) -> bool {
-        matches!(self, Self::Sasl2 { .. } | Self::Fast { .. })
+        matches!(
+            self,
+            Self::Sasl2 { .. }
+                | Self::Fast { .. }
+                | Self::Comeback {
+                    comeback: Comeback::KeyLogin,
+                    ..
+                }
+        )
+    }
+
+    /// By which texts of instant stream resumption a session is brought back: its own and no other.
+    #[must_use]
+    pub fn dialects(&self) -> Dialects {
+        let mut dialects = Dialects::NONE;
+        match self.comeback() {
+            Some(Comeback::Token) => dialects.seed = true,
+            Some(Comeback::Key) => dialects.hmac = true,
+            Some(Comeback::KeyLogin) => dialects.sasl2 = true,
+            Some(Comeback::Resume) | None => {}
+        }
+        dialects
+    }
+
+    /// What a client asks of stream management, if it comes back.
+    #[must_use]
+    pub fn management(&self) -> Option<Management> {
+        let mut management = Management::default();
+        management.instant = self.dialects();
+        self.comeback().map(|_| management)
     }
 
     /// Whether the login goes as early data of TLS 1.3.
@@ -401,7 +454,6 @@ impl Strategy {
     #[must_use]
     pub fn sasl2(&self, now: DateTime) -> Option<Sasl2Login> {
         let fast = match self {
-            Self::Sasl2 { .. } => None,
             Self::Fast { .. } => {
                 // XEP-0484 §6: those that bind the channel first.
                 let all = Mechanism::TOKEN.into_iter().rev();
@@ -409,6 +461,7 @@ impl Strategy {
                 policy.early = self.is_early();
                 Some(FastLogin::new(policy).at(now))
             }
+            _ if self.is_sasl2() => None,
             _ => return None,
         };
         let mut login = Sasl2Login::default();
@@ -437,6 +490,14 @@ impl Strategy {
                     comeback: Comeback::Resume,
                 }
             }
+            Self::Comeback {
+                comeback: Comeback::KeyLogin,
+                ..
+            } => Self::Comeback {
+                level,
+                transport,
+                comeback: Comeback::Resume,
+            },
             Self::Login { login, .. } | Self::Sasl2 { login, .. } => Self::Login {
                 level,
                 transport,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Key, Level, Outcome, Plan, Policy};
 use onetrip_core::stream::Secret;
-use onetrip_core::{ClientConfig, Entity, Management};
+use onetrip_core::{ClientConfig, Entity};
 use onetrip_simulator::{Comeback, Login, Strategy};
 use onetrip_tls::rustls::sending_early_data;
 
@@ -105,7 +105,7 @@ impl Trial<'_> {
         config.trace = true;
         config.sasl2 = self.strategy.sasl2(date());
         config.bounds.negotiation = self.target.patience;
-        config.management = self.strategy.comeback().map(|_| Management::default());
+        config.management = self.strategy.management();
         let tls = Arc::clone(tls);
         socket::Login {
             target: self.address,
@@ -223,12 +223,10 @@ impl Trial<'_> {
         let grants_no = |what: &str| Some(format!("the server grants no {what}"));
         let comeback = self.strategy.comeback();
         if comeback.is_some() {
-            let Some(mut resumption) = entity.take(&self.target.account) else {
+            let Some(resumption) = entity.take(&self.target.account) else {
                 return grants_no("session that could be resumed");
             };
-            if comeback == Some(Comeback::Resume) {
-                resumption.ticket = None;
-            } else if resumption.ticket.is_none() {
+            if comeback != Some(Comeback::Resume) && resumption.ticket.is_none() {
                 return grants_no("token");
             }
             entity.keep(resumption);
@@ -253,7 +251,8 @@ impl Trial<'_> {
         if !by_sasl2(attempt) {
             return Some(NO_SASL2);
         }
-        if self.by_token() && !by.starts_with("HT-") {
+        let by_key = self.strategy.comeback() == Some(Comeback::KeyLogin);
+        if (self.by_token() || by_key) && !by.starts_with("HT-") {
             return Some("the token was not taken");
         }
         (self.strategy.is_early() && !was_early(attempt)).then_some(NO_EARLY_DATA)

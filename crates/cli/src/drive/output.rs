@@ -79,6 +79,9 @@ pub(super) fn request_json(request: &Request) -> Value {
         Request::InstantResume { account, swap, .. } => {
             return json!({"request": "instant-resume", "account": account.as_ref().map(Jid::to_string), "h": swap.h});
         }
+        Request::KeySwap { account, swap } => {
+            return json!({"request": "key-swap", "account": account.as_ref().map(Jid::to_string), "previd": swap.claim.session, "mechanism": swap.claim.mechanism, "h": swap.h});
+        }
         _ => {
             return servers::request_json(request)
                 .or_else(|| sasl2::request_json(request))
@@ -239,6 +242,7 @@ pub(super) fn event_json(event: &Event) -> Value {
             json!({"event": "instant-resume-refused", "condition": condition})
         }
         Event::TokenExposed(_) => json!({"event": "token-exposed"}),
+        Event::ProofExposed { session } => json!({"event": "proof-exposed", "session": session}),
         Event::TokenConfirmed { session } => {
             json!({"event": "token-confirmed", "session": session})
         }

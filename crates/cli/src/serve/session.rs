@@ -303,6 +303,7 @@ impl Session {
                 }
             }
             Event::TokenExposed(claim) => self.hub.state().registry.revoke(&claim),
+            Event::ProofExposed { session } => self.hub.state().registry.revoke_key(&session),
             Event::TokenConfirmed { session } => self.hub.state().registry.confirm(&session),
             _ => {}
         }
