@@ -212,7 +212,7 @@ fn nothing_comes_between_the_steps_on_either_side() {
         let late = house.give(client, success(BOUND));
         assert!(late.is_err() && house.sides[client].online().is_none());
     }
-    for intruder in [message(1).as_str(), "<r xmlns='urn:xmpp:sm:3'/>"] {
+    for intruder in [message(1).as_str(), "<r xmlns='urn:xmpp:sm:3'/>", " ", "\n"] {
         let mut config = house.server_config();
         config.sasl.offered = vec![sasl::Mechanism::Plain];
         let server = house.server_as(config);
@@ -225,6 +225,50 @@ fn nothing_comes_between_the_steps_on_either_side() {
             Some(Condition::PolicyViolation),
             "{intruder}"
         );
+    }
+}
+
+/// Openfire#3496: white space counts, too, wherever the reads end; but not what may have been on its way before the first
+/// step was seen, and not what stands around the exchange.
+#[test]
+fn white_space_between_the_steps_ends_the_attempt() {
+    for (before, between, good) in [
+        ("", "", true),
+        (" ", "", true),
+        ("", " ", false),
+        ("", "\r\n", false),
+    ] {
+        for cut in 0..3 {
+            let mut house = house();
+            let mut config = house.client_config();
+            config.sasl.allowed = vec![sasl::Mechanism::ScramSha256];
+            let client = house.client_of(config);
+            let mut config = house.server_config();
+            config.sasl.offered = vec![sasl::Mechanism::ScramSha256];
+            let server = house.server_as(config);
+            for _ in 0..2 {
+                house.deliver(client, server);
+                if house.sides[server].count("<challenge") == 0 {
+                    house.deliver(server, client);
+                }
+            }
+            let mut text = before.as_bytes().to_vec();
+            text.extend(house.take_wire(server));
+            text.extend(between.as_bytes());
+            let (one, other) = text.split_at(text.len() * cut / 2);
+            let first = house.give(client, one);
+            let result = first.and_then(|_| house.give(client, other));
+            assert_eq!(result.is_ok(), good, "{before:?} {between:?} {cut}");
+            if let Err(error) = result {
+                assert_eq!(error.condition(), Some(Condition::PolicyViolation));
+                assert_eq!(error.source_section(), "XEP-0388 §2.4");
+            }
+            house.deliver(client, server);
+            let mut success = house.take_wire(server);
+            success.push(b' ');
+            let _ = house.give(client, success);
+            assert_eq!(house.sides[client].online().is_some(), good);
+        }
     }
 }
 

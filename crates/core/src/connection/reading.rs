@@ -30,6 +30,10 @@ impl Connection {
                 *rest = &[];
                 return;
             }
+            if self.is_intruded(rest) {
+                self.on_intruder(env);
+                continue;
+            }
             match self.shell.receiving.reader.next(rest) {
                 Ok(Some(frame)) => {
                     if self.over_total() {
@@ -47,6 +51,27 @@ impl Connection {
                     return self.shell.fail(kind);
                 }
             }
+        }
+    }
+
+    /// Whether white space comes next that may not be there: between the steps of SASL2 (XEP-0388 §2.4, Openfire#3496).
+    /// Anywhere else the reader skips it.
+    fn is_intruded(&self, rest: &[u8]) -> bool {
+        let space = rest.first().is_some_and(u8::is_ascii_whitespace);
+        let between = space && !self.shell.receiving.reader.is_mid_frame();
+        between
+            && match &self.role {
+                Role::Initiator(role) => role.is_between_steps(),
+                Role::Receiver(role) => role.is_between_steps(),
+                Role::PeerReceiver(_) | Role::Link(_) => false,
+            }
+    }
+
+    fn on_intruder(&mut self, env: &mut Env<'_>) {
+        match &mut self.role {
+            Role::Initiator(role) => role.on_intruder(env, &mut self.shell),
+            Role::Receiver(role) => role.on_intruder(env, &mut self.shell),
+            Role::PeerReceiver(_) | Role::Link(_) => {}
         }
     }
 

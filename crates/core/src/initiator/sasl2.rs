@@ -25,6 +25,8 @@ pub(super) struct Login {
     pub(super) bind: bind2::Initiator,
     pub(super) mechanism: sasl::Mechanism,
     pub(super) by: By,
+    /// Whether the server has answered at all.
+    answered: bool,
     /// What is asked about a task.
     pub(super) prompt: Option<TaskPrompt>,
 }
@@ -161,6 +163,7 @@ impl Initiator {
             bind,
             mechanism,
             by: way.by,
+            answered: false,
             prompt: None,
         }));
         self.keep_tokens(shell);
@@ -175,6 +178,7 @@ impl Initiator {
         let Some(login) = &mut self.later else {
             return;
         };
+        login.answered = true;
         let ours = element.has_ns(ns::SASL2) || element.has_ns(ns::SASL2_OLD);
         let input = match ours {
             true => sasl2::Input::Element(element),
@@ -185,7 +189,14 @@ impl Initiator {
         self.advance(env, shell);
     }
 
-    pub(super) fn on_intruder(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+    /// Whether the server has taken a step of SASL2 and owes another. Before its first, what comes may have been on its way
+    /// when ours went out.
+    pub(crate) fn is_between_steps(&self) -> bool {
+        let login = self.later.as_ref();
+        login.is_some_and(|login| login.answered && login.machine.is_running())
+    }
+
+    pub(crate) fn on_intruder(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
         if let Some(login) = &mut self.later {
             let result = login.machine.handle(env, sasl2::Input::Intruder);
             self.sasl2_result(env, shell, result);

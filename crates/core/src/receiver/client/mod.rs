@@ -245,12 +245,21 @@ impl Receiver {
 
     /// Openfire#3496: whatever arrives between the steps of SASL2 ends it.
     fn is_intruded(&mut self, env: &mut Env<'_>, shell: &mut Shell, later: bool) -> bool {
-        let running = self.sasl2.as_ref().is_some_and(sasl2::Login::is_running);
-        if running && !later {
-            let input = onetrip_negotiation::sasl2::ReceiverInput::Intruder;
-            self.on_sasl2(env, shell, input);
+        let intruded = self.is_between_steps() && !later;
+        if intruded {
+            self.on_intruder(env, shell);
         }
-        running && !later
+        intruded
+    }
+
+    /// Whether nothing but a step of SASL2 may arrive.
+    pub(crate) fn is_between_steps(&self) -> bool {
+        self.sasl2.as_ref().is_some_and(sasl2::Login::is_running)
+    }
+
+    pub(crate) fn on_intruder(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
+        let input = onetrip_negotiation::sasl2::ReceiverInput::Intruder;
+        self.on_sasl2(env, shell, input);
     }
 
     fn on_starttls(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
@@ -410,7 +419,7 @@ impl Receiver {
         shell.pending = false;
         match answer {
             Answer::Sasl(answer) => {
-                if self.sasl2.as_ref().is_some_and(sasl2::Login::is_running) {
+                if self.is_between_steps() {
                     let input = onetrip_negotiation::sasl2::ReceiverInput::Answer(answer);
                     self.on_sasl2(env, shell, input);
                 } else {
