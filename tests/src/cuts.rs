@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use onetrip_core::isr::Rotation;
+use onetrip_core::fast::{self, DateTime};
+use onetrip_core::isr::{Dialects, Rotation};
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Level, Policy, Transport};
 use onetrip_core::stream::{Content, Env, Instant, Jid, Secret, Stanza, StanzaKind};
 use onetrip_core::stream_management::{Entry, Event as Managed, QueueLimits};
 use onetrip_core::{
-    Action, Answer, ClientConfig, Connection, Decision, Entity, Event, InstantResume, Management,
-    Registry, Request, Sasl2Login, Sasl2Offer, ServerConfig, TlsInfo,
+    Action, Answer, ClientConfig, Connection, Decision, Entity, Event, FastLogin, InstantResume,
+    Management, Registry, Request, Sasl2Login, Sasl2Offer, ServerConfig, TlsInfo,
 };
 use onetrip_simulator::Seeded;
 use onetrip_simulator::accounts::bind;
@@ -24,8 +25,39 @@ pub enum Way {
     Login,
     /// By its token (instant stream resumption).
     Token(Rotation),
+    /// By a key of the second text of that.
+    Key(Rotation),
+    /// By a key of the third, within SASL2.
+    KeyLogin(Rotation),
     /// Within a login by SASL2, with a new resource if that fails.
     Inline,
+    /// The same by a token (XEP-0484).
+    Fast,
+}
+
+impl Way {
+    fn rotation(self) -> Rotation {
+        match self {
+            Self::Token(rotation) | Self::Key(rotation) | Self::KeyLogin(rotation) => rotation,
+            Self::Login | Self::Inline | Self::Fast => Rotation::default(),
+        }
+    }
+
+    /// The one text that is spoken, if it is one.
+    fn dialects(self) -> Dialects {
+        let mut dialects = Dialects::NONE;
+        match self {
+            Self::Token(_) => dialects.seed = true,
+            Self::Key(_) => dialects.hmac = true,
+            Self::KeyLogin(_) => dialects.sasl2 = true,
+            Self::Login | Self::Inline | Self::Fast => {}
+        }
+        dialects
+    }
+
+    fn is_sasl2(self) -> bool {
+        matches!(self, Self::KeyLogin(_) | Self::Inline | Self::Fast)
+    }
 }
 
 /// What a run is about.
@@ -53,6 +85,8 @@ struct End {
     /// What it has written that has not been delivered.
     wire: Vec<u8>,
     closed: bool,
+    /// Whether it has logged in by a password.
+    password: bool,
 }
 
 /// What has become of the stanzas of one direction.
@@ -85,10 +119,14 @@ pub struct World {
     pub delivered: Vec<usize>,
     /// How many connections resumed a session.
     pub resumed: usize,
+    /// How many of these needed no password.
+    pub by_token: usize,
     /// How much had been delivered on the first connection when the client knew its session.
     pub granted_at: Option<usize>,
 }
 
+/// Always, as far as tokens are concerned.
+const DATE: DateTime = DateTime::from_unix_seconds(1_600_000_000);
 const ACCOUNT: &str = "juliet@capulet.test/balcony";
 /// How many stanzas an end sends before it looks at what came.
 const BURST: u32 = 3;
@@ -114,10 +152,7 @@ impl World {
     /// Runs the whole exchange, over as many connections as it takes.
     #[must_use]
     pub fn run(case: Case) -> Self {
-        let rotation = match case.way {
-            Way::Token(rotation) => rotation,
-            Way::Login | Way::Inline => Rotation::default(),
-        };
+        let rotation = case.way.rotation();
         let keep = Duration::from_secs(300);
         let mut policy = Policy::default();
         policy.force = Some(case.level);
@@ -136,8 +171,10 @@ impl World {
             }),
             delivered: Vec::new(),
             resumed: 0,
+            by_token: 0,
             granted_at: None,
         };
+        this.registry.set_date(this.now, DATE);
         for attempt in 0..20 {
             this.connect();
             let cut = this.case.cuts.get(attempt).copied().flatten();
@@ -153,18 +190,28 @@ impl World {
         let mut sasl = sasl::InitiatorConfig::password("juliet", Secret::from("secret"));
         sasl.allowed = vec![sasl::Mechanism::Plain];
         let mut config = ClientConfig::new(account.clone(), Transport::DirectTls, sasl);
-        config.management = Some(Management::default());
-        config.sasl2 = (self.case.way == Way::Inline).then(Sasl2Login::default);
+        let mut management = Management::default();
+        management.instant = self.case.way.dialects();
+        config.management = Some(management);
+        if self.case.way.is_sasl2() {
+            let policy = fast::Policy::new(["HT-SHA-256-ENDP"]);
+            let fast = FastLogin::new(policy).at(DATE);
+            let mut login = Sasl2Login::default();
+            login.fast = (self.case.way == Way::Fast).then_some(fast);
+            config.sasl2 = Some(login);
+        }
         let env = &mut Env::new(self.now, &mut self.entropy);
         let client = self.entity.connect(config, env);
         let mechanisms = sasl::ReceiverConfig::new(vec![sasl::Mechanism::Plain]);
         let domains = vec![account.domain().clone()];
         let mut config = ServerConfig::new(domains, Transport::DirectTls, mechanisms);
         config.management = Some(Default::default());
-        match self.case.way {
-            Way::Login => {}
-            Way::Token(_) => config.instant_resume = Some(InstantResume::default()),
-            Way::Inline => config.sasl2 = Some(Sasl2Offer::default()),
+        let dialects = self.case.way.dialects();
+        config.instant_resume = (dialects != Dialects::NONE).then(|| InstantResume::by(dialects));
+        if self.case.way.is_sasl2() {
+            let mut offer = Sasl2Offer::default();
+            offer.fast = self.case.way == Way::Fast;
+            config.sasl2 = Some(offer);
         }
         let server = Connection::server(config, env);
         let end = |connection| End {
@@ -173,6 +220,7 @@ impl World {
             upgrades: 0,
             wire: Vec::new(),
             closed: false,
+            password: false,
         };
         self.client = Some(end(client));
         self.servers.push(end(server));
@@ -334,7 +382,8 @@ impl World {
                     end.upgrades += 1;
                     if end.upgrades == 2 {
                         let env = &mut Env::new(self.now, &mut self.entropy);
-                        let info = TlsInfo::new();
+                        let mut info = TlsInfo::new();
+                        info.end_point = Some(Secret::from("certificate"));
                         end.connection
                             .tls_established(env, info, &[])
                             .expect("TLS was being negotiated");
@@ -363,6 +412,7 @@ impl World {
                 end.online |= resumed || !server;
                 self.owner = jid;
                 self.resumed += usize::from(resumed && !server);
+                self.by_token += usize::from(resumed && !server && !end.password);
             }
             Event::Stanza(stanza) => {
                 if stanza.head().kind == StanzaKind::Iq {
@@ -390,6 +440,7 @@ impl World {
                 panic!("no room for {entry:?}");
             }
             Event::TokenConfirmed { session } => self.registry.confirm(&session),
+            Event::Authenticated { mechanism, .. } => end.password = !mechanism.is_token(),
             _ => {}
         }
     }

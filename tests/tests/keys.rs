@@ -243,3 +243,34 @@ fn a_key_that_cannot_be_bound_waits_behind_a_login() {
         assert_eq!(client.stanzas(), messages([2]));
     }
 }
+
+/// XEP-0509: another configuration than was remembered blames nobody's key. The session goes on behind a login, on the same
+/// stream, and the next time by its key.
+#[test]
+fn another_configuration_than_was_remembered_costs_no_key() {
+    let mut house = House::keyed(Text::Third, Rotation::SingleUse);
+    house.level = Level::Safe;
+    let of = |house: &House, version: &str| {
+        let mut config = house.server_config();
+        if let Some(offer) = &mut config.sasl2 {
+            offer.config_version = Some(version.to_owned());
+        }
+        config
+    };
+    let mut keys = Vec::new();
+    for (version, passwords) in [("one", 1), ("one", 0), ("two", 1), ("two", 0)] {
+        let config = of(&house, version);
+        let pair = [house.client(), house.server_as(config)];
+        house.talk(pair);
+        let client = &house.sides[pair[0]];
+        assert_eq!(client.count("mechanism='PLAIN'"), passwords, "{version}");
+        let refused = |event: &Event| matches!(event, Event::InstantResumeRefused { .. });
+        assert!(!client.events.iter().any(refused));
+        assert_eq!(client.count("<stream:stream"), 1);
+        keys.push(house.ticket(pair[0]).unwrap().token);
+        house.send(pair[1], &message(1));
+        house.cut_both(pair);
+    }
+    assert!(keys[0] != keys[1] && keys[2] != keys[3]);
+    assert!(keys[1] == keys[2], "it was not used");
+}

@@ -1,4 +1,7 @@
 //! Exactly once: a stream cut at every byte of an exchange, and again while it is resumed.
+//!
+//! The ways that came later share their exchange of stanzas with the others, so of that they are cut at a sample of its bytes;
+//! of what is theirs, the negotiation and the resumption, at every byte.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use onetrip_core::isr::Rotation;
@@ -29,27 +32,65 @@ fn cut_everywhere(way: Way, level: Level) {
     let whole = uncut(way, level);
     let total = *whole.delivered.last().unwrap();
     let granted_at = whole.granted_at.unwrap();
-    // What is said on a second connection until the exchange goes on is about this much.
-    let resumption = 1200;
     for at in 0..total {
-        let case = Case {
-            way,
-            level,
-            stanzas: STANZAS,
-            cuts: [Some(at), Some(at * 7 % resumption), None],
-            noticed: at % 2 == 0,
-            abrupt: at / 2 % 2 == 0,
-        };
-        let world = World::run(case);
-        if let Err(problem) = world.check() {
-            panic!("{case:?}: {problem}");
-        }
-        // Once the client knows its session, nothing has to be handed back.
-        let back = world.fates.each_ref().map(|fate| fate.handed_back.len());
-        let kept = world.resumed > 0 && back == [0, 0];
-        assert!(kept || at < granted_at, "{case:?}: {:?}", world.fates);
+        cut_twice(way, level, granted_at, [at, at * 7 % RESUMPTION]);
     }
     println!("{way:?} {level:?}: {total} cuts, a session from byte {granted_at} on");
+}
+
+/// The same at every byte of the negotiation, of the stanzas behind it for a while, and of the resumption; and at every 29th of
+/// what is the same for every way.
+fn cut_where_it_differs(way: Way, level: Level) {
+    let whole = uncut(way, level);
+    let total = *whole.delivered.last().unwrap();
+    let granted_at = whole.granted_at.unwrap();
+    let negotiation = 0..granted_at + 300;
+    let exchange = (negotiation.end..total).step_by(29);
+    let mut cuts = 0;
+    let mut by_token = 0;
+    for at in negotiation.clone().chain(exchange) {
+        by_token += cut_twice(way, level, granted_at, [at, at * 7 % WITHIN_LOGIN]);
+        cuts += 1;
+    }
+    for again in 0..WITHIN_LOGIN {
+        let at = negotiation.end + again * 7 % 2000;
+        by_token += cut_twice(way, level, granted_at, [at, again]);
+        cuts += 1;
+    }
+    assert!(
+        by_token > cuts / 8,
+        "{by_token} of {cuts} without a password"
+    );
+    println!(
+        "{way:?} {level:?}: {cuts} cuts of {total} bytes, {by_token} resumed without a password"
+    );
+}
+
+/// What is said on a second connection until the exchange goes on is about this much.
+const RESUMPTION: usize = 1200;
+/// The same within a login by SASL2.
+const WITHIN_LOGIN: usize = 2400;
+
+/// Cuts the first connection and the second; how many resumptions needed no password.
+fn cut_twice(way: Way, level: Level, granted_at: usize, cuts: [usize; 2]) -> usize {
+    let [at, again] = cuts;
+    let case = Case {
+        way,
+        level,
+        stanzas: STANZAS,
+        cuts: [Some(at), Some(again), None],
+        noticed: at % 2 == 0,
+        abrupt: at / 2 % 2 == 0,
+    };
+    let world = World::run(case);
+    if let Err(problem) = world.check() {
+        panic!("{case:?}: {problem}");
+    }
+    // Once the client knows its session, nothing has to be handed back.
+    let back = world.fates.each_ref().map(|fate| fate.handed_back.len());
+    let kept = world.resumed > 0 && back == [0, 0];
+    assert!(kept || at < granted_at, "{case:?}: {:?}", world.fates);
+    world.by_token
 }
 
 #[test]
@@ -80,4 +121,29 @@ fn exactly_once_or_handed_back_within_sasl2() {
 #[test]
 fn exactly_once_or_handed_back_within_sasl2_from_memory() {
     cut_everywhere(Way::Inline, Level::Safe);
+}
+
+#[test]
+fn exactly_once_or_handed_back_by_a_token_of_fast() {
+    cut_where_it_differs(Way::Fast, Level::Safe);
+}
+
+#[test]
+fn exactly_once_or_handed_back_by_a_key_single_use() {
+    cut_where_it_differs(Way::Key(Rotation::SingleUse), Level::Off);
+}
+
+#[test]
+fn exactly_once_or_handed_back_by_a_key_grace() {
+    cut_where_it_differs(Way::Key(Rotation::GraceUntilConfirmed), Level::Safe);
+}
+
+#[test]
+fn exactly_once_or_handed_back_by_a_key_within_sasl2_single_use() {
+    cut_where_it_differs(Way::KeyLogin(Rotation::SingleUse), Level::Safe);
+}
+
+#[test]
+fn exactly_once_or_handed_back_by_a_key_within_sasl2_grace() {
+    cut_where_it_differs(Way::KeyLogin(Rotation::GraceUntilConfirmed), Level::Off);
 }
