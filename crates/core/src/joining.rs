@@ -26,11 +26,17 @@ impl Joining {
         }
     }
 
+    /// Where to write more; nothing that is there may be changed.
+    pub(crate) fn open(&mut self) -> &mut BytesMut {
+        self.extend(b"");
+        &mut self.buffer
+    }
+
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         let first = self.alone.take().unwrap_or_default();
         let more = first.len().saturating_add(bytes.len());
         let room = self.buffer.capacity().saturating_sub(self.buffer.len());
-        if room < more {
+        if room <= more {
             self.buffer.reserve(more.max(ROOM));
         }
         self.buffer.extend_from_slice(&first);
@@ -68,6 +74,9 @@ mod tests {
         joining.extend(b"<r/>");
         joining.push(&stanza);
         assert_eq!(joining.take().as_deref(), Some(&b"<r/><message/>"[..]));
+        joining.push(&stanza);
+        joining.open().extend_from_slice(b"<a/>");
+        assert_eq!(joining.take().as_deref(), Some(&b"<message/><a/>"[..]));
         assert_eq!(joining.take(), None);
     }
 }

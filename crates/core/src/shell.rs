@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use minidom::Element;
 use onetrip_quickstart::Holdback;
-use onetrip_stream::{Content, Env, Instant, Reader, Stanza, StreamError, StreamHeader};
+use onetrip_stream::{
+    Content, Env, Instant, Reader, Stanza, StreamError, StreamHeader, WriteError, Writer,
+};
 use onetrip_stream_management as sm;
 
 use crate::half::{Layer, Receiving, Sending};
@@ -185,10 +187,8 @@ impl Shell {
         let Some(header) = self.sending.unsent.take() else {
             return;
         };
-        match self.sending.writer.header(&header) {
-            Ok(bytes) => self.write(&bytes, || "stream header".to_owned()),
-            Err(error) => self.fail(error.into()),
-        }
+        let label = || "stream header".to_owned();
+        self.append(label, |writer, out| writer.header_into(out, &header));
     }
 
     /// Begins a new document in the sending half.
@@ -207,8 +207,26 @@ impl Shell {
     }
 
     pub(crate) fn element(&mut self, element: &Element) {
-        match self.sending.writer.element(element) {
-            Ok(bytes) => self.write(&bytes, || label(element)),
+        let label = || label(element);
+        self.append(label, |writer, out| writer.element_into(out, element));
+    }
+
+    /// Writes straight into what goes out next.
+    fn append(
+        &mut self,
+        label: impl FnOnce() -> String,
+        write: impl FnOnce(&mut Writer, &mut BytesMut) -> Result<(), WriteError>,
+    ) {
+        if self.closed || self.sending.ended {
+            return;
+        }
+        let out = self.joining.open();
+        let before = out.len();
+        match write(&mut self.sending.writer, out) {
+            Ok(()) => {
+                let bytes = out.len().saturating_sub(before);
+                self.may_write(bytes, label);
+            }
             Err(error) => self.fail(error.into()),
         }
     }

@@ -24,7 +24,10 @@ impl Domain {
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.strip_suffix('.').unwrap_or(text);
-        let fits = !text.is_empty() && text.len() <= MAX_PART && text.chars().all(is_domain_char);
+        // Most are ASCII, which needs no decoding.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        let written = text.bytes().all(plain) || text.chars().all(is_domain_char);
+        let fits = !text.is_empty() && text.len() <= MAX_PART && written;
         (fits && !text.starts_with('.') && !text.contains(".."))
             .then(|| Self(text.to_ascii_lowercase()))
     }
@@ -123,6 +126,14 @@ impl Jid {
         })
     }
 
+    /// What stands in its text, one behind the other.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+        let local = self.local.iter().flat_map(|local| [local.as_str(), "@"]);
+        let resource = self.resource.iter();
+        let resource = resource.flat_map(|resource| ["/", resource.as_str()]);
+        local.chain([self.domain.as_str()]).chain(resource)
+    }
+
     /// Whether both have the same local part and domain.
     #[must_use]
     pub fn same_bare(&self, other: &Self) -> bool {
@@ -179,14 +190,7 @@ impl core::str::FromStr for Jid {
 
 impl fmt::Display for Jid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(local) = &self.local {
-            write!(f, "{local}@")?;
-        }
-        write!(f, "{}", self.domain)?;
-        match &self.resource {
-            Some(resource) => write!(f, "/{resource}"),
-            None => Ok(()),
-        }
+        self.parts().try_for_each(|part| f.write_str(part))
     }
 }
 

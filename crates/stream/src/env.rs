@@ -92,11 +92,11 @@ impl<'a> Env<'a> {
     pub fn random_id(&mut self) -> String {
         let mut bytes = [0_u8; 16];
         self.entropy.fill(&mut bytes);
-        bytes
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 0x0f])
-            .filter_map(|nibble| char::from_digit(nibble.into(), 16))
-            .collect()
+        let mut id = String::with_capacity(32);
+        for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]) {
+            id.extend(char::from_digit(nibble.into(), 16));
+        }
+        id
     }
 }
 

@@ -1,5 +1,7 @@
 //! Frames to bytes.
 
+use core::fmt::Write as _;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use minidom::Element;
 
@@ -42,43 +44,41 @@ impl Writer {
     /// # Errors
     /// [`WriteError::Character`] when the id or the language holds what XML cannot.
     pub fn header(&mut self, header: &StreamHeader) -> Result<Bytes, WriteError> {
-        self.dialback = header.dialback;
-        let mut out = BytesMut::new();
-        out.put_slice(b"<stream:stream xmlns='");
-        out.put_slice(
-            header
-                .content
-                .unwrap_or(self.content)
-                .namespace()
-                .as_bytes(),
-        );
-        out.put_slice(b"' xmlns:stream='");
-        out.put_slice(ns::STREAMS.as_bytes());
-        if header.dialback {
-            out.put_slice(b"' xmlns:db='");
-            out.put_slice(ns::DIALBACK.as_bytes());
-        }
-        let address = |jid: &Option<Jid>| jid.as_ref().map(ToString::to_string);
-        let version = format!("{}.{}", header.version.major, header.version.minor);
-        let attributes = [
-            ("from", address(&header.from)),
-            ("to", address(&header.to)),
-            ("id", header.id.clone()),
-            ("xml:lang", header.lang.clone()),
-            (
-                "version",
-                (header.version > Version::V0_9).then_some(version),
-            ),
-        ];
-        for (name, value) in attributes {
-            let Some(value) = value else { continue };
-            out.put_slice(b"' ");
-            out.put_slice(name.as_bytes());
-            out.put_slice(b"='");
-            escape(&mut out, &value, true)?;
-        }
-        out.put_slice(b"'>");
+        let mut out = BytesMut::with_capacity(ROOM);
+        self.header_into(&mut out, header)?;
         Ok(out.freeze())
+    }
+
+    /// Appends a header to what is to be written.
+    ///
+    /// # Errors
+    /// [`WriteError::Character`] when the id or the language holds what XML cannot; nothing has been appended.
+    pub fn header_into(
+        &mut self,
+        out: &mut BytesMut,
+        header: &StreamHeader,
+    ) -> Result<(), WriteError> {
+        self.dialback = header.dialback;
+        let before = out.len();
+        let content = header.content.unwrap_or(self.content).namespace();
+        out.put_slice(b"<stream:stream");
+        let written = attribute(out, "xmlns", [content])
+            .and_then(|()| attribute(out, "xmlns:stream", [ns::STREAMS]))
+            .and_then(|()| attribute(out, "xmlns:db", header.dialback.then_some(ns::DIALBACK)))
+            .and_then(|()| attribute(out, "from", header.from.iter().flat_map(Jid::parts)))
+            .and_then(|()| attribute(out, "to", header.to.iter().flat_map(Jid::parts)))
+            .and_then(|()| attribute(out, "id", header.id.as_deref()))
+            .and_then(|()| attribute(out, "xml:lang", header.lang.as_deref()));
+        if written.is_err() {
+            out.truncate(before);
+            return written;
+        }
+        let Version { major, minor } = header.version;
+        if header.version > Version::V0_9 {
+            let _ = write!(out, " version='{major}.{minor}'");
+        }
+        out.put_slice(b">");
+        Ok(())
     }
 
     /// The bytes of a first-level element.
@@ -125,4 +125,24 @@ impl Writer {
     pub fn footer(&self) -> Bytes {
         Bytes::from_static(b"</stream:stream>")
     }
+}
+
+/// An attribute whose value comes in parts; nothing where there are none.
+fn attribute<'a>(
+    out: &mut BytesMut,
+    name: &str,
+    value: impl IntoIterator<Item = &'a str>,
+) -> Result<(), WriteError> {
+    let mut parts = value.into_iter().peekable();
+    if parts.peek().is_none() {
+        return Ok(());
+    }
+    out.put_slice(b" ");
+    out.put_slice(name.as_bytes());
+    out.put_slice(b"='");
+    for part in parts {
+        escape(out, part, true)?;
+    }
+    out.put_slice(b"'");
+    Ok(())
 }
