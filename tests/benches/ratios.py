@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-BENCHES = ["reading", "writing", "stream_management"]
+BENCHES = ["reading", "writing", "stream_management", "logins", "ibb"]
 ELEMENTS = 1000
 REFERENCE = "reading.reference.pieces_1460"
 
@@ -29,6 +29,9 @@ RATIOS = [
     ("element() alone", "reading.element.corpus", REFERENCE, None),
     ("writing an Element against minidom's writer", "writing.element.corpus", "writing.reference.corpus", 0.30),
     ("a Stanza from an Element against the same", "writing.stanza.corpus", "writing.reference.corpus", 0.30),
+    ("forwarding, bytes checked", "reading.forwarded.pieces_1460", REFERENCE, 0.22),
+    ("IBB, blocks of 4096, base64 alone", "ibb.base64_alone.blocks_4096", "ibb.reference.blocks_4096", None),
+    ("IBB, blocks of 4096, with acknowledgements", "ibb.bytestream.blocks_4096", "ibb.reference.blocks_4096", 0.25),
     ("1 MB byte by byte against in one piece", "reading.worst.text_1m_bytewise", "reading.worst.text_1m_whole", 12),
     ("text, 4 times as long", "reading.worst.text_1m", "reading.worst.text_256k", 4.2),
     ("children, 4 times as many", "reading.worst.children_1m", "reading.worst.children_256k", 4.2),
@@ -40,11 +43,25 @@ RATIOS = [
 
 # What, of which bench, divided by, at most: absolute figures.
 SENT = 10_000
+# A quarter of tokio-xmpp's 974,000 for the classic one.
+LOGINS = {
+    "classic_plain": 243_500,
+    "classic_scram": None,
+    "quickstart_plain": None,
+    "quickstart_scram": None,
+    "instant": None,
+    "classic_plain_tls": None,
+    "classic_scram_tls": None,
+    "quickstart_plain_tls": None,
+    "quickstart_scram_tls": None,
+    "instant_tls": None,
+}
 INSTRUCTIONS = [
     ("a queue of Bytes, for a stanza", "stream_management.queue.acknowledged_by_fives", SENT, None),
     ("stream management: the books, for a stanza sent", "stream_management.books.acknowledged_by_fives", SENT, 150),
     ("the same, with the machine and its actions", "stream_management.sent.acknowledged_by_fives", SENT, None),
     ("the same for a stanza that arrives", "stream_management.arrived.asked_about_by_fives", SENT, 150),
+    *((f"login, both ends, {way}", f"logins.login.{way}", 1, limit) for way, limit in LOGINS.items()),
 ]
 ALLOCATIONS = [
     ("rxml into minidom", REFERENCE, ELEMENTS, None),
@@ -54,6 +71,7 @@ ALLOCATIONS = [
     ("a Stanza from an Element", "writing.stanza.corpus", ELEMENTS, None),
     ("stream management: a stanza sent", "stream_management.sent.acknowledged_by_fives", SENT, 1),
     ("stream management: a stanza that arrives", "stream_management.arrived.asked_about_by_fives", SENT, 1),
+    *((f"login, both ends, {way}", f"logins.login.{way}", 1, None) for way in LOGINS),
 ]
 
 

@@ -5,8 +5,11 @@ mod support;
 
 use std::hint::black_box;
 
+use bytes::BytesMut;
 use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use onetrip_core::stream::{Content, Frame, Limits, Reader, Stanza};
+use onetrip_core::stream::{Content, Frame, Limits, Reader, Stanza, Writer};
+use quick_xml::events::Event;
+use quick_xml::{NsReader, XmlVersion};
 use support::{Reference, corpus, frames, wire};
 
 // rxml into minidom, a tree for each element.
@@ -18,6 +21,31 @@ fn reference((bytes, piece): (Vec<u8>, usize)) -> Vec<u8> {
     let mut reference = Reference::new();
     for piece in bytes.chunks(piece) {
         reference.read(piece, |element| drop(black_box(element)));
+    }
+    bytes
+}
+
+// Events with resolved names and unescaped values and nothing made of them; it takes no pieces.
+#[library_benchmark]
+#[bench::whole(wire(usize::MAX))]
+fn quick((bytes, _): (Vec<u8>, usize)) -> Vec<u8> {
+    let mut reader = NsReader::from_reader(&bytes[..]);
+    loop {
+        match reader.read_resolved_event().expect("well-formed") {
+            (_, Event::Eof) => break,
+            (namespace, Event::Start(tag) | Event::Empty(tag)) => {
+                black_box((namespace, tag.local_name()));
+                for attribute in tag.attributes() {
+                    let attribute = attribute.expect("well-formed");
+                    let name = reader.resolver().resolve_attribute(attribute.key);
+                    let value = attribute
+                        .decoded_and_normalized_value(XmlVersion::Implicit1_0, reader.decoder());
+                    black_box((name, value.expect("well-formed")));
+                }
+            }
+            (_, Event::Text(text)) => drop(black_box(text.decode().expect("UTF-8"))),
+            (_, other) => drop(black_box(other)),
+        }
     }
     bytes
 }
@@ -47,6 +75,24 @@ fn routed((bytes, piece): (Vec<u8>, usize)) -> (Vec<u8>, usize) {
         }
     });
     (bytes, routed)
+}
+
+// From one link to another: what is checked goes out as it is, in writes as large as what was read.
+#[library_benchmark]
+#[bench::pieces_1460(wire(1460))]
+fn forwarded((bytes, piece): (Vec<u8>, usize)) -> Vec<u8> {
+    let writer = Writer::new(Content::Client);
+    let mut reader = Reader::new(Limits::default());
+    let mut out = BytesMut::new();
+    for mut piece in bytes.chunks(piece) {
+        while let Some(frame) = reader.next(&mut piece).expect("well-formed") {
+            if let Frame::Stanza(stanza) = frame {
+                out.extend_from_slice(&writer.stanza(&stanza));
+            }
+        }
+        drop(black_box(out.split().freeze()));
+    }
+    bytes
 }
 
 // The same, and the tree of every stanza.
@@ -170,7 +216,7 @@ fn worst((bytes, piece): (Vec<u8>, usize)) -> (Vec<u8>, Reader) {
 library_benchmark_group!(
     name = reading;
     config = LibraryBenchmarkConfig::default().tool(Dhat::default());
-    benchmarks = reference, reader, routed, trees, element
+    benchmarks = reference, quick, reader, routed, forwarded, trees, element
 );
 library_benchmark_group!(name = linear; benchmarks = worst);
 

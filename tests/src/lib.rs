@@ -24,6 +24,7 @@ pub mod echo;
 pub mod fuzz;
 pub mod house;
 pub mod links;
+pub mod logins;
 pub mod realm;
 pub mod servers;
 pub mod states;
