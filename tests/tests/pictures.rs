@@ -1,8 +1,11 @@
 //! Pictures of every strategy: they are well-formed, nothing in them overlaps, and they can be drawn again.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use minidom::Element;
 use onetrip_simulator::{ANSWERED, Lab, ONLINE, Settings, Strategy};
+use onetrip_tests::states::{Diagram, diagrams};
 use onetrip_trace::{Line, Record, ladder_svg, mermaid, phases_svg, side_by_side_svg, slope_svg};
 
 /// Left, right, top and bottom of a text, in tenths of a pixel.
@@ -85,6 +88,66 @@ fn the_states_on_the_page_are_those_that_the_machines_take() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/states.md");
     let page = std::fs::read_to_string(page).unwrap();
     assert_eq!(page, onetrip_tests::states::page());
+}
+
+/// The cells of the tables of states in the documentation of a module: the first of each row, and the last.
+fn rows(module: &str) -> Vec<(String, String)> {
+    let path = format!("{}/../crates/{module}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut rows = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let row = line
+            .strip_prefix("//! |")
+            .and_then(|row| row.strip_suffix('|'));
+        let cells: Vec<&str> = row.into_iter().flat_map(|row| row.split('|')).collect();
+        let [first, .., last] = cells[..] else {
+            inside = false;
+            continue;
+        };
+        if inside && !first.starts_with('-') {
+            rows.push((first.trim().to_owned(), last.trim().to_owned()));
+        }
+        inside |= first.trim().starts_with("state");
+    }
+    rows
+}
+
+/// Every state that a machine takes stands in the table of its module, and every state there is taken.
+#[test]
+fn the_tables_of_the_modules_name_the_states_that_the_machines_take() {
+    let mut taken: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for diagram in diagrams()
+        .iter()
+        .filter(|diagram| !diagram.table.is_empty())
+    {
+        let states = diagram.states().into_iter().map(Diagram::in_words);
+        taken
+            .entry(diagram.table.clone())
+            .or_default()
+            .extend(states);
+    }
+    let mut wrong = Vec::new();
+    for (module, taken) in &taken {
+        let rows = rows(module);
+        let begins = rows.iter().flat_map(|(from, _)| from.split(", "));
+        let begins = begins.map(|state| state.split(" (").next().unwrap_or_default());
+        for state in begins.filter(|state| !state.starts_with("any")) {
+            if !taken.contains(state) {
+                wrong.push(format!("{module}: no machine is ever `{state}`"));
+            }
+        }
+        for state in taken {
+            let named = rows.iter().any(|(from, to)| {
+                let cells = format!(" {from} {to} ").replace([',', ';', ':'], " ");
+                cells.contains(&format!(" {state} "))
+            });
+            if !named {
+                wrong.push(format!("{module}: `{state}` does not stand in the table"));
+            }
+        }
+    }
+    assert!(taken.len() > 15 && wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -4,9 +4,11 @@
 //! |---|---|---|
 //! | not asked for | `ask` | `db:result` is sent; asked |
 //! | asked | its answer | [`Event::Concluded`]; not asked for |
-//! | asked | the deadline, the end | [`Event::Concluded`]; not asked for |
-//! | given up at the deadline | `valid` after all | [`Event::Concluded`]; not asked for |
+//! | asked | the deadline | [`Event::Concluded`]; given up |
+//! | given up | `ask` | asked again |
+//! | given up | `valid` after all | [`Event::Concluded`]; not asked for |
 //! | not asked for | an answer | dropped (BIDI-22) |
+//! | any | the end | [`Event::Concluded`] where it is asked; ended |
 //!
 //! A late `valid` counts: it answers a request of ours on this stream, and the peer relies on it. On a bidirectional stream
 //! it sends stanzas of the inverse pair from then on, which would cost the stream if it were dropped.

@@ -3,7 +3,8 @@
 //! | state of a verification | takes | leads to |
 //! |---|---|---|
 //! | none | `verify` | `db:verify` is sent; pending |
-//! | pending | its answer, the deadline, `failed` | [`Event::Checked`]; none |
+//! | pending | its answer, the deadline | [`Event::Checked`]; none |
+//! | any | the end | [`Event::Checked`] where it is pending; ended |
 //! | none | an answer | dropped (BIDI-22) |
 
 use std::collections::{BTreeMap, VecDeque};

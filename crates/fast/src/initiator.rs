@@ -1,4 +1,10 @@
 //! The client's side: which token goes out, and what becomes of the one that comes back.
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | idle, asked | [`Initiator::login`], where there is a token | tried, tried and asked |
+//! | idle, tried | [`Initiator::request`], where the server has a mechanism of ours | asked, tried and asked |
+//! | tried, asked, tried and asked | success, refusal | idle |
 
 use minidom::Element;
 use onetrip_stream::Token;

@@ -1,4 +1,13 @@
 //! The server's side: what a login by token asks of the store, and what is handed out.
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | any | a login by token | deciding, or idle: refused at once |
+//! | deciding | the store's answer | proved, or idle: refused |
+//! | proved | [`Receiver::authenticated`] | answered |
+//! | idle | the same, behind another login | issuing, or answered: no token is asked for |
+//! | issuing | [`Receiver::issued`] | answered |
+//! | any | [`Receiver::failed`] | idle |
 
 use minidom::Element;
 use onetrip_stream::{Env, Jid, ResponderProof, Token, TokenProof};

@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | idle | a request under TLS, before authentication | deciding; spent when it is malformed |
 //! | idle | a request elsewhere | spent, and refused |
-//! | deciding | `accept`, `accept_proved`, `refuse` | spent |
-//! | deciding | a request | refused behind the answer to the first |
+//! | idle | a request with a proof, likewise | proving |
+//! | deciding | `accept`, `refuse` | spent |
+//! | proving | `accept_proved`, `refuse` | spent |
+//! | deciding, proving | a request | refused behind the answer to the first |
 //! | spent | a request | refused |
 //! | any but broken | an element that is no request | broken |
 //! | any | a request in clear | its token, or its session, is reported besides |

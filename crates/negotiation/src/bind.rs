@@ -1,4 +1,14 @@
 //! Resource binding (RFC 6120 §7).
+//!
+//! | state of the client | takes | leads to |
+//! |---|---|---|
+//! | idle | [`Initiator::request`] | asked |
+//! | asked | the result, an error | idle; exhausted behind the tenth |
+//!
+//! | state of the server | takes | leads to |
+//! |---|---|---|
+//! | idle | a request | deciding; idle, and refused at once, when it is malformed |
+//! | deciding | [`Receiver::answer`] | idle |
 
 use minidom::Element;
 use onetrip_stream::{Build, Condition, Env, ns};

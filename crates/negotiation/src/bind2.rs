@@ -1,12 +1,10 @@
 //! Resource binding within SASL2 (XEP-0386): what rides in `<authenticate/>`, and what comes back in `<success/>`.
 //!
-//! | initiator | takes | leads to |
-//! |---|---|---|
-//! | asked | the inline answers of `<success/>` | bound, resumed, or not bound |
+//! The client asks once and is answered once, with its resource, with a session, or with neither. The server:
 //!
-//! | receiver | takes | leads to |
+//! | state | takes | leads to |
 //! |---|---|---|
-//! | new | what rides in `<authenticate/>` | resuming, binding, or answered |
+//! | any | at first, what rides in `<authenticate/>` | resuming, binding, or answered |
 //! | resuming | `<resumed/>` | answered: the request to bind is ignored |
 //! | resuming | `<failed/>` | binding, or answered |
 //! | binding | the address | answered |

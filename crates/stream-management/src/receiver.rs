@@ -2,8 +2,9 @@
 //!
 //! | state | takes | leads to |
 //! |---|---|---|
-//! | off | `<enable/>` behind bind, `<resume/>` before it | a decision |
-//! | deciding | `grant`, `resume`, `refuse` | active, active and replay, off |
+//! | off | `<enable/>` behind bind, `<resume/>` before it | deciding enable, deciding resume |
+//! | deciding enable | `grant`, `refuse` | active, off |
+//! | deciding resume | `resume`, `refuse` | active and replay, off |
 //! | off | `take_up`: a session that was asked for by other means | active |
 //! | active | `<r/>`, `<a/>`, stanzas | |
 

@@ -4,7 +4,7 @@ use onetrip_core::jingle::xtls::{Fingerprint, Gate, Hash, Policy, Security};
 use onetrip_core::jingle::{Role, ibb, socks5};
 use onetrip_core::stream::{Env, Instant, Jid};
 
-use super::{Diagram, Subject, element, late, with_env};
+use super::{Diagram, Subject, element, late, printed, with_env};
 
 pub(super) fn diagrams() -> Vec<Diagram> {
     vec![bytestream(), client(), connection(), gate()]
@@ -33,7 +33,8 @@ fn bytestream() -> Diagram {
     };
     Subject {
         name: "onetrip-jingle-xmlstream: `ibb::Bytestream`",
-        field: "state",
+        table: "jingle-xmlstream/src/ibb/bytestream.rs",
+        state: &printed("state"),
         begins: &[
             ("open()", &|| make(ibb::Bytestream::open)),
             ("await_open()", &|| make(ibb::Bytestream::await_open)),
@@ -96,7 +97,8 @@ fn destination() -> socks5::Destination {
 fn client() -> Diagram {
     Subject {
         name: "onetrip-jingle-xmlstream: `socks5::Client`",
-        field: "state",
+        table: "jingle-xmlstream/src/socks5/client.rs",
+        state: &printed("state"),
         begins: &[("", &|| {
             socks5::Client::new(Instant::EPOCH, destination(), socks5::Timeouts::default())
         })],
@@ -154,7 +156,8 @@ impl Host {
 fn connection() -> Diagram {
     Subject {
         name: "onetrip-jingle-xmlstream: `socks5::Connection`",
-        field: "connection.state",
+        table: "jingle-xmlstream/src/socks5/connection.rs",
+        state: &printed("connection.state"),
         begins: &[("", &Host::new)],
         inputs: &[
             ("the greeting", &|host| host.receive(&[5, 1, 0])),
@@ -179,7 +182,8 @@ fn connection() -> Diagram {
 fn gate() -> Diagram {
     Subject {
         name: "onetrip-jingle-xmlstream: `xtls::Gate`",
-        field: "state",
+        table: "jingle-xmlstream/src/xtls/mod.rs",
+        state: &printed("state"),
         begins: &[("", &|| {
             let announced = Security::offer(Fingerprint::of(b"certificate", Hash::Sha256));
             Gate::new(Policy::default(), Role::Initiator, Some(&announced)).unwrap()

@@ -3,7 +3,7 @@
 use onetrip_core::negotiation::{sasl, sasl2};
 use onetrip_core::stream::Secret;
 
-use super::{Diagram, Subject, element, with_env};
+use super::{Diagram, Subject, element, printed, with_env};
 
 /// `\0juliet\0r0m30myr0m30`.
 const PLAIN: &str = "AGp1bGlldAByMG0zMG15cjBtMzA=";
@@ -26,7 +26,7 @@ fn choice() -> sasl::Choice {
 }
 
 fn offer() -> sasl::ReceiverConfig {
-    sasl::ReceiverConfig::new(vec![sasl::Mechanism::Plain])
+    sasl::ReceiverConfig::new(vec![sasl::Mechanism::Plain, sasl::Mechanism::ScramSha256])
 }
 
 fn accept() -> sasl::Answer {
@@ -44,7 +44,8 @@ fn sasl_initiator() -> Diagram {
     };
     Subject {
         name: "onetrip-negotiation: `sasl::Initiator`",
-        field: "state",
+        table: "negotiation/src/sasl/initiator.rs",
+        state: &printed("state"),
         begins: &[("", &|| sasl::Initiator::new(&config(), choice(), None))],
         inputs: &[
             ("start", &|machine| give(machine, sasl::Input::Start)),
@@ -71,7 +72,8 @@ fn sasl_receiver() -> Diagram {
     let ns = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
     Subject {
         name: "onetrip-negotiation: `sasl::Receiver`",
-        field: "exchange.state",
+        table: "negotiation/src/sasl/server.rs",
+        state: &printed("exchange.state"),
         begins: &[("", &|| sasl::Receiver::new(&offer(), None, false))],
         inputs: &[
             ("auth", &|machine| {
@@ -79,6 +81,25 @@ fn sasl_receiver() -> Diagram {
                     machine,
                     &format!("<auth {ns} mechanism='PLAIN'>{PLAIN}</auth>"),
                 )
+            }),
+            ("auth by SCRAM", &|machine| {
+                let first = "biwsbj1qdWxpZXQscj0xMjM0NTY3ODkwMTIzNDU2";
+                take(
+                    machine,
+                    &format!("<auth {ns} mechanism='SCRAM-SHA-256'>{first}</auth>"),
+                )
+            }),
+            ("the keys", &|machine| {
+                let keys = sasl::StoredKeys::from_password(
+                    sasl::Hash::Sha256,
+                    "r0m30myr0m30",
+                    b"salt".to_vec(),
+                    4096,
+                );
+                give(
+                    machine,
+                    sasl::ReceiverInput::Answer(sasl::Answer::Keys(keys.unwrap())),
+                );
             }),
             ("auth without a response", &|machine| {
                 take(machine, &format!("<auth {ns} mechanism='PLAIN'/>"))
@@ -115,9 +136,12 @@ fn sasl2_initiator() -> Diagram {
     let success = "<success ><authorization-identifier>juliet@capulet.lit</authorization-identifier></success>";
     Subject {
         name: "onetrip-negotiation: `sasl2::Initiator`",
-        field: "state",
+        table: "negotiation/src/sasl2/initiator.rs",
+        state: &printed("state"),
         begins: &[("", &|| {
-            sasl2::Initiator::new(&config(), choice(), None, sasl2::Request::new())
+            let mut request = sasl2::Request::new();
+            request.tasks = vec!["HOTP".to_owned()];
+            sasl2::Initiator::new(&config(), choice(), None, request)
         })],
         inputs: &[
             ("start", &|machine| give(machine, sasl2::Input::Start)),
@@ -128,6 +152,12 @@ fn sasl2_initiator() -> Diagram {
                 take(
                     machine,
                     "<continue ><tasks><task>HOTP</task></tasks></continue>",
+                );
+            }),
+            ("continue with a task that is not known", &|machine| {
+                take(
+                    machine,
+                    "<continue ><tasks><task>TOTP</task></tasks></continue>",
                 );
             }),
             ("next task", &|machine| {
@@ -157,7 +187,8 @@ fn sasl2_receiver() -> Diagram {
     };
     Subject {
         name: "onetrip-negotiation: `sasl2::Receiver`",
-        field: "state",
+        table: "negotiation/src/sasl2/receiver.rs",
+        state: &printed("state"),
         begins: &[("", &|| {
             sasl2::Receiver::new(&sasl2::ReceiverConfig::new(offer()), None, false)
         })],

@@ -4,10 +4,15 @@ use onetrip_core::bidi;
 use onetrip_core::stream::{Content, Domain, Pair, Stanza};
 use onetrip_core::zero_handshake::{Agreement, Link, Security, SourceRule, Terms};
 
-use super::{Diagram, Subject, element, late, with_env};
+use super::{Diagram, Subject, element, late, printed, with_env};
 
 pub(super) fn diagrams() -> Vec<Diagram> {
-    vec![bidi_initiator(), bidi_receiver(), link()]
+    vec![
+        bidi_initiator(),
+        bidi_receiver(),
+        link("`Link`", "phase"),
+        link("`Link`, what is read", "intake"),
+    ]
 }
 
 fn domain(name: &str) -> Domain {
@@ -29,7 +34,8 @@ fn features(bidi: bool) -> minidom::Element {
 fn bidi_initiator() -> Diagram {
     Subject {
         name: "onetrip-bidi: `Initiator`",
-        field: "state",
+        table: "bidi/src/initiator.rs",
+        state: &printed("state"),
         begins: &[("", &|| {
             let config = bidi::InitiatorConfig::default();
             bidi::Initiator::new(config, Content::Server, bidi::Layer::Tls)
@@ -65,7 +71,8 @@ fn bidi_receiver() -> Diagram {
     let ours = |name: &Domain| name.as_str() == "montague.lit";
     Subject {
         name: "onetrip-bidi: `Receiver`",
-        field: "state",
+        table: "bidi/src/receiver.rs",
+        state: &printed("state"),
         begins: &[("", &|| {
             let config = bidi::ReceiverConfig::default();
             bidi::Receiver::new(config, Content::Server, bidi::Layer::Tls)
@@ -108,13 +115,14 @@ fn new_link() -> Link {
     with_env(|env| Link::new(&agreement, authorised, env))
 }
 
-fn link() -> Diagram {
+fn link(name: &str, field: &'static str) -> Diagram {
     let take = |link: &mut Link, bytes: &[u8]| {
         let _ = with_env(|env| link.receive(env, bytes));
     };
     Subject {
-        name: "onetrip-zero-handshake: `Link`",
-        field: "phase",
+        name: &format!("onetrip-zero-handshake: {name}"),
+        table: "zero-handshake/src/link/mod.rs",
+        state: &printed(field),
         begins: &[("", &new_link)],
         inputs: &[
             ("a stanza", &|link| {
@@ -122,6 +130,9 @@ fn link() -> Diagram {
                     link,
                     b"<message from='pilot@air.example' to='ops@ground.example'/>",
                 );
+            }),
+            ("the beginning of a stanza", &|link| {
+                take(link, b"<message ")
             }),
             ("the footer", &|link| take(link, b"</stream:stream>")),
             ("a stream header", &|link| {

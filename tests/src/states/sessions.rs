@@ -4,7 +4,7 @@ use onetrip_core::isr;
 use onetrip_core::stream::{Instant, Jid, Prover, Secret, Token, TokenProof};
 use onetrip_core::stream_management as sm;
 
-use super::{Diagram, Subject, element, late, with_env};
+use super::{Diagram, Subject, element, late, printed, with_env};
 
 const SM: &str = "xmlns='urn:xmpp:sm:3'";
 
@@ -39,7 +39,8 @@ fn management_initiator() -> Diagram {
     };
     Subject {
         name: "onetrip-stream-management: `Initiator`",
-        field: "state",
+        table: "stream-management/src/initiator.rs",
+        state: &printed("state"),
         begins: &[("", &|| sm::Initiator::new(sm::Config::default()))],
         inputs: &[
             ("enable()", &|machine| {
@@ -83,7 +84,8 @@ fn management_receiver() -> Diagram {
     };
     Subject {
         name: "onetrip-stream-management: `Receiver`",
-        field: "state",
+        table: "stream-management/src/receiver.rs",
+        state: &printed("state"),
         begins: &[("", &|| sm::Receiver::new(sm::Config::default()))],
         inputs: &[
             ("enable", &|machine| {
@@ -120,7 +122,8 @@ fn isr_initiator() -> Diagram {
     };
     Subject {
         name: "onetrip-isr: `Initiator`",
-        field: "state",
+        table: "isr/src/initiator.rs",
+        state: &printed("state"),
         begins: &[("", &|| {
             isr::Initiator::new(isr::Ticket::new(Token::read("old").unwrap(), None))
         })],
@@ -164,7 +167,8 @@ fn isr_receiver() -> Diagram {
     };
     Subject {
         name: "onetrip-isr: `Receiver`",
-        field: "state",
+        table: "isr/src/receiver.rs",
+        state: &printed("state"),
         begins: &[("", &|| {
             isr::Receiver::new().with_end_point(Secret::from("bound"))
         })],
@@ -192,6 +196,10 @@ fn isr_receiver() -> Diagram {
                 take(machine, "<other xmlns='urn:x'/>", isr::Place::Secured);
             }),
             ("accept()", &|machine| machine.accept(1)),
+            ("accept_proved()", &|machine| {
+                let proof = onetrip_core::stream::ResponderProof::read(&[0; 32]);
+                machine.accept_proved(1, &proof.unwrap());
+            }),
             ("refuse()", &|machine| {
                 machine.refuse(None, "item-not-found")
             }),
@@ -218,7 +226,8 @@ fn isr_login() -> Diagram {
     };
     Subject {
         name: "onetrip-isr: `LoginReceiver`",
-        field: "state",
+        table: "isr/src/login.rs",
+        state: &printed("state"),
         begins: &[("", &isr::LoginReceiver::new)],
         inputs: &[
             ("a login with inst-resume", &|machine| {

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | neither | [`Gate::transport_ready`], [`Gate::agreed`] | the one that is there waits for the other (JXS-19) |
 //! | ready, agreed | the other one | handshake: [`Opened`] |
-//! | handshake | [`Gate::established`] | secured, with a [`Verification`]; failed |
+//! | handshake | [`Gate::established`] | over: secured, with a [`Verification`], or failed |
 //!
 //! The initiator is the TLS client; the responder is the TLS server and asks for a certificate (JXS-20).
 //!

@@ -2,11 +2,12 @@
 //!
 //! | state | takes | sends | leads to |
 //! |---|---|---|---|
-//! | new | start | `<auth/>` | challenged, or answered if that was all |
-//! | challenged | `<challenge/>` | asks for a key | deriving |
-//! | deriving | the key | `<response/>`, the last | answered |
-//! | answered | `<success/>`, with the server's proof where there is one | | authenticated |
-//! | any | `<failure/>` | | refused |
+//! | new | start | `<auth/>` | running |
+//! | running | `<challenge/>` | asks for a key | running |
+//! | running | the key | `<response/>`, the last | running |
+//! | running | `<success/>`, with the server's proof where there is one | | over: authenticated |
+//! | running | `<failure/>` | | over: refused |
+//! | any | anything else | | failed |
 
 use std::collections::VecDeque;
 

@@ -2,10 +2,11 @@
 //!
 //! | state | takes | leads to |
 //! |---|---|---|
-//! | idle | a mechanism, and maybe an initial response | deciding, or first |
-//! | first | the initial response | deciding |
-//! | deciding | the decision | accepted, refused, or challenged |
-//! | challenged | a response | accepted or refused |
+//! | idle | a mechanism, and maybe an initial response | deciding, keys, or first |
+//! | first | the initial response | deciding, or keys |
+//! | deciding | the decision | idle: accepted, or refused |
+//! | keys | the keys that SCRAM needs | challenged |
+//! | challenged | a response | idle: accepted, or refused |
 
 use onetrip_stream::{Env, Secret};
 

@@ -6,9 +6,9 @@
 //! | exchanging | `<challenge/>`, the derived key | `<response/>` | exchanging |
 //! | exchanging | `<success/>`, with the server's proof where there is one | | over |
 //! | exchanging | `<continue/>`, likewise | `<abort/>` if no task is known | choosing, or aborting |
-//! | choosing | the choice of a task | `<next/>` | at a task |
-//! | at a task | `<task-data/>` | `<task-data/>` | at a task |
-//! | at a task | `<continue/>`, `<success/>` | | choosing, or over |
+//! | choosing | the choice of a task | `<next/>` | at task |
+//! | at task | `<task-data/>` | `<task-data/>` | at task |
+//! | at task | `<continue/>`, `<success/>` | | choosing, or over |
 //! | any of these | abort | `<abort/>` | aborting |
 //! | any of these | `<failure/>` | | over |
 //! | any of these | anything else | | broken |

@@ -5,10 +5,10 @@
 //! | ready | `<authenticate/>` | exchanging |
 //! | exchanging | a decision, `<response/>` | exchanging; deciding once the mechanism has succeeded |
 //! | deciding | what follows from it | done, choosing, or ready |
-//! | choosing | `<next/>` with a task that was offered | at a task |
-//! | at a task | what follows from it, `<task-data/>` | done, choosing, at a task, or ready |
-//! | exchanging, choosing, at a task | `<abort/>` | ready |
-//! | exchanging, choosing, at a task | anything else | broken |
+//! | choosing | `<next/>` with a task that was offered | at task |
+//! | at task | what follows from it, `<task-data/>` | done, choosing, at task, or ready |
+//! | exchanging, choosing, at task | `<abort/>` | ready |
+//! | exchanging, choosing, at task | anything else | broken |
 //! | done | nothing of SASL2 | |
 //!
 //! Decisions come from the caller; while one is pending, [`Receiver::is_deciding`], input has to wait.
