@@ -99,9 +99,11 @@ fn with_runtime(task: impl Future<Output = Result<(), Failure>>) -> Result<(), F
         .enable_all()
         .build();
     let interruptible = async {
+        // Ctrl-C is listened to before the task says that it is ready.
         tokio::select! {
-            ended = task => ended,
+            biased;
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            ended = task => ended,
         }
     };
     runtime
