@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# What must hold of a release: licences, each crate alone, other targets, the oldest compiler, packages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+libraries=$(sed -n 's/^libraries="\(.*\)"/\1/p' tests/house.sh)
+flags=""
+for crate in $libraries; do flags="$flags -p onetrip-$crate"; done
+
+cargo metadata --format-version 1 | python3 tests/licences.py
+
+# Every crate by itself: what it needs it asks for, and does not get by way of another.
+for crate in $libraries tokio xmpp-parsers; do
+  cargo check -q -p "onetrip-$crate"
+  cargo check -q -p "onetrip-$crate" --all-features
+done
+echo "each crate compiles by itself, without features and with all"
+
+# ring needs a C compiler for this target, so TLS is the caller's there: the browser's own, or any TlsSession.
+if rustup target add wasm32-unknown-unknown >/dev/null 2>&1; then
+  # shellcheck disable=SC2086
+  cargo check -q --target wasm32-unknown-unknown $flags --features onetrip-core/scram,onetrip-zero-handshake/serde
+  echo "all library crates compile for wasm32-unknown-unknown"
+else
+  echo "NOT CHECKED: wasm32-unknown-unknown cannot be had here"
+fi
+
+oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+if rustup toolchain install "$oldest" --profile minimal >/dev/null 2>&1; then
+  cargo "+$oldest" check -q --workspace --exclude onetrip-tests --all-features
+  echo "everything that is published compiles with Rust $oldest"
+else
+  echo "NOT CHECKED: Rust $oldest cannot be had here"
+fi
+
+cargo package -q --workspace --exclude onetrip-tests --no-verify --allow-dirty 2>/dev/null
+echo "$(find "${CARGO_TARGET_DIR:-target}/package" -maxdepth 1 -name '*.crate' | wc -l) crates can be packaged"
