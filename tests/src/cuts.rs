@@ -87,6 +87,8 @@ struct End {
     closed: bool,
     /// Whether it has logged in by a password.
     password: bool,
+    /// The session that it was granted or has been given (the server).
+    session: Option<String>,
 }
 
 /// What has become of the stanzas of one direction.
@@ -221,6 +223,7 @@ impl World {
             wire: Vec::new(),
             closed: false,
             password: false,
+            session: None,
         };
         self.client = Some(end(client));
         self.servers.push(end(server));
@@ -391,6 +394,11 @@ impl World {
                 }
                 Action::Request(request) => {
                     let answer = self.decide(request);
+                    match &answer {
+                        Answer::Session(session) => end.session = Some(session.id.clone()),
+                        Answer::Enable(Some(granted)) => end.session.clone_from(&granted.id),
+                        _ => {}
+                    }
                     let env = &mut Env::new(self.now, &mut self.entropy);
                     // Too late when the end came along; a session comes out again then.
                     let _ = end.connection.answer(env, answer);
@@ -463,15 +471,18 @@ impl World {
             Request::Bind { account, request } => bind(&request, &account, env),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
-                Some(Decision::Fetch { .. }) => self.fetch(),
+                Some(Decision::Fetch { session, .. }) => self.fetch(&session),
                 None => panic!("{request:?}"),
             },
         }
     }
 
     /// The old connection of the session has not noticed that it is dead.
-    fn fetch(&mut self) -> Answer {
+    fn fetch(&mut self, name: &str) -> Answer {
         for place in 0..self.servers.len() {
+            if self.servers[place].session.as_deref() != Some(name) {
+                continue;
+            }
             let mut server = self.servers.remove(place);
             let env = &mut Env::new(self.now, &mut self.entropy);
             let session = server.connection.hand_over(env);

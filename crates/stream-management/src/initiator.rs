@@ -110,7 +110,8 @@ impl Initiator {
 
     /// Asks for management. Our stanzas count from here on, before the answer is seen (Smack 96bb37f92).
     pub fn enable(&mut self, now: Instant, resume: bool, max: Option<u32>) {
-        if matches!(self.state, State::Off) {
+        // Behind an answer that never came there are books still, and what is in them would be lost.
+        if matches!(self.state, State::Off) && !self.is_on() {
             self.books.open();
             self.state = State::Enabling { since: now };
             self.books.say(Nonza::Enable { resume, max });

@@ -35,6 +35,12 @@ pub struct Cable {
 }
 
 impl Cable {
+    /// Whether the end that it leads to has taken it for its session.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.taken
+    }
+
     /// Whether both ends still hold it.
     #[must_use]
     pub fn is_open(&self) -> bool {

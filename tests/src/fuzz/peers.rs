@@ -222,6 +222,8 @@ pub(super) fn bidi(data: &[u8]) {
     let mut initiator = bidi::Initiator::new(ours, content, layer);
     let mut receiver = bidi::Receiver::new(theirs, content, layer);
     let mut valid: [BTreeSet<Pair>; 2] = Default::default();
+    // Proved by SASL: it is entered later, whatever was withdrawn meanwhile.
+    let mut sasl: BTreeSet<Pair> = BTreeSet::new();
     let mut two_way = [false; 2];
     for _ in 0..STEPS {
         if input.is_empty() {
@@ -273,7 +275,7 @@ pub(super) fn bidi(data: &[u8]) {
             84..92 => {
                 let pair = some_pair(&mut input);
                 if receiver.authenticated(pair.clone(), hosted).is_ok() {
-                    valid[1].insert(pair);
+                    sasl.insert(pair);
                 }
             }
             92..100 => {
@@ -286,6 +288,7 @@ pub(super) fn bidi(data: &[u8]) {
                 receiver.restart(restart);
                 if restart == Restart::Tls {
                     valid = Default::default();
+                    sasl.clear();
                     two_way = [false; 2];
                 }
             }
@@ -307,7 +310,9 @@ pub(super) fn bidi(data: &[u8]) {
             assert!(pairs.len() <= 4);
             assert!(!pairs.is_bidirectional() || two_way[end]);
             for pair in pairs.sendable().chain(pairs.receivable()) {
-                let proved = valid[end].contains(&pair)
+                let by_sasl = end == 1 && (sasl.contains(&pair) || sasl.contains(&pair.inverse()));
+                let proved = by_sasl
+                    || valid[end].contains(&pair)
                     || (two_way[end] && valid[end].contains(&pair.inverse()));
                 assert!(proved, "{pair} was not proved at {end}");
                 assert!(hosted(&pair.from) != hosted(&pair.to));

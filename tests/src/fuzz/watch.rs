@@ -9,8 +9,9 @@ use onetrip_simulator::Seeded;
 /// The most that a connection holds of what came: an element of the authenticated, the safe form of a stanza in the making
 /// not counted, and what waits behind a decision.
 const HELD: usize = 256 * 1024 + 16 * 1024;
-/// How long a negotiation may take in all, the close included: 30 s and 5 s, and what an attempt to resume adds.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a negotiation may take in all, the close included: 30 s and 5 s, and what an attempt to resume adds, or 60 s
+/// for dialback.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A connection and what it has done.
 pub(super) struct Seen<'a> {

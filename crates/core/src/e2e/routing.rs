@@ -77,6 +77,10 @@ impl EndToEnd {
                 if let session::Event::Link(link) = event {
                     let (held, others) = self.sockets.choose(link);
                     self.close_all(others);
+                    let Some(held) = held else {
+                        // It was lost behind the report that it works.
+                        return self.session.transport_closed();
+                    };
                     self.pipe.use_socket(link, held);
                 }
                 self.event(Event::Session(event));

@@ -101,8 +101,8 @@ impl Sockets {
         }
     }
 
-    /// This is the one: what has come over it, and all the others, to be closed.
-    pub(super) fn choose(&mut self, link: Link) -> (Bytes, Vec<Link>) {
+    /// This is the one: what has come over it, unless it is gone already, and all the others, to be closed.
+    pub(super) fn choose(&mut self, link: Link) -> (Option<Bytes>, Vec<Link>) {
         let held = match link {
             Link::Taken => self.taken.take(),
             Link::Made(attempt) => match self.made.remove(&attempt) {
@@ -110,8 +110,7 @@ impl Sockets {
                 _ => None,
             },
         };
-        let bytes = held.map(|mut held| held.take()).unwrap_or_default();
-        (bytes, self.clear())
+        (held.map(|mut held| held.take()), self.clear())
     }
 
     /// Forgets all of them: these are to be closed.

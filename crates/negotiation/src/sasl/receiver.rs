@@ -260,7 +260,7 @@ impl Receiver {
                 return Err(Error::OutOfTurn);
             }
             ReceiverInput::Element(element) => match element.name() {
-                "auth" | "response" if self.attempts == 0 => Step::Nothing,
+                "auth" | "response" | "abort" if self.attempts == 0 => Step::Nothing,
                 "auth" => self.on_auth(element),
                 "response" => match wire::data(element) {
                     Ok(data) => self.exchange.respond(&data.unwrap_or_default()),
