@@ -388,6 +388,14 @@ pub(super) fn resume(data: &[u8]) {
     for cut in cuts.iter_mut().take(usize::from(bits >> 6)) {
         *cut = Some(usize::from(input.number()) % 6000);
     }
+    let rotation = Rotation::GraceUntilConfirmed;
+    let way = match input.below(5) {
+        1 => Way::Key(rotation),
+        2 => Way::KeyLogin(Rotation::SingleUse),
+        3 => Way::KeyLogin(rotation),
+        4 => Way::Fast,
+        _ => way,
+    };
     let case = Case {
         way,
         level,
