@@ -235,7 +235,7 @@ impl Echo {
                     let mut back = stanza.element().with_attr("from", self.domain.to_string());
                     if stanza.head().kind == StanzaKind::Message {
                         let id = stanza.head().id.clone().unwrap_or_default();
-                        self.arrived.lock().expect("a list").push(id);
+                        self.arrived.lock().expect("a list").push(id.to_string());
                     } else {
                         back = back.with_attr("type", "result");
                     }

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use onetrip_core::negotiation::sasl;
 use onetrip_core::quickstart::{Cache, Features, Key, Known, Level, Policy, Transport};
-use onetrip_core::stream::{Env, Instant, Jid, Secret};
+use onetrip_core::stream::{Env, Instant, Jid, Secret, Stanza};
 use onetrip_core::{
     Action, Answer, ClientConfig, Connection, End, Event, Request, ServerConfig, TlsInfo,
 };
@@ -358,7 +358,11 @@ pub fn describe(event: &Event) -> String {
             if *provisional { " provisionally" } else { "" }
         ),
         Event::Confirmed => "confirmed".to_owned(),
-        Event::Stanza(stanza) => format!("stanza {}", String::from_utf8_lossy(stanza.bytes())),
+        // As our writer would have it: its bytes may be the peer's.
+        Event::Stanza(stanza) => {
+            let written = Stanza::from_element(&stanza.element()).expect("it has been read");
+            format!("stanza {}", String::from_utf8_lossy(written.bytes()))
+        }
         Event::Established { peer, .. } => format!("established with {peer}"),
         Event::Link(event) => format!("link: {event:?}"),
         Event::Bounce { why, .. } => format!("to be answered: {why}"),

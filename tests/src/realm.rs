@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use onetrip_core::dialback::{Awaited, Checked, ConnectionId, Event as Dialback, Verification};
 use onetrip_core::quickstart::{Cache, Level, Plan, Policy, Transport};
-use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Stanza, StanzaKind};
+use onetrip_core::stream::{Content, Domain, Env, Instant, Jid, Stanza, StanzaKind, Text};
 use onetrip_core::{
     Action, Answer, Connection, End as Ended, Entity, Event, InboundConfig, OutboundConfig, Peers,
     PeersAction, Request, ReverseFacts, TlsInfo, UsageError,
@@ -458,7 +458,7 @@ impl Realm {
 
     /// Nothing reaches a server that is not meant for it, and nothing comes from one that it is not from.
     fn on_stanza(&mut self, place: Place, stanza: &Stanza) {
-        let server = |text: &Option<String>| {
+        let server = |text: &Option<Text>| {
             let jid: Jid = text.as_deref().and_then(|text| text.parse().ok())?;
             Some(self.server_of(jid.domain()))
         };

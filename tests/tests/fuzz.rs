@@ -91,7 +91,7 @@ macro_rules! tests {
 }
 
 tests! {
-    read_stream c2s_client c2s_server c2s_pair s2s_outbound s2s_inbound s2s_pair sasl sasl2 stream_management resume isr
+    read_stream scanner c2s_client c2s_server c2s_pair s2s_outbound s2s_inbound s2s_pair sasl sasl2 stream_management resume isr
     fast dialback bidi zero_handshake route jingle_session e2e_pair ibb socks5 stored_values agreement
 }
 

@@ -109,8 +109,10 @@ fn read(text: &str) -> AllocationInfo {
     let header = StreamHeader::new(Content::Server);
     let mut reader = Reader::primed(&header, Limits::AUTHENTICATED).unwrap();
     each(|| {
-        let frame = reader.next(&mut text.as_bytes()).unwrap();
+        let mut rest = text.as_bytes();
+        let frame = reader.next(&mut rest).unwrap();
         assert!(matches!(frame, Some(Frame::Stanza(_))));
+        assert_eq!(reader.next(&mut rest), Ok(None));
     })
 }
 

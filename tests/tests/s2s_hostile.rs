@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use onetrip_core::bidi::Change;
 use onetrip_core::dialback::{Checked, Verdict};
-use onetrip_core::stream::{Domain, Jid, Pair};
+use onetrip_core::stream::{Domain, Jid, Pair, Text};
 use onetrip_core::{Answer, Event, Request, ReverseFacts};
 use onetrip_tests::servers::{Servers, dialback, inbound, outbound};
 use proptest::prelude::*;
@@ -57,7 +57,7 @@ fn answer(servers: &mut Servers, place: usize) {
 }
 
 fn pair_of(stanza: &onetrip_core::stream::Stanza) -> Pair {
-    let domain = |text: &Option<String>| -> Domain {
+    let domain = |text: &Option<Text>| -> Domain {
         let jid: Jid = text.as_deref().unwrap().parse().unwrap();
         jid.domain().clone()
     };

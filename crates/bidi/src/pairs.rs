@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use onetrip_stream::{Content, Domain, Head, Jid};
+use onetrip_stream::{Content, Domain, Head, Jid, Text};
 
 use crate::{Blocked, Change, Intrusion, Pair, PairError};
 
@@ -305,7 +305,7 @@ fn differences(
 
 /// The domains of a stanza's addresses, or which one is missing.
 fn addresses(head: &Head) -> Result<(Domain, Domain), &'static str> {
-    let domain = |text: &Option<String>, name: &'static str| {
+    let domain = |text: &Option<Text>, name: &'static str| {
         let jid: Option<Jid> = text.as_ref().and_then(|text| text.parse().ok());
         jid.map(|jid| jid.domain().clone()).ok_or(name)
     };

@@ -61,7 +61,7 @@ fn tree(
             if open.len() >= MAX_DEPTH {
                 return Err(WriteError::Depth(MAX_DEPTH));
             }
-            let prefix = prefix.filter(|_| open.is_empty());
+            let prefix = prefix_of(element, prefix.filter(|_| open.is_empty()));
             let scope = open.last().and_then(|parent| parent.scope);
             let declared = scope.and_then(|place| open.get(place)?.declared.as_deref());
             let changes = prefix.is_none() && !element.has_ns(declared.unwrap_or(default));
@@ -94,13 +94,19 @@ fn tree(
                     out.extend_from_slice(b"/>");
                 } else {
                     let prefix = prefix.filter(|_| open.len() == 1);
-                    let name = open.last().map_or("", |innermost| innermost.element.name());
-                    end_tag(out, prefix, name);
+                    if let Some(Open { element, .. }) = open.last() {
+                        end_tag(out, prefix_of(element, prefix), element.name());
+                    }
                 }
                 open.pop();
             }
         }
     }
+}
+
+/// The namespace of `xml` may not be declared as the default one (Namespaces in XML 1.0 §3).
+fn prefix_of<'a>(element: &Element, outside: Option<&'a str>) -> Option<&'a str> {
+    outside.or_else(|| element.has_ns(XMLNS_XML).then_some("xml"))
 }
 
 /// Appends what is read piece by piece: a tree that nobody has built.
@@ -109,7 +115,7 @@ pub(crate) struct Encoder {
     out: BytesMut,
     /// The default namespaces declared by open elements, beginning with the one around the first.
     defaults: Vec<String>,
-    /// The names of the open elements, and whether they declare.
+    /// The qualified names of the open elements, and whether they declare.
     open: Vec<(String, bool)>,
     /// Whether the last start tag still lacks its `>`.
     in_tag: bool,
@@ -147,13 +153,15 @@ impl Encoder {
         if self.open.len() >= MAX_DEPTH {
             return Err(WriteError::Depth(MAX_DEPTH));
         }
-        let changes = self.defaults.last().is_none_or(|last| last != namespace);
+        let prefix = (namespace == XMLNS_XML).then_some("xml");
+        let changes = self.defaults.last().is_none_or(|last| last != namespace) && prefix.is_none();
         if changes {
             self.defaults.push(namespace.to_owned());
         }
-        self.open.push((name.to_owned(), changes));
+        let qualified = prefix.map_or_else(|| name.to_owned(), |prefix| format!("{prefix}:{name}"));
+        self.open.push((qualified, changes));
         self.in_tag = true;
-        start_tag(&mut self.out, None, changes.then_some(namespace), name)?;
+        start_tag(&mut self.out, prefix, changes.then_some(namespace), name)?;
         attributes(&mut self.out, attrs)
     }
 

@@ -137,51 +137,6 @@ impl ReadErrorKind {
     }
 }
 
-/// What rxml reports, as what RFC 6120 calls it. One row per kind of parser error, a test per row.
-pub(crate) fn from_parser(error: rxml::Error, token_limit: usize) -> ReadErrorKind {
-    use rxml::Error as E;
-    let malformed = |what| ReadErrorKind::NotWellFormed { what };
-    match error {
-        E::InvalidUtf8Byte(_) => ReadErrorKind::Encoding {
-            what: "bytes that are not UTF-8",
-        },
-        E::RestrictedXml("only utf-8 encoding is allowed") => ReadErrorKind::Encoding {
-            what: "a declaration of another encoding",
-        },
-        E::RestrictedXml("only XML version 1.0 is allowed") => ReadErrorKind::Encoding {
-            what: "a version of XML other than 1.0",
-        },
-        E::RestrictedXml("long name or reference") => ReadErrorKind::TooMuch {
-            limit: Limit::Token,
-            allowed: token_limit,
-        },
-        E::RestrictedXml(what) => ReadErrorKind::Restricted { what },
-        E::UndeclaredEntity => ReadErrorKind::Restricted {
-            what: "an entity other than the five predefined ones",
-        },
-        E::InvalidSyntax("malformed cdata or comment section start") => ReadErrorKind::Restricted {
-            what: "a document type declaration",
-        },
-        E::InvalidSyntax(what) => malformed(what),
-        E::InvalidEof(_) => malformed("the end came too early"),
-        E::InvalidChar(..) => malformed("a character that XML forbids"),
-        E::UnexpectedChar(..) | E::UnexpectedByte(..) => {
-            malformed("a character that is out of place")
-        }
-        E::UnexpectedToken(..) => malformed("a token that is out of place"),
-        E::DuplicateAttribute => malformed("an attribute given twice"),
-        E::ElementMismatch => malformed("an end tag that does not match its start tag"),
-        E::MultiColonName(_) | E::EmptyNamePart(_) | E::InvalidLocalName(_) => {
-            malformed("a name that is not a qualified name")
-        }
-        E::UndeclaredNamespacePrefix(_) => malformed("a prefix that is not declared"),
-        E::ReservedNamespacePrefix | E::ReservedNamespaceName => {
-            malformed("a reserved prefix or namespace name")
-        }
-        E::EmptyNamespaceUri => malformed("a prefix bound to nothing"),
-    }
-}
-
 /// What cannot be written: the caller's fault, nothing has been written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,8 +1,7 @@
 //! The stream header: what both ends say first (RFC 6120 §4.7, §4.8).
 
-use minidom::rxml::{AttrMap, Namespace};
-
-use crate::{Jid, ReadErrorKind, ns, token::StartTag};
+use crate::scan::Start;
+use crate::{Jid, ReadErrorKind, ns};
 
 /// Who talks to whom: the content namespace of a stream (RFC 6120 §4.8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,21 +104,14 @@ impl StreamHeader {
     }
 
     /// Reads the root element's start tag.
-    pub(crate) fn from_start(start: &StartTag) -> Result<Self, ReadErrorKind> {
-        if start.name.1.as_str() != "stream" {
+    pub(crate) fn from_start(start: &Start<'_>) -> Result<Self, ReadErrorKind> {
+        if start.local() != "stream" {
             return Err(ReadErrorKind::NotAStream);
         }
-        if start.name.0 != ns::STREAMS {
+        if start.namespace() != ns::STREAMS {
             return Err(ReadErrorKind::StreamNamespace);
         }
-        let declared = |wanted: Option<&str>| {
-            start
-                .declarations
-                .iter()
-                .find(|(prefix, _)| prefix.as_deref().map(|p| p.as_str()) == wanted)
-                .map(|(_, ns)| ns.as_str())
-        };
-        let content = match declared(None) {
+        let content = match start.means("") {
             None | Some("" | ns::STREAMS) => None,
             Some(namespace) => {
                 let unknown = ReadErrorKind::ContentNamespace {
@@ -128,32 +120,36 @@ impl StreamHeader {
                 Some(Content::from_namespace(namespace).ok_or(unknown)?)
             }
         };
-        let version = match text(&start.attributes, "version") {
+        let version = match text(start, "version") {
             None => Version::V0_9,
-            Some(version) => Version::read(version).ok_or(ReadErrorKind::Version)?,
+            Some(version) => Version::read(&version).ok_or(ReadErrorKind::Version)?,
         };
         Ok(Self {
             content,
-            from: address(&start.attributes, "from")?,
-            to: address(&start.attributes, "to")?,
-            id: text(&start.attributes, "id").map(str::to_owned),
-            lang: start.attributes.get(&Namespace::XML, "lang").cloned(),
+            from: address(start, "from")?,
+            to: address(start, "to")?,
+            id: text(start, "id"),
+            lang: attribute(start, ns::XML, "lang"),
             version,
-            dialback: declared(Some("db")) == Some(ns::DIALBACK),
+            dialback: start.means("db") == Some(ns::DIALBACK),
         })
     }
 }
 
-/// An attribute's value; empty counts as absent, since servers in the field send `id=''`.
-fn text<'a>(attributes: &'a AttrMap, name: &str) -> Option<&'a str> {
-    attributes
-        .get(&Namespace::NONE, name)
-        .map(String::as_str)
-        .filter(|value| !value.is_empty())
+fn attribute(start: &Start<'_>, namespace: &str, local: &str) -> Option<String> {
+    start
+        .attributes()
+        .find(|one| one.key() == (namespace.as_bytes(), local.as_bytes()))
+        .map(|one| one.value())
 }
 
-fn address(attributes: &AttrMap, name: &'static str) -> Result<Option<Jid>, ReadErrorKind> {
-    text(attributes, name)
+/// An attribute's value; empty counts as absent, since servers in the field send `id=''`.
+fn text(start: &Start<'_>, name: &str) -> Option<String> {
+    attribute(start, "", name).filter(|value| !value.is_empty())
+}
+
+fn address(start: &Start<'_>, name: &'static str) -> Result<Option<Jid>, ReadErrorKind> {
+    text(start, name)
         .map(|value| {
             value
                 .parse()

@@ -13,8 +13,8 @@
 //! - The [`Reader`] takes bytes in any split and gives the same frames, or the same error at the same byte.
 //! - It stops exactly behind the `>` that completes a frame and never looks at the byte behind it: what follows may
 //!   be TLS, a new document, or an attack.
-//! - A [`Stanza`] is bytes, in a form that every XML parser reads alike, and a head to route by; it becomes a tree
-//!   when somebody asks.
+//! - A [`Stanza`] is bytes, in a form that every XML parser reads alike, and a head to route by that shares them; it
+//!   becomes a tree when somebody asks. What came in such a form stays as it is, all else is written anew.
 //! - Peer input never panics, and no more is held than [`Limits`] say; they bite before a tree exists.
 //! - Every violation is one [`ReadErrorKind`] with the stream error to answer and the section it comes from.
 //! - The [`Writer`] cannot panic, and writes nothing when it refuses.
@@ -54,12 +54,23 @@
 //! `tokens` brings what FAST, instant stream resumption and the HT mechanisms share: `Token`, its hash, and proofs of
 //! having one. Off by default, since it needs cryptography.
 //!
-//! # The parser inside
+//! # The scanner inside
 //!
-//! [rxml] is driven through its raw events, in pieces of at most 4 KiB, and its names are resolved here: its own
-//! resolver hides namespace declarations, which a stream header needs, and takes the last of two default ones.
-//! [minidom] holds negotiation elements; its reader and writer are never used, since they accept duplicate
-//! attributes and panic on well-formed stanzas. A test stands behind each of these statements.
+//! Bytes are checked where they stand by a scanner of our own (module `scan`: its grammar is a table), which looks at each
+//! once, however they are cut. It refuses what the parser [rxml] refuses and, with less of it, what no two parsers
+//! read alike:
+//!
+//! | refused here | rxml |
+//! |---|---|
+//! | two default namespaces in one tag | takes the last |
+//! | the namespace of `xmlns`, bound | lets it pass |
+//! | a literal CR in a value, if no LF follows | drops it before some characters, refuses it before others |
+//! | a CDATA section outside of the root or between first-level elements | lets an empty one pass |
+//! | a quote that is out of place | refuses it when what follows has ended |
+//!
+//! `tests/tests/scanner.rs` holds the two side by side. [minidom] holds negotiation elements, and what somebody asks
+//! for as a tree; its reader and writer are never used, since they accept duplicate attributes and panic on well-formed
+//! stanzas. A test stands behind each of these statements.
 //!
 //! # Requirements
 //!
@@ -71,6 +82,7 @@ mod condition;
 mod encode;
 mod env;
 mod error;
+mod front;
 mod header;
 mod limits;
 #[cfg(feature = "tokens")]
@@ -78,10 +90,13 @@ mod login;
 pub mod ns;
 mod pair;
 mod reader;
+mod rewrite;
+mod scan;
 mod secret;
 mod stanza;
 pub mod stored;
-mod token;
+mod text;
+mod tree;
 mod writer;
 
 pub use address::{AddressError, Domain, Jid};
@@ -97,4 +112,5 @@ pub use pair::Pair;
 pub use reader::{Frame, Reader};
 pub use secret::Secret;
 pub use stanza::{Head, Stanza, StanzaKind};
+pub use text::Text;
 pub use writer::Writer;

@@ -11,9 +11,9 @@ pub struct Limits {
     /// Bytes of one first-level element, from its `<` to its `>`; RFC 6120 §13.12 asks for 10,000 at least. A stanza
     /// that is written anew in the safe form may become eight times as long, and no longer.
     pub element: usize,
-    /// Bytes of one name, attribute value or piece of text.
+    /// Bytes of one name or attribute value.
     pub token: usize,
-    /// Bytes read without the parser yielding anything: white space inside tags, runs of CR.
+    /// Bytes of white space inside of a tag, or between the XML declaration and the header, since something was last complete.
     pub silent: usize,
     /// Levels of nesting, the first-level element being level 1.
     pub depth: usize,
@@ -53,6 +53,38 @@ impl Limits {
         attributes: 64,
         ..Self::AUTHENTICATED
     };
+
+    /// For what has been read before.
+    pub(crate) const NONE: Self = Self {
+        header: usize::MAX,
+        element: usize::MAX,
+        token: usize::MAX,
+        silent: usize::MAX,
+        depth: usize::MAX,
+        attributes: usize::MAX,
+        elements: usize::MAX,
+        namespace: usize::MAX,
+        name: usize::MAX,
+        unauthenticated_total: usize::MAX,
+    };
+}
+
+impl Limits {
+    /// The value of one of them.
+    pub(crate) const fn of(&self, limit: Limit) -> usize {
+        match limit {
+            Limit::Header => self.header,
+            Limit::Element => self.element,
+            Limit::Token => self.token,
+            Limit::Silent => self.silent,
+            Limit::Depth => self.depth,
+            Limit::Attributes => self.attributes,
+            Limit::Elements => self.elements,
+            Limit::Namespace => self.namespace,
+            Limit::Name => self.name,
+            Limit::UnauthenticatedTotal => self.unauthenticated_total,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -4,16 +4,19 @@
 //! |---|---|---|
 //! | prolog | header | between |
 //! | prolog behind another document | header, or the footer of that document | between, or closed |
-//! | between | start of a first-level element, or footer | inside, or closed |
-//! | inside an element or stanza | its end | between |
+//! | between | element or stanza, or footer | between, or closed |
+//! | empty: behind a header that was an empty element | footer | closed |
 //! | closed | nothing but white space | closed |
 
-use bytes::Bytes;
+use core::fmt;
+
+use bytes::BytesMut;
 use minidom::Element;
 
-use crate::encode::Encoder;
-use crate::stanza::{Head, StanzaKind};
-use crate::token::{StartTag, Token, Tokens};
+use crate::front::{Found, Front, Routing};
+use crate::rewrite::Rewrite;
+use crate::scan::{Fault, Progress, Scanner, Sink};
+use crate::tree::{NOT_A_NAME, Tree};
 use crate::{Content, Limit, Limits, ReadError, ReadErrorKind, Stanza, StreamHeader, Writer};
 
 /// One complete piece of a stream.
@@ -32,14 +35,20 @@ pub enum Frame {
 
 const FOOTER: &[u8] = b"</stream:stream>";
 
+/// The most bytes that are taken over at a time from what the caller has, when the frame began in an earlier call: so
+/// little is copied that belongs to the next one.
+const STEP: usize = 512;
+/// The room made at once for the frames of one call, and for a frame of which only the beginning has come.
+const ROOM: core::ops::RangeInclusive<usize> = 256..=4096;
+
 #[derive(Debug)]
 enum State {
     /// Behind another document: how much of its footer has been read.
     Behind(usize),
     Prolog,
     Between,
-    Element(Tree),
-    Stanza(Recording),
+    /// The header was an empty element: the footer is the next frame, and takes no bytes.
+    Empty,
     Closed,
 }
 
@@ -57,16 +66,27 @@ enum State {
 /// assert!(matches!(reader.next(&mut input), Ok(Some(Frame::Element(_)))));
 /// assert_eq!(input, b"\x16\x03\x01");
 /// ```
-#[derive(Debug)]
 pub struct Reader {
-    tokens: Tokens,
+    scanner: Scanner,
+    front: Front,
     limits: Limits,
     state: State,
-    content: Option<Content>,
-    /// Bytes of the header or first-level element being read.
-    spent: usize,
+    /// The bytes of the frame that is being read, if it began in an earlier call. Stanzas take theirs from here.
+    held: BytesMut,
     consumed: u64,
     failed: Option<ReadError>,
+}
+
+impl fmt::Debug for Reader {
+    /// Without the bytes, which may be a password's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("state", &self.state)
+            .field("consumed", &self.consumed)
+            .field("pending", &self.pending())
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Reader {
@@ -74,11 +94,11 @@ impl Reader {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            tokens: Tokens::new(limits),
+            scanner: Scanner::new(limits),
+            front: Front::default(),
             limits,
             state: State::Prolog,
-            content: None,
-            spent: 0,
+            held: BytesMut::new(),
             consumed: 0,
             failed: None,
         }
@@ -100,7 +120,7 @@ impl Reader {
     /// [`ReadError`] when the header itself does not pass: it does not fit the limits.
     pub fn primed(header: &StreamHeader, limits: Limits) -> Result<Self, ReadError> {
         let mut reader = Self::new(limits);
-        let unwritable = |_| ReadError::new(unwritable(), 0);
+        let unwritable = |_| ReadError::new(NOT_A_NAME, 0);
         let content = header.content.unwrap_or(Content::Client);
         let bytes = Writer::new(content).header(header).map_err(unwritable)?;
         let mut rest: &[u8] = &bytes;
@@ -113,6 +133,18 @@ impl Reader {
         }
     }
 
+    /// A reader behind the shortest header of this content namespace.
+    pub(crate) fn inside(content: Content, limits: Limits) -> Self {
+        let mut scanner = Scanner::inside(content, limits);
+        scanner.declare_stream();
+        Self {
+            scanner,
+            front: Front::inside(content),
+            state: State::Between,
+            ..Self::new(limits)
+        }
+    }
+
     /// How many bytes of this document have been taken in.
     #[must_use]
     pub fn consumed(&self) -> u64 {
@@ -122,22 +154,19 @@ impl Reader {
     /// Whether a frame has begun that is not complete: an end of the transport now would cut it.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        matches!(
-            self.state,
-            State::Behind(1..) | State::Element(_) | State::Stanza(_)
-        ) || self.spent > 0
+        matches!(self.state, State::Behind(1..)) || self.pending() > 0
     }
 
     /// How many bytes of an unfinished frame have been taken in.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.spent
+        self.held.len()
     }
 
     /// Sets other limits from here on, when the peer has authenticated on a stream that does not restart.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
-        self.tokens.set_limits(limits);
+        self.scanner.set_limits(limits);
     }
 
     /// Takes bytes off the front of `input` until a frame is complete; `None` when more are needed.
@@ -150,17 +179,25 @@ impl Reader {
         }
         let offered = input.len();
         let result = self.advance(input);
+        if let (Ok(None), true, true) = (&result, input.is_empty(), self.held.is_empty()) {
+            self.give_back();
+        }
         let taken = offered.saturating_sub(input.len());
         self.consumed = self.consumed.saturating_add(taken as u64);
         result.map_err(|kind| {
             let error = ReadError::new(kind, self.consumed);
             self.failed = Some(error.clone());
+            self.give_back();
             error
         })
     }
 
     fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadErrorKind> {
-        loop {
+        if self.held.is_empty() {
+            if let State::Empty = self.state {
+                self.state = State::Closed;
+                return Ok(Some(Frame::Footer));
+            }
             if let State::Behind(read) = self.state {
                 if let Some(frame) = self.behind_another(read, input)? {
                     return Ok(Some(frame));
@@ -169,30 +206,131 @@ impl Reader {
             if !self.skip_to_markup(input)? {
                 return Ok(None);
             }
-            let allowed = self.allowed();
-            let offered = input.len();
-            let token = self
-                .tokens
-                .next(input, allowed.1.saturating_sub(self.spent))?;
-            self.spent = self
-                .spent
-                .saturating_add(offered.saturating_sub(input.len()));
-            match token {
-                Some(token) => {
-                    if let Some(frame) = self.on_token(token)? {
-                        self.spent = 0;
-                        return Ok(Some(frame));
-                    }
-                }
-                None if self.spent >= allowed.1 => {
-                    return Err(ReadErrorKind::TooMuch {
-                        limit: allowed.0,
-                        allowed: allowed.1,
-                    });
-                }
-                None => return Ok(None),
+            if self.held.is_empty() {
+                return self.begun_now(input);
             }
         }
+        while !input.is_empty() {
+            if let Some(frame) = self.begun_earlier(input)? {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a frame where it stands; its beginning is kept if its end has not come.
+    fn begun_now(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadErrorKind> {
+        let (limit, allowed) = self.allowed();
+        let offered = input.get(..allowed).unwrap_or(input);
+        let result = self.scanner.run(offered, &mut self.front);
+        let (taken, rest) = input
+            .split_at_checked(self.scanner.taken())
+            .unwrap_or_default();
+        let coming = core::mem::replace(input, rest).len();
+        if result? == Progress::Frame {
+            let coming = coming.saturating_sub(taken.len());
+            return self.complete(Source::Input(taken), coming).map(Some);
+        }
+        check_length(taken.len(), limit, allowed)?;
+        self.make_room(taken.len(), taken.len());
+        self.held.extend_from_slice(taken);
+        Ok(None)
+    }
+
+    /// Goes on with a frame whose beginning has been kept.
+    fn begun_earlier(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadErrorKind> {
+        let (limit, allowed) = self.allowed();
+        let before = self.held.len();
+        let step = allowed.saturating_sub(before).min(STEP).min(input.len());
+        self.make_room(step, input.len());
+        self.held
+            .extend_from_slice(input.get(..step).unwrap_or_default());
+        let result = self.scanner.run(&self.held, &mut self.front);
+        let length = self.scanner.taken();
+        let taken = length.saturating_sub(before);
+        *input = input.get(taken..).unwrap_or_default();
+        self.held.truncate(length);
+        if result? == Progress::Frame {
+            let frame = Source::Held(self.held.split());
+            return self.complete(frame, input.len()).map(Some);
+        }
+        check_length(length, limit, allowed)?;
+        Ok(None)
+    }
+
+    /// Makes room for `needed` bytes more, at once for all that are `coming`.
+    fn make_room(&mut self, needed: usize, coming: usize) {
+        let spare = self.held.capacity().saturating_sub(self.held.len());
+        if spare < needed {
+            let room = coming.clamp(*ROOM.start(), *ROOM.end());
+            self.held.reserve(needed.max(room).max(self.held.len()));
+        }
+    }
+
+    /// Gives back what is not needed between frames.
+    fn give_back(&mut self) {
+        self.held = BytesMut::new();
+        self.scanner.shrink();
+    }
+
+    /// What a complete frame is; `coming` bytes follow it.
+    fn complete(&mut self, bytes: Source<'_>, coming: usize) -> Result<Frame, ReadErrorKind> {
+        let is_tame = self.scanner.is_tame();
+        self.scanner.begin();
+        self.state = State::Between;
+        Ok(match core::mem::take(&mut self.front.found) {
+            Found::Nothing => {
+                self.state = State::Closed;
+                Frame::Footer
+            }
+            Found::Header(header) => {
+                if self.scanner.depth() == 0 {
+                    self.state = State::Empty;
+                }
+                Frame::Header(header)
+            }
+            Found::Element => {
+                let frame = checked(&bytes)?;
+                let mut tree = Tree::new(frame);
+                self.again(frame, &mut tree)?;
+                Frame::Element(tree.finish().ok_or(NOT_A_NAME)?)
+            }
+            Found::Stanza(routing) if is_tame => Frame::Stanza(self.stanza(bytes, routing, coming)),
+            Found::Stanza(routing) => {
+                let frame = checked(&bytes)?;
+                let longest = self.limits.element;
+                let mut anew = Rewrite::new(frame, routing.kind, routing.content, longest);
+                self.again(frame, &mut anew)?;
+                Frame::Stanza(anew.finish().ok_or(NOT_A_NAME)?)
+            }
+        })
+    }
+
+    /// Reads a complete frame once more, for somebody who wants to know what it says.
+    fn again(&mut self, frame: &str, sink: &mut impl Sink) -> Result<(), ReadErrorKind> {
+        self.scanner.run(frame.as_bytes(), sink)?;
+        self.scanner.begin();
+        Ok(())
+    }
+
+    /// A stanza whose bytes stay what they are, the declaration of the content namespace left out.
+    fn stanza(&mut self, bytes: Source<'_>, routing: Routing, coming: usize) -> Stanza {
+        let cut = routing.cut.clone();
+        let bytes = match bytes {
+            Source::Held(bytes) if cut.is_empty() => bytes,
+            bytes => {
+                let length = bytes.len().saturating_sub(cut.len());
+                self.make_room(length, bytes.len().saturating_add(coming));
+                let kept = [bytes.get(..cut.start), bytes.get(cut.end..)];
+                for part in kept.into_iter().flatten() {
+                    self.held.extend_from_slice(part);
+                }
+                self.held.split()
+            }
+        };
+        let bytes = bytes.freeze();
+        let head = routing.head(&bytes);
+        Stanza::from_parts(bytes, head)
     }
 
     /// Tells the footer of the document before from the beginning of this one, by their second byte.
@@ -214,14 +352,12 @@ impl Reader {
             return Ok(None);
         }
         if read > 1 {
-            return Err(ReadErrorKind::NotWellFormed {
-                what: "an end tag before the header",
-            });
+            return Err(Fault::EarlyEndTag.kind(&self.limits));
         }
         self.state = State::Prolog;
-        let mut held = FOOTER.get(..read).unwrap_or_default();
-        self.tokens.next(&mut held, self.limits.header)?;
-        self.spent = read;
+        self.held
+            .extend_from_slice(FOOTER.get(..read).unwrap_or_default());
+        self.scanner.run(&self.held, &mut self.front)?;
         Ok(None)
     }
 
@@ -233,12 +369,12 @@ impl Reader {
         }
     }
 
-    /// Looks at the first byte of a stream and skips white space between first-level elements, without the
-    /// parser, which would keep a run of CR. Returns whether there is something for the parser.
+    /// Looks at the first byte of a stream and skips white space between first-level elements. Returns whether there is
+    /// something for the scanner.
     fn skip_to_markup(&mut self, input: &mut &[u8]) -> Result<bool, ReadErrorKind> {
         match self.state {
             State::Behind(_) => Ok(false),
-            State::Prolog if self.spent == 0 => match input.first() {
+            State::Prolog if self.held.is_empty() => match input.first() {
                 None => Ok(false),
                 Some(b'<') => Ok(true),
                 Some(0xFE | 0xFF | 0x00) => Err(ReadErrorKind::Encoding {
@@ -246,14 +382,12 @@ impl Reader {
                 }),
                 Some(&first) => Err(ReadErrorKind::NotXml { first }),
             },
-            State::Between if self.spent == 0 => {
+            State::Between if self.held.is_empty() => {
                 *input = input.trim_ascii_start();
                 match input.first() {
                     None => Ok(false),
                     Some(b'<') => Ok(true),
-                    Some(0x0C) | Some(0x00..=0x08) => Err(ReadErrorKind::NotWellFormed {
-                        what: "a character that XML forbids",
-                    }),
+                    Some(0x0C) | Some(0x00..=0x08) => Err(Fault::Forbidden.kind(&self.limits)),
                     Some(_) => Err(ReadErrorKind::StrayText),
                 }
             }
@@ -268,229 +402,34 @@ impl Reader {
             _ => Ok(true),
         }
     }
+}
 
-    fn on_token(&mut self, token: Token) -> Result<Option<Frame>, ReadErrorKind> {
-        match (&mut self.state, token) {
-            (State::Prolog, Token::Start(start)) => {
-                let header = StreamHeader::from_start(&start)?;
-                self.content = header.content;
-                self.state = State::Between;
-                Ok(Some(Frame::Header(header)))
-            }
-            (State::Between, Token::Start(start)) => {
-                self.state = self.open(start)?;
-                Ok(None)
-            }
-            (State::Between, Token::End) => {
-                self.state = State::Closed;
-                Ok(Some(Frame::Footer))
-            }
-            (State::Between, Token::Text(_)) => Err(ReadErrorKind::StrayText),
-            (State::Element(tree), token) => {
-                let done = tree.on_token(token, self.limits.elements)?;
-                if done.is_some() {
-                    self.state = State::Between;
-                }
-                Ok(done.map(Frame::Element))
-            }
-            (State::Stanza(recording), token) => {
-                if recording.on_token(token, &self.limits)? {
-                    return Ok(None);
-                }
-                match core::mem::replace(&mut self.state, State::Between) {
-                    State::Stanza(recording) => Ok(Some(Frame::Stanza(recording.finish()))),
-                    _ => Ok(None),
-                }
-            }
-            // The XML declaration, and white space that rxml reports around the root.
-            (State::Behind(_) | State::Prolog | State::Closed | State::Between, _) => Ok(None),
-        }
-    }
+/// A complete frame: where the caller has it, or where it was kept.
+enum Source<'a> {
+    Input(&'a [u8]),
+    Held(BytesMut),
+}
 
-    fn open(&self, start: StartTag) -> Result<State, ReadErrorKind> {
-        // A peer that restarted where we did not: nothing behind it belongs to this document (QS-R5).
-        if start.name.1.as_str() == "stream" && start.name.0 == crate::ns::STREAMS {
-            return Err(ReadErrorKind::NestedHeader);
-        }
-        let content = Content::from_namespace(start.name.0.as_str());
-        let matches = content.is_some() && (self.content.is_none() || self.content == content);
-        match (
-            content.filter(|_| matches),
-            StanzaKind::from_name(start.name.1.as_str()),
-        ) {
-            (Some(content), Some(kind)) => Ok(State::Stanza(Recording::new(kind, content, start)?)),
-            _ => Ok(State::Element(Tree::new(start))),
+impl core::ops::Deref for Source<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Input(bytes) => bytes,
+            Self::Held(bytes) => bytes,
         }
     }
 }
 
-/// An element being built from its tokens.
-#[derive(Debug)]
-struct Tree {
-    stack: Vec<Element>,
-    elements: usize,
+/// The text of a complete frame: each of its names, runs and values has been checked, so this is no error.
+fn checked(frame: &[u8]) -> Result<&str, ReadErrorKind> {
+    core::str::from_utf8(frame).map_err(|_| NOT_A_NAME)
 }
 
-impl Tree {
-    fn new(start: StartTag) -> Self {
-        Self {
-            stack: vec![bare(start)],
-            elements: 1,
-        }
-    }
-
-    /// Returns the element when it is complete.
-    fn on_token(&mut self, token: Token, allowed: usize) -> Result<Option<Element>, ReadErrorKind> {
-        match token {
-            Token::Start(start) => {
-                self.elements = counted(self.elements, allowed)?;
-                self.stack.push(bare(start));
-            }
-            Token::Text(text) => {
-                if let Some(top) = self.stack.last_mut() {
-                    top.append_text(text);
-                }
-            }
-            Token::End => {
-                let done = self.stack.pop();
-                match (done, self.stack.last_mut()) {
-                    (Some(done), Some(parent)) => {
-                        parent.append_child(done);
-                    }
-                    (done, None) => return Ok(done),
-                    (None, Some(_)) => {}
-                }
-            }
-            Token::Declaration => {}
-        }
-        Ok(None)
-    }
-}
-
-fn bare(start: StartTag) -> Element {
-    let mut element = Element::bare(start.name.1, start.name.0);
-    *element.attrs_mut() = start.attributes;
-    element
-}
-
-/// Counts one more element of a first-level element.
-fn counted(elements: usize, allowed: usize) -> Result<usize, ReadErrorKind> {
-    let elements = elements.saturating_add(1);
-    if elements > allowed {
-        Err(ReadErrorKind::TooMuch {
-            limit: Limit::Elements,
-            allowed,
-        })
+fn check_length(length: usize, limit: Limit, allowed: usize) -> Result<(), ReadErrorKind> {
+    if length >= allowed {
+        Err(ReadErrorKind::TooMuch { limit, allowed })
     } else {
-        Ok(elements)
+        Ok(())
     }
-}
-
-/// A stanza being written down anew from its tokens, in the one form that is safe to pass on.
-#[derive(Debug)]
-struct Recording {
-    encoder: Encoder,
-    head: Head,
-    open: usize,
-    elements: usize,
-}
-
-impl Recording {
-    fn new(kind: StanzaKind, content: Content, start: StartTag) -> Result<Self, ReadErrorKind> {
-        let head = Head::new(kind, content, &start.attributes);
-        let mut recording = Self {
-            encoder: Encoder::new(content.namespace()),
-            head,
-            open: 0,
-            elements: 0,
-        };
-        recording.start(&start)?;
-        Ok(recording)
-    }
-
-    fn start(&mut self, start: &StartTag) -> Result<(), ReadErrorKind> {
-        self.open = self.open.saturating_add(1);
-        self.elements = self.elements.saturating_add(1);
-        self.encoder
-            .start(
-                start.name.0.as_str(),
-                start.name.1.as_str(),
-                &start.attributes,
-            )
-            .map_err(|_| unwritable())
-    }
-
-    /// Returns whether the stanza goes on.
-    fn on_token(&mut self, token: Token, limits: &Limits) -> Result<bool, ReadErrorKind> {
-        match token {
-            Token::Start(start) => {
-                counted(self.elements, limits.elements)?;
-                self.start(&start)?;
-            }
-            Token::Text(text) => self.encoder.text(&text).map_err(|_| unwritable())?,
-            Token::End => {
-                self.encoder.end();
-                self.open = self.open.saturating_sub(1);
-            }
-            Token::Declaration => {}
-        }
-        // Escaping and declarations can make the new form longer than what came in: bounded all the same.
-        let allowed = limits.element.saturating_mul(8);
-        if self.encoder.len() > allowed {
-            return Err(ReadErrorKind::TooMuch {
-                limit: Limit::Element,
-                allowed,
-            });
-        }
-        Ok(self.open > 0)
-    }
-
-    fn finish(self) -> Stanza {
-        Stanza::from_parts(Bytes::from(self.encoder.finish()), self.head)
-    }
-}
-
-/// What the parser lets through and the encoder does not.
-fn unwritable() -> ReadErrorKind {
-    ReadErrorKind::NotWellFormed {
-        what: "a name or character that XML forbids",
-    }
-}
-
-/// Builds the tree of a stanza in our own form.
-pub(crate) fn read_tree(bytes: &[u8], content: Content) -> Result<Element, ReadErrorKind> {
-    // What the encoder wrote may be longer than what was read, so only the limit on depth remains.
-    let mut tokens = Tokens::new(Limits {
-        token: 1 << 20,
-        silent: usize::MAX,
-        depth: crate::encode::MAX_DEPTH,
-        attributes: usize::MAX,
-        namespace: usize::MAX,
-        name: usize::MAX,
-        ..Limits::default()
-    });
-    let header = Writer::new(content)
-        .header(&StreamHeader::new(content))
-        .map_err(|_| unwritable())?;
-    let mut tree: Option<Tree> = None;
-    for part in [&header[..], bytes] {
-        let mut rest = part;
-        loop {
-            match tokens.next(&mut rest, usize::MAX)? {
-                None => break,
-                Some(Token::Start(start)) if tokens.depth() > 1 && tree.is_none() => {
-                    tree = Some(Tree::new(start))
-                }
-                Some(token) => {
-                    let Some(tree) = &mut tree else { continue };
-                    if let Some(done) = tree.on_token(token, usize::MAX)? {
-                        return Ok(done);
-                    }
-                }
-            }
-        }
-    }
-    Err(ReadErrorKind::NotWellFormed {
-        what: "expected one whole stanza",
-    })
 }

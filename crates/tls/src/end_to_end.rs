@@ -16,6 +16,8 @@ use crate::{TlsError, TlsErrorKind, TlsSession, TlsState};
 #[derive(Debug)]
 #[must_use = "an output that is not carried out leaves the peer waiting"]
 #[non_exhaustive]
+// An event is moved once; a box would be an allocation for each stanza.
+#[allow(clippy::large_enum_variant)]
 pub enum EndOutput {
     /// Send this stanza on the connection to the server.
     Send(Element),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use minidom::Element;
-use onetrip_stream::{Build, Condition, Content, Domain, Head, Jid, Stanza, StanzaKind, ns};
+use onetrip_stream::{Build, Condition, Content, Domain, Head, Jid, Stanza, StanzaKind, Text, ns};
 
 use crate::{Agreement, Authorised};
 
@@ -161,7 +161,7 @@ fn is_answer(head: &Head) -> bool {
     }
 }
 
-fn domain_of(address: &Option<String>) -> Option<Domain> {
+fn domain_of(address: &Option<Text>) -> Option<Domain> {
     let jid: Jid = address.as_ref()?.parse().ok()?;
     Some(jid.domain().clone())
 }

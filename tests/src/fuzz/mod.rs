@@ -8,6 +8,7 @@
 //! |---|---|
 //! | all | no panic, and an end |
 //! | [`reader`] | any split gives the same frames and the same error; what is held is bounded; what was read can be written, and reads the same again |
+//! | [`scanner`] | refused where rxml refuses, and where that is intended; the same elements as by rxml |
 //! | [`clients`], [`servers`] | a deadline until online, and the end in bounded time behind it; no stanza before authentication, no credentials before TLS; one close, nothing behind it; errors repeat; bounded buffers; both ends never both wait |
 //! | [`sessions`], [`tokens`] | counts and queues agree with a plain model; a token is good once; nothing is lost or doubled |
 //! | [`peers`] | nothing passes that was not validated or agreed |
@@ -22,6 +23,7 @@ mod lines;
 mod login;
 mod peers;
 mod reader;
+mod scanner;
 pub mod seeds;
 mod servers;
 mod sessions;
@@ -56,6 +58,7 @@ macro_rules! targets {
 
 targets! {
     read_stream = reader::run,
+    scanner = scanner::run,
     c2s_client = clients::client,
     c2s_server = clients::server,
     c2s_pair = clients::pair,

@@ -20,6 +20,14 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             .iter()
             .flat_map(|transcript| [read(transcript, true), read(transcript, false)])
             .collect(),
+        "scanner" => [
+            &b"\x00\x05<message to='a' xml:lang='en' xmlns:p='u'><p:b c=\"d&amp;\" p:c=''>&lt;e&#x41;&#10;f</p:b>\r\n<![CDATA[]]g]]></message>"[..],
+            b"\x00\x01<iq id='1' type='get' from='b'><q xmlns='u'/></iq><a xmlns=''><b xmlns='v'/>\xc3\xa4</a></stream:stream> ",
+            b"\x01\x07<?xml version='1.0' encoding='UTF-8' standalone='yes'?> <s:stream xmlns='jabber:server' xmlns:s='http://etherx.jabber.org/streams'><presence\n a = 'b'/>",
+            b"\x00\x03<a b='\t\r\n' xmlns:xml='http://www.w3.org/XML/1998/namespace'/><\xc3\xa4:b xmlns:\xc3\xa4='u'/><!-- --><?x?><!D &x; ]]>",
+        ]
+        .map(<[u8]>::to_vec)
+        .into(),
         "c2s_client" => transcripts(|one| one.is_initiator() && one.get("link").is_none())
             .iter()
             .map(|one| {

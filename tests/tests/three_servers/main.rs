@@ -13,7 +13,7 @@ use onetrip_core::dialback::{
     Awaited, Checked, ConnectionId, Event as Dialback, Reason, Ticket, Verification,
 };
 use onetrip_core::quickstart::{Level, Transport};
-use onetrip_core::stream::{Condition, Content, Env, Pair, Secret, Stanza};
+use onetrip_core::stream::{Condition, Content, Env, Pair, Secret, Stanza, Text};
 use onetrip_core::{
     Answer, Connection, DialbackConfig, End, ErrorKind, Event, InboundConfig, OutboundConfig,
     Peers, PeersAction, PeersConfig, Request, ReverseFacts,
@@ -44,7 +44,7 @@ fn inverse(pair: &Pair) -> Pair {
 }
 
 fn pair_of(stanza: &Stanza) -> Pair {
-    let name = |address: &Option<String>| {
+    let name = |address: &Option<Text>| {
         address
             .as_deref()
             .unwrap()

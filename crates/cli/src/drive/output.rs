@@ -26,10 +26,10 @@ pub(super) fn stanza_json(stanza: &Stanza) -> Value {
     json!({"stanza": {
         "name": head.kind.name(),
         "ns": head.content.namespace(),
-        "to": head.to,
-        "from": head.from,
-        "id": head.id,
-        "type": head.type_,
+        "to": head.to.as_deref(),
+        "from": head.from.as_deref(),
+        "id": head.id.as_deref(),
+        "type": head.type_.as_deref(),
         "bytes": String::from_utf8_lossy(stanza.bytes()),
     }})
 }

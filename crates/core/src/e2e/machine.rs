@@ -54,6 +54,8 @@ impl Config {
 /// end's streamhost has taken. There is at most one of the latter.
 #[must_use = "an action that is not carried out leaves the peer waiting"]
 #[non_exhaustive]
+// An event is moved once; a box would be an allocation for each stanza.
+#[allow(clippy::large_enum_variant)]
 pub enum Action {
     /// Send this stanza on the connection to the server.
     Send(Element),

@@ -250,7 +250,7 @@ impl Initiator {
             Expect::Bound => self.on_bind_answer(env, shell, &stanza),
             Expect::Anything => {
                 if self.probe.is_some()
-                    && self.probe == stanza.head().id
+                    && self.probe.as_deref() == stanza.head().id.as_deref()
                     && stanza.head().kind == StanzaKind::Iq
                 {
                     shell.management.arrived_own();

@@ -2,13 +2,13 @@
 
 use minidom::Element;
 use onetrip_dialback::Reason;
-use onetrip_stream::{Build, Condition, Jid, Pair, Stanza, ns};
+use onetrip_stream::{Build, Condition, Jid, Pair, Stanza, Text, ns};
 
 use crate::End;
 
 /// The pair of domains of a stanza.
 pub(crate) fn pair_of(stanza: &Stanza) -> Option<Pair> {
-    let domain = |text: &Option<String>| {
+    let domain = |text: &Option<Text>| {
         let jid: Jid = text.as_ref()?.parse().ok()?;
         Some(jid.domain().clone())
     };

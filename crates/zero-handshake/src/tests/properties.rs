@@ -82,8 +82,13 @@ fn run(
 }
 
 /// Whether a stanza is of an agreed pair.
-fn agreed(from: &Option<String>, to: &Option<String>, theirs: &str, ours: &str) -> bool {
-    let of = |address: &Option<String>, side: &str| {
+fn agreed(
+    from: &Option<onetrip_stream::Text>,
+    to: &Option<onetrip_stream::Text>,
+    theirs: &str,
+    ours: &str,
+) -> bool {
+    let of = |address: &Option<onetrip_stream::Text>, side: &str| {
         let jid: onetrip_stream::Jid = address.as_ref().unwrap().parse().unwrap();
         [side.to_owned(), format!("muc.{side}")].contains(&jid.domain().to_string())
     };

@@ -1,0 +1,155 @@
+//! What the front of a frame says: a stream header, an element, or a stanza and what routes it.
+
+use core::ops::Range;
+
+use bytes::Bytes;
+
+use crate::scan::{Attribute, Run, Sink, Start};
+use crate::stanza::{Head, StanzaKind};
+use crate::{Content, ReadErrorKind, StreamHeader, Text, ns};
+
+/// Kept while the rest of the frame is scanned.
+#[derive(Debug, Default)]
+pub(crate) struct Front {
+    /// The content namespace of the stream, if its header said one.
+    content: Option<Content>,
+    pub(crate) found: Found,
+}
+
+#[derive(Debug, Default)]
+pub(crate) enum Found {
+    /// Nothing yet, or the end of the stream.
+    #[default]
+    Nothing,
+    Header(StreamHeader),
+    Element,
+    Stanza(Routing),
+}
+
+/// Where in the bytes of a stanza its head stands.
+#[derive(Debug)]
+pub(crate) struct Routing {
+    pub(crate) kind: StanzaKind,
+    pub(crate) content: Content,
+    /// The declaration of the content namespace, which stays behind.
+    pub(crate) cut: Range<usize>,
+    values: [Option<Place>; 5],
+}
+
+#[derive(Debug)]
+enum Place {
+    Here(Range<usize>),
+    Elsewhere(Text),
+}
+
+impl Front {
+    /// Of a stream whose header said this.
+    pub(crate) fn inside(content: Content) -> Self {
+        Self {
+            content: Some(content),
+            found: Found::Nothing,
+        }
+    }
+
+    /// Tells a stanza from other elements.
+    fn first_level(&self, start: &Start<'_>) -> Result<Found, ReadErrorKind> {
+        let (namespace, name) = (start.namespace(), start.local());
+        // A peer that restarted where we did not: nothing behind it belongs to this document (QS-R5).
+        if name == "stream" && namespace == ns::STREAMS {
+            return Err(ReadErrorKind::NestedHeader);
+        }
+        let content = Content::from_namespace(namespace);
+        let matches = content.filter(|_| self.content.is_none() || self.content == content);
+        Ok(match (matches, StanzaKind::from_name(name)) {
+            (Some(content), Some(kind)) => Found::Stanza(Routing::new(kind, content, start)),
+            _ => Found::Element,
+        })
+    }
+}
+
+impl Sink for Front {
+    fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
+        match start.depth {
+            0 => {
+                let header = StreamHeader::from_start(start)?;
+                self.content = header.content;
+                self.found = Found::Header(header);
+            }
+            1 => self.found = self.first_level(start)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, _: Run) -> Result<(), ReadErrorKind> {
+        Ok(())
+    }
+
+    fn character(&mut self, _: char) -> Result<(), ReadErrorKind> {
+        Ok(())
+    }
+
+    fn end(&mut self) {}
+}
+
+impl Routing {
+    fn new(kind: StanzaKind, content: Content, start: &Start<'_>) -> Self {
+        let mut values = [const { None }; 5];
+        for attribute in start.attributes() {
+            let place = index(&attribute).and_then(|index| values.get_mut(index));
+            if let Some(place) = place {
+                *place = Some(Place::of(&attribute));
+            }
+        }
+        Self {
+            kind,
+            content,
+            cut: start.default_declaration().unwrap_or_default(),
+            values,
+        }
+    }
+
+    /// The head of the stanza whose bytes are these, the cut being made.
+    pub(crate) fn head(self, bytes: &Bytes) -> Head {
+        let Range { start, end } = self.cut;
+        let cut = end.saturating_sub(start);
+        let [to, from, id, type_, lang] = self.values.map(|place| match place? {
+            Place::Elsewhere(text) => Some(text),
+            Place::Here(range) => {
+                let before = if range.start < end { 0 } else { cut };
+                let range = range.start.checked_sub(before)?..range.end.checked_sub(before)?;
+                Some(Text::from_checked(bytes.slice(range)))
+            }
+        });
+        Head {
+            kind: self.kind,
+            content: self.content,
+            to,
+            from,
+            id,
+            type_,
+            lang,
+        }
+    }
+}
+
+impl Place {
+    fn of(attribute: &Attribute<'_>) -> Self {
+        match attribute.place() {
+            Some(range) => Self::Here(range),
+            None => Self::Elsewhere(Text::from(attribute.value())),
+        }
+    }
+}
+
+/// Which field of a head an attribute is.
+fn index(attribute: &Attribute<'_>) -> Option<usize> {
+    match attribute.key() {
+        (b"", b"to") => Some(0),
+        (b"", b"from") => Some(1),
+        (b"", b"id") => Some(2),
+        (b"", b"type") => Some(3),
+        (namespace, b"lang") if namespace == ns::XML.as_bytes() => Some(4),
+        _ => None,
+    }
+}

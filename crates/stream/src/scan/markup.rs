@@ -1,0 +1,312 @@
+//! Inside of tags: names, attributes, values, and the XML declaration, which is read like a start tag.
+
+use super::name::Name;
+use super::tag::{self, Place};
+use super::{Fault, Level, Scanner, Sink, State, class, text};
+use crate::Limit;
+
+impl Scanner {
+    pub(super) fn begin_name(&mut self) {
+        self.mark = self.at;
+        self.simple = true;
+    }
+
+    /// Takes the bytes of a name; `Some` is where it ended.
+    #[inline]
+    pub(super) fn name(&mut self, rest: &[u8]) -> Result<Option<usize>, Fault> {
+        let within = |class: u8| rest.iter().position(|byte| !class::is(*byte, class));
+        let mut end = within(class::SIMPLE);
+        if end.is_some_and(|at| {
+            rest.get(at)
+                .is_some_and(|byte| class::is(*byte, class::NAME))
+        }) {
+            self.simple = false;
+            end = within(class::NAME);
+        }
+        self.advance(end.unwrap_or(rest.len()));
+        let allowed = self.limits.token;
+        let longest = self.mark.saturating_add(allowed);
+        if self.at > longest {
+            self.at = longest;
+            return Err(Fault::TooMuch(Limit::Token));
+        }
+        Ok(end.map(|_| self.at))
+    }
+
+    /// The name that ends here; an error is found one byte later, when that has been seen.
+    #[inline(always)]
+    pub(super) fn read_name(&mut self, bytes: &[u8], end: usize) -> Result<Name, Fault> {
+        let name = if self.simple {
+            Name::simple(bytes, self.mark, end)
+        } else {
+            self.tame &= bytes.get(self.mark..end).unwrap_or_default().is_ascii();
+            Name::read(bytes, self.mark, end)
+        };
+        name.inspect_err(|_| self.advance(1))
+    }
+
+    /// Returns whether the start tag is complete.
+    #[inline(always)]
+    pub(super) fn start_name(&mut self, bytes: &[u8], rest: &[u8]) -> Result<bool, Fault> {
+        let Some(end) = self.name(rest)? else {
+            return Ok(false);
+        };
+        let name = self.read_name(bytes, end)?;
+        tag::bound(name.longest_part(), self.limits.name, Limit::Name)
+            .and_then(|()| tag::bound(self.levels.len(), self.limits.depth, Limit::Depth))
+            .inspect_err(|_| self.advance(1))?;
+        self.tag.open(name, &self.scopes);
+        self.event = end.saturating_add(1);
+        self.gap = end;
+        let rest = self.behind(bytes);
+        self.attributes(false, rest)
+    }
+
+    /// Returns whether the start tag is complete.
+    pub(super) fn attributes(&mut self, spaced: bool, rest: &[u8]) -> Result<bool, Fault> {
+        let before = self.at;
+        let next = self.space(rest)?;
+        let spaced = spaced || self.at > before;
+        self.state = State::Attributes { spaced };
+        let Some(byte) = next else { return Ok(false) };
+        if class::is(byte, class::NAME) {
+            if !spaced {
+                self.step(false, Fault::NoSpace)?;
+            }
+            self.begin_name();
+            self.state = State::AttributeName;
+            return Ok(false);
+        }
+        self.advance(1);
+        match (byte, self.declaration) {
+            (b'>', None) => return Ok(true),
+            (b'/', None) => self.state = State::Empty,
+            (b'?', Some(1..)) => self.state = State::DeclarationEnd,
+            _ => return Err(Fault::Misplaced),
+        }
+        Ok(false)
+    }
+
+    #[inline(always)]
+    pub(super) fn attribute_name(&mut self, bytes: &[u8], rest: &[u8]) -> Result<bool, Fault> {
+        let Some(end) = self.name(rest)? else {
+            return Ok(false);
+        };
+        let name = self.read_name(bytes, end)?;
+        let taken = match self.declaration {
+            Some(index) => check_declared_name(index, bytes.get(name.range()).unwrap_or_default()),
+            None => self.tag.attribute(name, bytes),
+        };
+        taken.inspect_err(|_| self.advance(1))?;
+        self.state = State::Equals;
+        let rest = self.behind(bytes);
+        self.equals(rest)
+    }
+
+    #[inline(always)]
+    pub(super) fn equals(&mut self, rest: &[u8]) -> Result<bool, Fault> {
+        let before = self.at;
+        if let Some(byte) = self.space(rest)? {
+            self.step(byte == b'=', Fault::Token)?;
+            self.state = State::Quote;
+            let taken = self.at.wrapping_sub(before);
+            return self.quote(rest.get(taken..).unwrap_or_default());
+        }
+        Ok(false)
+    }
+
+    #[inline(always)]
+    pub(super) fn quote(&mut self, rest: &[u8]) -> Result<bool, Fault> {
+        if let Some(byte) = self.space(rest)? {
+            self.step(matches!(byte, b'\'' | b'"'), Fault::Token)?;
+            self.value = self.at;
+            self.shorter = 0;
+            self.plain = true;
+            self.ascii = true;
+            self.state = State::Value(byte);
+        }
+        Ok(false)
+    }
+
+    /// Returns whether the start tag is complete behind it.
+    #[inline(always)]
+    pub(super) fn value(&mut self, quote: u8, bytes: &[u8], rest: &[u8]) -> Result<bool, Fault> {
+        let stop = if quote == b'\'' {
+            self.until(rest, class::IN_APOSTROPHES)
+        } else {
+            self.until(rest, class::IN_QUOTES)
+        };
+        let end = self.at.saturating_sub(usize::from(stop.is_some()));
+        self.bound_value(end)?;
+        match stop {
+            None => {}
+            Some(byte) if byte == quote => {
+                self.end_value(bytes, end)?;
+                self.event = self.at;
+                self.gap = self.at;
+                let rest = self.behind(bytes);
+                return self.attributes(false, rest);
+            }
+            Some(b'&') => {
+                self.plain = false;
+                self.begin_reference(Some(quote));
+            }
+            Some(b'\t' | b'\n') => {
+                self.plain = false;
+                self.tame = false;
+            }
+            Some(b'\r') => {
+                self.plain = false;
+                self.tame = false;
+                self.shorter = self.shorter.saturating_add(1);
+                self.state = State::ValueCr(quote);
+            }
+            Some(b'<') => return Err(Fault::Misplaced),
+            Some(_) => return Err(Fault::Forbidden),
+        }
+        Ok(false)
+    }
+
+    pub(super) fn value_cr(&mut self, quote: u8, byte: u8) -> Result<bool, Fault> {
+        self.step(byte == b'\n', Fault::CrInValue)?;
+        self.state = State::Value(quote);
+        Ok(false)
+    }
+
+    /// A value is no longer than the limit, its references resolved.
+    pub(super) fn bound_value(&mut self, end: usize) -> Result<(), Fault> {
+        let allowed = self.limits.token;
+        let last = self
+            .value
+            .saturating_add(allowed)
+            .saturating_add(self.shorter);
+        if end <= last {
+            return Ok(());
+        }
+        self.at = last;
+        Err(Fault::TooMuch(Limit::Token))
+    }
+
+    #[inline(always)]
+    pub(super) fn end_value(&mut self, bytes: &[u8], end: usize) -> Result<(), Fault> {
+        if !self.ascii {
+            text::check(bytes.get(self.value..end).unwrap_or_default())?;
+        }
+        let value = Place {
+            start: self.value,
+            end,
+            plain: self.plain,
+        };
+        if let Some(index) = self.declaration {
+            self.declaration = Some(index.saturating_add(1));
+            return check_declared_value(index, &value.text(bytes));
+        }
+        self.tag
+            .value(bytes, value, self.gap, &mut self.scopes, &self.limits)
+    }
+
+    pub(super) fn declaration_end(&mut self, byte: u8) -> Result<bool, Fault> {
+        self.step(byte == b'>', Fault::Misplaced)?;
+        self.declaration = None;
+        self.event = self.at;
+        self.state = State::Outside;
+        Ok(false)
+    }
+
+    /// The `>` of a start tag has been taken. Returns whether the frame is complete.
+    pub(super) fn start(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut impl Sink,
+        empty: bool,
+    ) -> Result<bool, Fault> {
+        let depth = self.levels.len();
+        self.event = self.at;
+        self.begin_run();
+        self.state = State::Text;
+        let start = self.tag.close(bytes, depth, &self.scopes)?;
+        if depth > 1 {
+            let elements = self.elements.saturating_add(1);
+            tag::bound(elements, self.limits.elements, Limit::Elements)?;
+        }
+        let told = sink.start(&start);
+        self.told(told)?;
+        self.elements = self.elements.saturating_add(1);
+        self.tame &= self.tag.is_tame(depth);
+        if empty {
+            self.scopes.release(self.tag.scope);
+            sink.end();
+        } else {
+            let name = self.names.len();
+            let tag = bytes.get(self.tag.name.range()).unwrap_or_default();
+            self.names.extend_from_slice(tag);
+            self.levels.push(Level {
+                name,
+                scope: self.tag.scope,
+            });
+        }
+        // The header alone is a frame, and so is an element that is empty.
+        Ok(depth == 0 || (empty && depth == 1))
+    }
+
+    /// Returns whether the end tag is complete.
+    #[inline(always)]
+    pub(super) fn end_name(&mut self, bytes: &[u8], rest: &[u8]) -> Result<bool, Fault> {
+        let Some(end) = self.name(rest)? else {
+            return Ok(false);
+        };
+        let name = bytes.get(self.mark..end).unwrap_or_default();
+        let open = self.levels.last().map_or(0, |level| level.name);
+        if self.names.get(open..) != Some(name) {
+            self.read_name(bytes, end)?;
+            self.advance(1);
+            return Err(Fault::EndTag);
+        }
+        self.state = State::EndSpace;
+        let rest = self.behind(bytes);
+        self.end_space(rest)
+    }
+
+    /// Returns whether the end tag is complete.
+    #[inline(always)]
+    pub(super) fn end_space(&mut self, rest: &[u8]) -> Result<bool, Fault> {
+        let Some(byte) = self.space(rest)? else {
+            return Ok(false);
+        };
+        self.step(byte == b'>', Fault::Token)?;
+        Ok(true)
+    }
+
+    /// Returns whether the frame is complete.
+    pub(super) fn end(&mut self, sink: &mut impl Sink) -> bool {
+        if let Some(level) = self.levels.pop() {
+            self.names.truncate(level.name);
+            self.scopes.release(level.scope);
+        }
+        self.event = self.at;
+        self.begin_run();
+        self.state = State::Text;
+        sink.end();
+        self.levels.len() <= 1
+    }
+}
+
+/// The attributes of an XML declaration, in this order, the later ones optional (RFC 6120 §11.5).
+const DECLARED: [&[u8]; 3] = [b"version", b"encoding", b"standalone"];
+
+fn check_declared_name(index: usize, name: &[u8]) -> Result<(), Fault> {
+    if DECLARED.get(index).is_some_and(|wanted| *wanted == name) {
+        Ok(())
+    } else {
+        Err(Fault::Declaration)
+    }
+}
+
+fn check_declared_value(index: usize, value: &[u8]) -> Result<(), Fault> {
+    match index {
+        0 if value != b"1.0" => Err(Fault::OtherVersion),
+        1 if !value.eq_ignore_ascii_case(b"utf-8") => Err(Fault::OtherEncoding),
+        2 if !value.eq_ignore_ascii_case(b"yes") => Err(Fault::NotStandalone),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,362 @@
+//! The scanner: checks XML byte by byte where it stands, and says where frames end.
+//!
+//! It is given the bytes of one frame from its first one on, and again with more of them when more have come; it goes on
+//! where it stopped. Whatever chunks a peer sends, each byte is looked at a fixed number of times.
+//!
+//! # Grammar
+//!
+//! One row a state: what it has seen, what it takes, where that leads. Anything else is an error, and so is what the
+//! [`Limits`] forbid. `S` is white space, `Name` a qualified name.
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | `Outside`: before the root | `S`, `<` | `Open` |
+//! | `Text` | a run of characters | `Text` |
+//! | | `<`, `&` | `Open`, `Reference` |
+//! | `CData` | characters up to `]]>` | `Text` |
+//! | `Open`: behind `<` | `/`, `!`, `?` | `EndName`, `Bang`, `Word` |
+//! | | first of a name | `StartName` |
+//! | `Bang`: behind `<!` | `[`, `-` | `Word` |
+//! | `Word`: in `<?xml`, `<![CDATA[`, `<!--` | the next of it | `Word`; then `Attributes`, `CData`, refused |
+//! | `StartName` | `Name` | `Attributes` |
+//! | `Attributes`: between the parts of a tag | `S` | `Attributes` |
+//! | | first of a name, behind `S` | `AttributeName` |
+//! | | `>`, `/`, `?` | `Text`, `Empty`, `DeclarationEnd` |
+//! | `AttributeName` | `Name` | `Equals` |
+//! | `Equals` | `S`, `=` | `Quote` |
+//! | `Quote` | `S`, `'`, `"` | `Value` |
+//! | `Value` | characters but `<`, then its quote | `Attributes` |
+//! | | `&`, CR | `Reference`, `ValueCr` |
+//! | `ValueCr`: behind a CR in a value | LF | `Value` |
+//! | `Reference`: behind `&` | name or number, `;` | `Text`, `Value` |
+//! | `Empty`: behind `/` | `>` | `Text` |
+//! | `DeclarationEnd`: behind `?` | `>` | `Outside` |
+//! | `EndName` | the name of the start tag | `EndSpace` |
+//! | `EndSpace` | `S`, `>` | `Text` |
+//!
+//! # Safe form
+//!
+//! Some documents are read differently by different parsers, and stanza smuggling lives on that. The scanner notes
+//! whether a frame is *tame*: ASCII names, no CDATA section, no character reference, no literal CR, no TAB or LF in a
+//! value, no prefix but `xml`, and no declaration that changes nothing.
+
+mod class;
+mod content;
+mod fault;
+mod markup;
+mod name;
+mod reference;
+mod scopes;
+mod tag;
+mod text;
+
+use std::borrow::Cow;
+
+use class::Stops;
+use content::Word;
+use reference::Kind;
+use scopes::{Mark, Scopes};
+use tag::Tag;
+
+pub(crate) use fault::Fault;
+pub(crate) use tag::{Attribute, Start};
+
+use crate::{Content, Limit, Limits, ReadErrorKind, ns};
+
+/// Who wants to know what a document says.
+pub(crate) trait Sink {
+    /// A start tag is complete.
+    fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind>;
+    /// Text goes on by what a run of bytes says.
+    fn text(&mut self, run: Run) -> Result<(), ReadErrorKind>;
+    /// Text goes on by one character.
+    fn character(&mut self, character: char) -> Result<(), ReadErrorKind>;
+    /// The innermost element has ended.
+    fn end(&mut self);
+}
+
+/// A run of text without references.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    start: usize,
+    end: usize,
+}
+
+impl Run {
+    /// What it says, out of the text of the whole frame.
+    pub(crate) fn text_in<'f>(&self, frame: &'f str) -> Cow<'f, str> {
+        text::lines(frame.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+}
+
+/// How far a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// All bytes have been taken, and the frame goes on.
+    More,
+    /// A frame is complete; [`Scanner::taken`] says where it ended.
+    Frame,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Outside,
+    Text,
+    CData,
+    Open,
+    Bang,
+    Word(Word),
+    StartName,
+    Attributes { spaced: bool },
+    AttributeName,
+    Equals,
+    Quote,
+    Value(u8),
+    ValueCr(u8),
+    Reference { kind: Kind, value: Option<u8> },
+    Empty,
+    DeclarationEnd,
+    EndName,
+    EndSpace,
+}
+
+/// An open element.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    /// Where its name begins in the buffer of names.
+    name: usize,
+    /// What was in force around it.
+    scope: Mark,
+}
+
+/// The state of one document.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    limits: Limits,
+    state: State,
+    /// How many bytes of the frame have been taken.
+    at: usize,
+    /// Where the name, value, run or reference that is being read begins.
+    mark: usize,
+    /// Where the value began that a reference stands in.
+    value: usize,
+    /// By how much references have made that value shorter.
+    shorter: usize,
+    /// Whether it stands there as it is meant.
+    plain: bool,
+    /// Whether the run or value that is being read is ASCII so far.
+    ascii: bool,
+    /// Whether the name that is being read is ASCII without a colon so far.
+    simple: bool,
+    /// Where the white space before an attribute began.
+    gap: usize,
+    /// Where something last was complete, for [`Limits::silent`].
+    event: usize,
+    /// Which attribute of the XML declaration comes next, while one is being read.
+    declaration: Option<usize>,
+    tag: Tag,
+    levels: Vec<Level>,
+    names: Vec<u8>,
+    scopes: Scopes,
+    elements: usize,
+    tame: bool,
+    /// Why the sink refused.
+    refused: Option<ReadErrorKind>,
+}
+
+impl Scanner {
+    /// A document that has not begun.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::Outside,
+            at: 0,
+            mark: 0,
+            value: 0,
+            shorter: 0,
+            plain: true,
+            ascii: true,
+            simple: true,
+            gap: 0,
+            event: 0,
+            declaration: None,
+            tag: Tag::default(),
+            levels: Vec::with_capacity(8),
+            names: Vec::with_capacity(64),
+            scopes: Scopes::new(),
+            elements: 0,
+            tame: true,
+            refused: None,
+        }
+    }
+
+    /// A document whose stream header has been read, of which nothing but the content namespace is known.
+    pub(crate) fn inside(content: Content, limits: Limits) -> Self {
+        let mut scanner = Self::new(limits);
+        scanner.names.extend_from_slice(b"stream:stream");
+        scanner.levels.push(Level {
+            name: 0,
+            scope: scanner.scopes.mark(),
+        });
+        scanner.scopes.set_default(content.namespace().as_bytes());
+        scanner.begin();
+        scanner
+    }
+
+    /// Adds what a header declares beside: the prefix `stream`.
+    pub(crate) fn declare_stream(&mut self) {
+        self.scopes.bind(b"stream", ns::STREAMS.as_bytes());
+    }
+
+    /// Sets other limits from here on.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// How many bytes of the frame have been taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.at
+    }
+
+    /// How many elements are open, the stream itself included.
+    pub(crate) fn depth(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Whether the frame is in a form that every parser reads alike.
+    pub(crate) fn is_tame(&self) -> bool {
+        self.tame
+    }
+
+    /// Expects the next frame, or the same one once more.
+    pub(crate) fn begin(&mut self) {
+        self.at = 0;
+        self.begin_run();
+        self.event = 0;
+        self.elements = 0;
+        self.tame = true;
+        if !self.levels.is_empty() {
+            self.state = State::Text;
+        }
+    }
+
+    /// Gives back what a large frame has taken.
+    pub(crate) fn shrink(&mut self) {
+        self.tag.shrink();
+        self.levels.shrink_to(8);
+        self.names.shrink_to(64);
+        self.scopes.shrink();
+    }
+
+    /// Takes what is new of a frame, whose bytes are `bytes` so far.
+    ///
+    /// Behind an error, [`taken`](Self::taken) is where it was found.
+    pub(crate) fn run(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<Progress, ReadErrorKind> {
+        self.advance_through(bytes, sink).map_err(|fault| {
+            let refused = self.refused.take();
+            refused.unwrap_or_else(|| fault.kind(&self.limits))
+        })
+    }
+
+    fn advance_through(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<Progress, Fault> {
+        loop {
+            let rest = self.behind(bytes);
+            let Some(&byte) = rest.first() else {
+                return Ok(Progress::More);
+            };
+            let complete = match self.state {
+                State::StartName => {
+                    self.start_name(bytes, rest)? && self.start(bytes, sink, false)?
+                }
+                State::Attributes { spaced } => {
+                    self.attributes(spaced, rest)? && self.start(bytes, sink, false)?
+                }
+                State::Value(quote) => {
+                    self.value(quote, bytes, rest)? && self.start(bytes, sink, false)?
+                }
+                State::Empty => {
+                    self.step(byte == b'>', Fault::Misplaced)?;
+                    self.start(bytes, sink, true)?
+                }
+                State::EndName => self.end_name(bytes, rest)? && self.end(sink),
+                State::EndSpace => self.end_space(rest)? && self.end(sink),
+                State::Text => self.text(bytes, rest, sink)?,
+                State::AttributeName => self.attribute_name(bytes, rest)?,
+                State::Equals => self.equals(rest)?,
+                State::Quote => self.quote(rest)?,
+                State::Reference { kind, value } => {
+                    self.reference(kind, value, bytes, byte, sink)?
+                }
+                State::Open => self.open(byte)?,
+                State::CData => self.cdata(bytes, rest, sink)?,
+                State::Bang => self.bang(byte)?,
+                State::Word(word) => self.word(word, byte)?,
+                State::ValueCr(quote) => self.value_cr(quote, byte)?,
+                State::DeclarationEnd => self.declaration_end(byte)?,
+                State::Outside => self.outside(rest)?,
+            };
+            if complete {
+                return Ok(Progress::Frame);
+            }
+        }
+    }
+
+    fn told(&mut self, answer: Result<(), ReadErrorKind>) -> Result<(), Fault> {
+        answer.map_err(|refused| {
+            self.refused = Some(refused);
+            Fault::Refused
+        })
+    }
+
+    /// What has not been taken yet. A state goes on with it in the next one at once where that is the usual way: a tenth
+    /// fewer instructions.
+    fn behind<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.at..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, by: usize) {
+        self.at = self.at.wrapping_add(by);
+    }
+
+    /// Takes one byte, which is an error unless it is `right`.
+    fn step(&mut self, right: bool, otherwise: Fault) -> Result<(), Fault> {
+        self.advance(1);
+        if right { Ok(()) } else { Err(otherwise) }
+    }
+
+    /// Takes all bytes up to the first of `stops`, and that one too, which it returns.
+    #[inline(always)]
+    fn until(&mut self, rest: &[u8], stops: Stops) -> Option<u8> {
+        match stops.find(rest, &mut self.ascii) {
+            Some(at) => {
+                self.advance(at.wrapping_add(1));
+                rest.get(at).copied()
+            }
+            None => {
+                self.advance(rest.len());
+                None
+            }
+        }
+    }
+
+    /// Takes white space inside of a tag or around the root, and returns the byte behind it, which is not taken.
+    fn space(&mut self, rest: &[u8]) -> Result<Option<u8>, Fault> {
+        let end = rest.iter().position(|byte| !class::is(*byte, class::SPACE));
+        self.advance(end.unwrap_or(rest.len()));
+        let quiet = self.at.saturating_sub(self.event);
+        let allowed = self.limits.silent;
+        if quiet > allowed {
+            self.at = self.event.saturating_add(allowed);
+            return Err(Fault::TooMuch(Limit::Silent));
+        }
+        Ok(end.and_then(|end| rest.get(end)).copied())
+    }
+}

@@ -1,0 +1,329 @@
+//! The start tag that is being read, and what it says when its `>` has come.
+
+use core::cmp::Ordering;
+use core::ops::Range;
+use std::borrow::Cow;
+
+use super::name::Name;
+use super::scopes::{Mark, Scopes, Span};
+use super::{Fault, text};
+use crate::{Limit, Limits, ns};
+
+/// Up to here attributes are compared in pairs, above they are sorted: no tag costs the square of its length.
+const FEW: usize = 8;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    name: Name,
+    namespace: Span,
+    value: Place,
+}
+
+/// Where a value stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Whether it stands there as it is meant: without references and white space to be changed.
+    pub(super) plain: bool,
+}
+
+impl Place {
+    fn raw<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn said(&self, raw: &str) -> String {
+        if self.plain {
+            raw.to_owned()
+        } else {
+            text::value(raw)
+        }
+    }
+
+    /// What it says.
+    pub(super) fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let raw = self.raw(bytes);
+        if self.plain {
+            return Cow::Borrowed(raw);
+        }
+        Cow::Owned(text::value(text::as_str(raw)).into_bytes())
+    }
+}
+
+/// What has been read of a tag.
+#[derive(Debug, Default)]
+pub(super) struct Tag {
+    pub(super) name: Name,
+    attributes: Vec<Part>,
+    declarations: usize,
+    /// The name whose value comes next.
+    attribute: Name,
+    /// What was in force before.
+    pub(super) scope: Mark,
+    /// Where the declaration of the default namespace stands, with the white space before it.
+    default: Option<(usize, usize)>,
+    /// Whether it declares the default namespace that is in force anyway.
+    redundant: bool,
+    /// Whether it has no prefix but `xml`.
+    tame: bool,
+}
+
+impl Tag {
+    pub(super) fn open(&mut self, name: Name, scopes: &Scopes) {
+        self.name = name;
+        self.attributes.clear();
+        self.declarations = 0;
+        self.scope = scopes.mark();
+        self.default = None;
+        self.redundant = false;
+        self.tame = true;
+    }
+
+    /// Whether every reader would resolve its names alike, wherever it stands. At the first level a declaration of the
+    /// content namespace is left out.
+    pub(super) fn is_tame(&self, depth: usize) -> bool {
+        self.tame && (depth <= 1 || !self.redundant)
+    }
+
+    pub(super) fn attribute(&mut self, name: Name, bytes: &[u8]) -> Result<(), Fault> {
+        if name.prefix(bytes) == b"xmlns" && name.local(bytes) == b"xmlns" {
+            return Err(Fault::Reserved);
+        }
+        self.attribute = name;
+        Ok(())
+    }
+
+    /// Takes the value of the attribute whose name came before; `gap` is where the white space before it began.
+    pub(super) fn value(
+        &mut self,
+        bytes: &[u8],
+        value: Place,
+        gap: usize,
+        scopes: &mut Scopes,
+        limits: &Limits,
+    ) -> Result<(), Fault> {
+        let name = self.attribute;
+        let declares = match name.local(bytes) {
+            b"xmlns" if !name.has_prefix() => Some(&b""[..]),
+            prefix if name.has_prefix() && name.prefix(bytes) == b"xmlns" => Some(prefix),
+            _ => None,
+        };
+        let namespace = declares.map(|prefix| (prefix, value.text(bytes)));
+        if let Some((prefix, namespace)) = &namespace {
+            check_reserved(prefix, namespace)?;
+        }
+        bound(name.longest_part(), limits.name, Limit::Name)?;
+        let count = self.attributes.len().saturating_add(self.declarations);
+        bound(
+            count.saturating_add(1),
+            limits.attributes,
+            Limit::Attributes,
+        )?;
+        let Some((prefix, namespace)) = namespace else {
+            self.attributes.push(Part {
+                name,
+                namespace: Span::default(),
+                value,
+            });
+            return Ok(());
+        };
+        bound(namespace.len(), limits.namespace, Limit::Namespace)?;
+        self.declarations = self.declarations.saturating_add(1);
+        if prefix.is_empty() {
+            if self.default.is_some() {
+                return Err(Fault::Twice);
+            }
+            self.redundant = *namespace == *scopes.text(scopes.default());
+            self.default = Some((gap, value.end.saturating_add(1)));
+            scopes.set_default(&namespace);
+            return Ok(());
+        }
+        self.tame = false;
+        scopes.declare(self.scope, prefix, &namespace)
+    }
+
+    /// Resolves all names.
+    pub(super) fn close<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+        depth: usize,
+        scopes: &'a Scopes,
+    ) -> Result<Start<'a>, Fault> {
+        for attribute in &mut self.attributes {
+            if attribute.name.has_prefix() {
+                let prefix = attribute.name.prefix(bytes);
+                attribute.namespace = scopes.resolve(prefix)?;
+                self.tame &= prefix == b"xml";
+            }
+        }
+        if has_twins(&self.attributes, bytes, scopes) {
+            return Err(Fault::Twice);
+        }
+        let mut namespace = scopes.default();
+        if self.name.has_prefix() {
+            namespace = scopes.resolve(self.name.prefix(bytes))?;
+            self.tame = false;
+        }
+        Ok(Start {
+            bytes,
+            depth,
+            name: self.name,
+            namespace,
+            attributes: &self.attributes,
+            default: self.default,
+            scopes,
+        })
+    }
+
+    /// Gives back what a tag with many attributes has taken.
+    pub(super) fn shrink(&mut self) {
+        self.attributes.clear();
+        self.attributes.shrink_to(8);
+    }
+}
+
+fn check_reserved(prefix: &[u8], namespace: &[u8]) -> Result<(), Fault> {
+    let xml = namespace == ns::XML.as_bytes();
+    // rxml lets the namespace of `xmlns` pass; expat and libxml2 refuse it.
+    if xml != (prefix == b"xml") || namespace == ns::XMLNS.as_bytes() {
+        return Err(Fault::Reserved);
+    }
+    if namespace.is_empty() && !prefix.is_empty() {
+        return Err(Fault::Unbound);
+    }
+    Ok(())
+}
+
+pub(super) fn bound(count: usize, allowed: usize, limit: Limit) -> Result<(), Fault> {
+    if count > allowed {
+        return Err(Fault::TooMuch(limit));
+    }
+    Ok(())
+}
+
+/// Whether two attributes have the same name, namespaces resolved (Namespaces in XML 1.0 §6.3).
+fn has_twins(attributes: &[Part], bytes: &[u8], scopes: &Scopes) -> bool {
+    let order = |a: &Part, b: &Part| {
+        let local = a.name.local(bytes).cmp(b.name.local(bytes));
+        local.then_with(|| {
+            if a.namespace == b.namespace {
+                return Ordering::Equal;
+            }
+            scopes.text(a.namespace).cmp(scopes.text(b.namespace))
+        })
+    };
+    if attributes.len() <= FEW {
+        let mut rest = attributes;
+        while let Some((first, others)) = rest.split_first() {
+            let local = first.name.local(bytes);
+            let mut alike = others.iter().filter(|one| one.name.local(bytes) == local);
+            if alike.any(|other| order(first, other).is_eq()) {
+                return true;
+            }
+            rest = others;
+        }
+        return false;
+    }
+    let mut sorted: Vec<&Part> = attributes.iter().collect();
+    sorted.sort_unstable_by(|a, b| order(a, b));
+    sorted
+        .iter()
+        .zip(sorted.iter().skip(1))
+        .any(|(a, b)| order(a, b).is_eq())
+}
+
+/// A complete start tag.
+pub(crate) struct Start<'a> {
+    bytes: &'a [u8],
+    /// Levels around it: 0 is the stream header.
+    pub(crate) depth: usize,
+    name: Name,
+    namespace: Span,
+    attributes: &'a [Part],
+    default: Option<(usize, usize)>,
+    scopes: &'a Scopes,
+}
+
+impl<'a> Start<'a> {
+    pub(crate) fn namespace(&self) -> &'a str {
+        text::as_str(self.scopes.text(self.namespace))
+    }
+
+    pub(crate) fn local(&self) -> &'a str {
+        text::as_str(self.name.local(self.bytes))
+    }
+
+    /// The same, out of the text of the whole frame: what is known to be UTF-8 is not looked at again.
+    pub(crate) fn local_in<'f>(&self, frame: &'f str) -> &'f str {
+        frame.get(self.name.local_range()).unwrap_or_default()
+    }
+
+    /// What `prefix` means inside, or the default namespace for none.
+    pub(crate) fn means(&self, prefix: &str) -> Option<&'a str> {
+        let namespace = if prefix.is_empty() {
+            self.scopes.default()
+        } else {
+            self.scopes.resolve(prefix.as_bytes()).ok()?
+        };
+        Some(text::as_str(self.scopes.text(namespace)))
+    }
+
+    /// Where the declaration of the default namespace stands in the frame, with the white space before it.
+    pub(crate) fn default_declaration(&self) -> Option<Range<usize>> {
+        self.default.map(|(start, end)| start..end)
+    }
+
+    /// All attributes, declarations left out.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = Attribute<'a>> + '_ {
+        self.attributes.iter().map(|part| Attribute {
+            bytes: self.bytes,
+            namespace: self.scopes.text(part.namespace),
+            part: *part,
+        })
+    }
+}
+
+/// An attribute, its name resolved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attribute<'a> {
+    bytes: &'a [u8],
+    namespace: &'a [u8],
+    part: Part,
+}
+
+impl<'a> Attribute<'a> {
+    /// Its name as bytes: namespace and local part.
+    pub(crate) fn key(&self) -> (&'a [u8], &'a [u8]) {
+        (self.namespace, self.part.name.local(self.bytes))
+    }
+
+    pub(crate) fn namespace(&self) -> &'a str {
+        text::as_str(self.namespace)
+    }
+
+    /// Its local name, out of the text of the whole frame.
+    pub(crate) fn local_in<'f>(&self, frame: &'f str) -> &'f str {
+        frame.get(self.part.name.local_range()).unwrap_or_default()
+    }
+
+    pub(crate) fn value(&self) -> String {
+        self.part
+            .value
+            .said(text::as_str(self.part.value.raw(self.bytes)))
+    }
+
+    /// The same, out of the text of the whole frame.
+    pub(crate) fn value_in(&self, frame: &str) -> String {
+        let Place { start, end, .. } = self.part.value;
+        self.part
+            .value
+            .said(frame.get(start..end).unwrap_or_default())
+    }
+
+    /// Where its value stands in the frame, if it stands there as it is meant.
+    pub(crate) fn place(&self) -> Option<Range<usize>> {
+        let Place { start, end, plain } = self.part.value;
+        plain.then_some(start..end)
+    }
+}
