@@ -7,13 +7,13 @@
 //! | family | invariants |
 //! |---|---|
 //! | all | no panic, and an end |
-//! | [`reader`] | any split gives the same frames and the same error; what is held is bounded; what was read can be written, and reads the same again |
-//! | [`scanner`] | refused where rxml refuses, and where that is intended; the same elements as by rxml |
-//! | [`clients`], [`servers`] | a deadline until online, and the end in bounded time behind it; no stanza before authentication, no credentials before TLS; one close, nothing behind it; errors repeat; bounded buffers; both ends never both wait |
-//! | [`sessions`], [`tokens`] | counts and queues agree with a plain model; a token is good once; nothing is lost or doubled |
-//! | [`peers`] | nothing passes that was not validated or agreed |
-//! | [`jingle`] | every request is answered once; an end for each session; bytes come out as they went in |
-//! | [`stored`] | what is read from bytes writes the same value again |
+//! | `reader` | any split gives the same frames and the same error; what is held is bounded; what was read can be written, and reads the same again |
+//! | `scanner` | refused where rxml refuses, and where that is intended; the same elements as by rxml |
+//! | `clients`, `servers` | a deadline until online, and the end in bounded time behind it; no stanza before authentication, no credentials before TLS; one close, nothing behind it; errors repeat; bounded buffers; both ends never both wait |
+//! | `sessions`, `tokens` | counts and queues agree with a plain model; a token is good once; nothing is lost or doubled |
+//! | `peers` | nothing passes that was not validated or agreed |
+//! | `jingle` | every request is answered once; an end for each session; bytes come out as they went in |
+//! | `stored` | what is read from bytes writes the same value again |
 
 mod clients;
 mod elements;
