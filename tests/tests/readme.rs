@@ -64,3 +64,27 @@ fn the_round_trips_in_the_readme_are_those_of_the_simulator() {
         assert!(readme.contains(&line), "{line}");
     }
 }
+
+/// Each piece of code on a page of `docs/` is in the example that the page names first, but for how far it is indented.
+#[test]
+fn the_code_on_the_pages_is_that_of_the_examples() {
+    for (page, example) in [
+        (
+            include_str!("../../docs/driver.md"),
+            include_str!("../examples/blocking.rs"),
+        ),
+        (
+            include_str!("../../docs/server.md"),
+            include_str!("../examples/tokio_server.rs"),
+        ),
+    ] {
+        let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        let example = trimmed(example);
+        let pieces: Vec<&str> = page.split("```rust\n").skip(1).collect();
+        assert!(pieces.len() >= 3);
+        for piece in pieces {
+            let piece = trimmed(piece.split("```").next().unwrap());
+            assert!(example.contains(&piece), "{piece}");
+        }
+    }
+}

@@ -14,6 +14,34 @@
 //!   Change::SendOpened, Change::ReceiveOpened at both ends --> the table of routes
 //! ```
 //!
+//! # The order of calls
+//!
+//! 1. [`Initiator::features`] with every set of features, [`Initiator::authenticating`] right before `<auth/>` or `db:result`; at the other end
+//!    [`Receiver::announce`] into the features, [`Receiver::handle`] for `<bidi/>`. `restart` at both behind TLS and behind SASL.
+//! 2. `validated` when a pair is valid, and `withdrawn`; then `poll_action` until there is nothing.
+//! 3. For every stanza [`Pairs::check_outgoing`] or [`Pairs::check_incoming`].
+//!
+//! ```
+//! use onetrip_bidi::*;
+//! # use minidom::Element;
+//! # use onetrip_stream::{Build as _, Content, Domain, ns};
+//! # let (capulet, montague) = (Domain::new("capulet.lit").unwrap(), Domain::new("montague.lit").unwrap());
+//! let mut opened = Initiator::new(InitiatorConfig::default(), Content::Server, Layer::Tls);
+//! let mut accepted = Receiver::new(ReceiverConfig::default(), Content::Server, Layer::Tls);
+//! let features = accepted.announce().into_iter().fold(Element::bare("features", ns::STREAMS), |all, one| all.with_child(one));
+//! opened.features(&features);
+//! opened.authenticating(Trust::Certificate)?;
+//! let Some(Action::Send(bidi)) = opened.poll_action() else { panic!() };
+//! accepted.handle(&bidi).unwrap();
+//! // capulet.lit has proved itself by its certificate.
+//! accepted.validated(&Pair::new(capulet.clone(), montague.clone()), |name| *name == montague).unwrap();
+//! assert!(accepted.pairs().may_send(&montague, &capulet), "over the connection that capulet.lit has opened");
+//! # Ok::<(), FeaturesUnknown>(())
+//! ```
+//!
+//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
+//! the machines themselves.
+//!
 //! # What it promises
 //!
 //! - Nothing goes out or comes in for a pair that was not validated, whatever happened in what order.
@@ -66,9 +94,6 @@
 //! not announced (BIDI-R9), Prosody does the same, and a peer that is ignored waits for stanzas that never come.
 //!
 //! [XEP-0288]: https://xmpp.org/extensions/xep-0288.html
-//!
-//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
-//! from the machines themselves.
 
 mod element;
 mod initiator;

@@ -10,6 +10,15 @@
 //! There is no socket in here, no clock, no thread and no random source: time and entropy come in through
 //! [`Env`](stream::Env), everything else goes out as an [`Action`].
 //!
+//! ```text
+//!             bytes ──▶ stream::Reader ──▶ negotiation, quickstart, isr, fast, dialback, bidi,
+//!                                          stream_management, zero_handshake: whose turn it is
+//!   Action::Transmit, Upgrade*, Close ◀──┐        │
+//!   Action::Request ──▶ you ──▶ answer   ├────────┘
+//!   Action::Event   ──▶ you              │
+//!   Action::Entity  ──▶ Entity, Registry ┘
+//! ```
+//!
 //! # The loop
 //!
 //! ```
@@ -195,6 +204,12 @@
 //! 5. While a [`Request`] is pending, what arrives waits, uninterpreted and bounded (QS-26); only behind
 //!    [`Request::Verify`] and [`Request::Reverse`], which take long, the stream goes on.
 //! 6. After [`Connection::handle_timeout`] at a deadline, that deadline is gone; early calls do nothing.
+//!
+//! # Limits
+//!
+//! [`Bounds`] has all of them for one connection: what the reader takes before and behind authentication, 64 KiB in all before it, how long a
+//! negotiation, a close, silence and idleness may last. The states of a connection are drawn in `docs/states.md` of the repository, what becomes of bad
+//! input in `docs/bad-input.md`; how to write the loop around it, in `docs/driver.md` and `docs/server.md`.
 //!
 //! # Features
 //!

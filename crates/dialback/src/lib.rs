@@ -27,6 +27,42 @@
 //! - Keys are HMAC-SHA256 (XEP-0185), compared in constant time, and neither they nor the secret are printed.
 //! - What is held is bounded by [`ReceivingConfig`], however many pairs a peer presents.
 //!
+//! # The order of calls
+//!
+//! Each machine: its one question, then `poll_action` until there is nothing, then the answer. Here all four in a row:
+//!
+//! ```
+//! use onetrip_dialback::*;
+//! # use onetrip_stream::{Domain, Env, Instant, Secret};
+//! # let mut entropy = |out: &mut [u8]| out.fill(4);
+//! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//! # let domain = |name| Domain::new(name).unwrap();
+//! # let read = |action: Option<Action>| match action { Some(Action::Send(element)) => Message::read(&element).unwrap().unwrap(), other => panic!("{other:?}") };
+//! let pair = Pair::new(domain("capulet.example"), domain("montague.example"));
+//! let (secret, id) = (Secret::from("s3cr3tf0rd14lb4ck"), StreamId::new("D60000229F").unwrap());
+//! let mut originating = Originating::new(secret.clone(), id.clone(), pair.to.clone());
+//! let mut receiving = Receiving::new(ConnectionId(1), id);
+//! originating.ask(env, pair.clone())?;
+//! let Message::Ask(ask) = read(originating.poll_action()) else { panic!() };
+//! receiving.handle(env, &ask, Facts::of(&pair, |name| *name == pair.to).secured());
+//! let Some(Action::Request(verification)) = receiving.poll_action() else { panic!() };
+//!
+//! let (mut verifying, mut authoritative) = (Verifying::new(ConnectionId(2)), Authoritative::new(secret));
+//! verifying.verify(env, &verification).unwrap();
+//! let Message::Verify(verify) = read(verifying.poll_action()) else { panic!() };
+//! authoritative.handle(&verify, |name| *name == pair.from, Awaited::Elsewhere);
+//! let Message::Verified(verified) = read(authoritative.poll_action()) else { panic!() };
+//! verifying.handle(&verified);
+//! let Some(Action::Event(Event::Checked { ticket, checked })) = verifying.poll_action() else { panic!() };
+//!
+//! receiving.verified(ticket, checked);
+//! let Message::Answer(answer) = read(receiving.poll_action()) else { panic!() };
+//! assert_eq!(answer.verdict, Verdict::Valid);
+//! # Ok::<(), AskError>(())
+//! ```
+//!
+//! The states of [`Originating`], [`Receiving`] and [`Verifying`] are drawn in `docs/states.md` of the repository.
+//!
 //! # What it needs from others, as input
 //!
 //! | what | where | from |

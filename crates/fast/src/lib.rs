@@ -39,6 +39,37 @@
 //! | idle, proved | `authenticated` | issuing when a token is asked for, or answered |
 //! | issuing | `issued` | answered |
 //!
+//! # The order of calls
+//!
+//! A client, for each login: [`Initiator::login`] if there is a token, [`Initiator::request`] if one is wanted, both into `<authenticate/>`; then
+//! [`Initiator::handle`] with what came in `<success/>`, or [`Initiator::refused`]. A server: [`Receiver::login`] where `<fast/>` came, then
+//! [`Receiver::authenticated`]; each asks the store once.
+//!
+//! ```
+//! use onetrip_fast::*;
+//! # use minidom::Element;
+//! # use onetrip_stream::{Env, Instant};
+//! # let mut entropy = |out: &mut [u8]| out.fill(7);
+//! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//! # let now = DateTime::from_unix_seconds(1_600_000_000);
+//! # let juliet = "juliet@capulet.lit".parse().unwrap();
+//! let feature = Feature::new(["HT-SHA-256-NONE"]);
+//! let (mut server, mut tokens) = (Receiver::new(feature.clone()), Tokens::new(Terms::default()));
+//! let mut client = Initiator::new(Wallet::default(), Policy::new(["HT-SHA-256-NONE"]));
+//! assert!(client.login(now).is_none(), "the first time it takes a password");
+//! let asked = [client.request(&feature).unwrap()];
+//!
+//! server.authenticated(env, &Attempt::new(&juliet, Some("d4565fa7"), &asked));
+//! let Some(Action::Issue(issue)) = server.poll_action() else { panic!() };
+//! server.issued(tokens.issue(&issue, now));
+//! let Some(Action::Answer(answers)) = server.poll_action() else { panic!() };
+//! assert!(client.handle(&answers)?);
+//!
+//! let mut next = Initiator::new(client.into_wallet(), Policy::new(["HT-SHA-256-NONE"]));
+//! assert!(next.login(now).is_some(), "and then it never does again");
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # Who does what
 //!
 //! | rule of XEP-0484 | whose |

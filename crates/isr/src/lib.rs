@@ -50,6 +50,38 @@
 //! | deciding | `accept`, `refuse` | spent |
 //! | spent | a request | refused |
 //!
+//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
+//! the machines themselves.
+//!
+//! # The order of calls
+//!
+//! A client: [`granted`] reads the ticket out of `<enabled/>`; when cut off, [`candidates`] says where to connect, [`Initiator::request`] goes out
+//! behind the header, and the answer goes to [`Initiator::handle`]. A server: [`Receiver::handle`], the swap in its store, [`Receiver::accept`] or
+//! [`Receiver::refuse`].
+//!
+//! ```
+//! use onetrip_isr::*;
+//! # use onetrip_stream::{Env, Instant, Jid};
+//! # let mut seed = 0;
+//! # let mut entropy = |out: &mut [u8]| { seed += 1; out.fill(seed) };
+//! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//! # let juliet: Jid = "juliet@capulet.lit".parse().unwrap();
+//! let (token, mut tokens) = (Token::generate(env), Tokens::default());
+//! tokens.issue(token.hash(), &juliet, "s1", Instant::from_millis(300_000));
+//! let (mut client, mut server) = (Initiator::new(Ticket::new(token, None)), Receiver::new());
+//!
+//! let request = client.request(42).unwrap(); // the stanzas that the client has handled
+//! server.handle(env, &request, Place::Secured)?;
+//! let Some(Action::Request(swap)) = server.poll_action() else { panic!() };
+//! match tokens.swap(&swap.claim, swap.fresh, Some(&juliet), env.now) {
+//!     Ok(_session) => server.accept(21), // and those that the server has
+//!     Err(refused) => server.refuse(None, refused.condition()),
+//! }
+//! let Some(Action::Send(answer)) = server.poll_action() else { panic!() };
+//! let Verdict::Resumed { h: 21, ticket: _next } = client.handle(&answer)? else { panic!() };
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # ISR or FAST?
 //!
 //! Where a server has both, take FAST (XEP-0484): its tokens outlive the session and can be bound to the channel; ISR
@@ -102,9 +134,6 @@
 //!
 //! [XEP-0198]: https://xmpp.org/extensions/xep-0198.html
 //! [XEP-0397]: https://xmpp.org/extensions/xep-0397.html
-//!
-//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
-//! from the machines themselves.
 
 mod candidates;
 mod initiator;

@@ -42,6 +42,27 @@
 //!    flushed, [`Session::terminate`] with [`session::Reason::Success`].
 //! 7. `handle_timeout` of every machine at its `poll_timeout`.
 //!
+//! ```
+//! use onetrip_jingle_xmlstream::session::*;
+//! # use onetrip_stream::{Build as _, Env, Instant, Jid};
+//! # let mut zero = |out: &mut [u8]| out.fill(0);
+//! # let env = &mut Env::new(Instant::EPOCH, &mut zero);
+//! # let (romeo, juliet): (Jid, Jid) = ("romeo@montague.lit/orchard".parse().unwrap(), "juliet@capulet.lit/balcony".parse().unwrap());
+//! let ours = Config::new(Some(b"certificate of romeo".to_vec()));
+//! let mut invites = Session::initiate(ours, env, romeo.clone(), juliet.clone(), None, vec![]).unwrap();
+//! let Some(Action::Send(initiate)) = invites.poll_action() else { panic!() };
+//! let initiate = initiate.with_attr("from", romeo.to_string()); // the servers do this
+//!
+//! let theirs = Config::new(Some(b"certificate of juliet".to_vec()));
+//! let mut invited = Session::incoming(theirs, env, juliet, &initiate, true).unwrap();
+//! assert!(matches!(invited.poll_action(), Some(Action::Send(_)))); // it has arrived
+//! assert!(matches!(invited.poll_action(), Some(Action::Event(Event::Incoming { .. })))); // it rings
+//! invited.accept(env.now, vec![]);
+//! ```
+//!
+//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
+//! the machines themselves.
+//!
 //! # What it promises
 //!
 //! - Nothing connects before the session is accepted, and never to this host or link unless that is allowed.
@@ -96,9 +117,6 @@
 //! SRP, `zeroconf`. A peer that asks for one of these is told so.
 //!
 //! [XEP-0247]: https://xmpp.org/extensions/xep-0247.html
-//!
-//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
-//! from the machines themselves.
 
 mod dialect;
 mod hex;

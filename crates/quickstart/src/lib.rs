@@ -6,6 +6,44 @@
 //!
 //! It sends nothing itself: it is told what happened and answers with what to do.
 //!
+//! ```text
+//!             ┌────────────── Cache ◀──────────── conclude ──┐
+//!             ▼ plan                                         │
+//!   Plan: may this go ahead? ──▶ the connection ──▶ Initiator: Report
+//!             join(step)           Ahead, Answered,     │
+//!                                  Features, Bound      └──▶ Abandon, RetryHere, ResendRestart
+//! ```
+//!
+//! # The order of calls
+//!
+//! 1. [`Cache::plan`] for whom and by which [`Policy`]; [`Plan::join`] says of each [`Step`] when it may be taken.
+//! 2. Every step, answer, set of features and end: [`Initiator::handle`], and [`Initiator::poll_action`] until there is nothing.
+//! 3. The [`Report`] of every attempt: [`Cache::conclude`]. It may return the plan of one retry.
+//! 4. [`Cache::to_bytes`] when the process ends.
+//!
+//! ```
+//! use onetrip_quickstart::*;
+//! # use onetrip_stream::{Build as _, Jid, ns};
+//! # use minidom::Element;
+//! # let juliet: Jid = "juliet@capulet.lit".parse()?;
+//! # let key = Key::new(juliet.domain().clone(), Some(&juliet), Transport::DirectTls);
+//! # let login: Element = format!("<features xmlns='{}'>{}<mechanisms xmlns='{}'><mechanism>PLAIN</mechanism></mechanisms></features>",
+//! #     ns::STREAMS, String::from(&pipelining()), ns::SASL).parse()?;
+//! # let behind = Element::bare("features", ns::STREAMS).with_child(pipelining());
+//! let (mut cache, policy) = (Cache::default(), Policy::default());
+//! let mut first = Initiator::new(cache.plan(&key, &policy));
+//! first.handle(Input::Features(Stage::Secured, &login)); // it announces pipelining, and PLAIN
+//! first.handle(Input::Mechanism("PLAIN", 1));
+//! first.handle(Input::Features(Stage::Authenticated, &behind));
+//! first.handle(Input::Bound);
+//! let Some(Action::Report(report)) = first.poll_action() else { panic!() };
+//! assert!(cache.conclude(&report, &policy).is_none());
+//!
+//! let second = cache.plan(&key, &policy);
+//! assert_eq!((second.level(), second.join(Step::Auth)), (Level::Full, Join::AtOnce));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Four levels
 //!
 //! | level | header + `<starttls/>` | ClientHello behind it | header + `<auth/>` | restart behind the last SASL message | header + bind |
@@ -25,6 +63,14 @@
 //! unpipelined retry, under the same pin: never with a weaker mechanism, and never with "wrong password" for a
 //! refusal that came while more was in flight (QS-29 to QS-34, QS-R4, QS-R5).
 //!
+//! What is believed at which moment is the table at the top of the module `initiator`; its states are drawn in
+//! `docs/states.md` of the repository.
+//!
+//! # Limits
+//!
+//! [`Holdback`] holds as many bytes as it is told, 16 KiB by default, before authentication; a [`Cache`] one entry for each account,
+//! domain and transport.
+//!
 //! # Requirements
 //!
 //! | here | elsewhere |
@@ -39,6 +85,7 @@ mod initiator;
 mod level;
 mod plan;
 mod receiver;
+mod srv;
 mod targets;
 
 pub use cache::{Cache, Key, Known, Transport};
@@ -47,4 +94,5 @@ pub use initiator::{Action, Broken, Initiator, Input, Outcome, Report};
 pub use level::{Join, Level, Step};
 pub use plan::{Plan, Policy};
 pub use receiver::{Holdback, Leftover, Overflow, ReceiverConfig};
+pub use srv::Srv;
 pub use targets::{Next, Target, Targets};

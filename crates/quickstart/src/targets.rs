@@ -58,9 +58,18 @@ impl Targets {
     /// Where to connect next.
     #[must_use]
     pub fn next(&self, now: Instant) -> Next {
-        match self.list.first() {
-            Some(target) if now < self.until => Next::Connect(target.clone()),
-            _ => Next::Resolve,
+        match self.left(now) {
+            [target, ..] => Next::Connect(target.clone()),
+            [] => Next::Resolve,
+        }
+    }
+
+    /// All that are left to try, in their order; none when a look-up is needed.
+    #[must_use]
+    pub fn left(&self, now: Instant) -> &[Target] {
+        match now < self.until {
+            true => &self.list,
+            false => &[],
         }
     }
 

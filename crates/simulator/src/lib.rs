@@ -1,5 +1,12 @@
 //! **Simulator**: a client and a server on a simulated link, in virtual time, with real TLS bytes.
 //!
+//! ```text
+//!   Entity ─ Connection ─ TLS ─┐    Link: trip, rate, Faults     ┌─ TLS ─ Connection ─ Registry
+//!                              └─▶ bytes, in virtual time ──────▶┘
+//!                                           │
+//!                                           └─▶ Run: a Record for onetrip-trace, trips, bytes, milliseconds
+//! ```
+//!
 //! [`Lab`] has all that two ends need; [`Lab::run`] lets them log in by a [`Strategy`] over a [`Link`], with
 //! [`Faults`] if wanted, and returns what was written when, and how many one-way trips each moment took. Trips are
 //! counted along the chain of causes, so that neither gaps nor slow links blur them (digest §4.1, §4.2).

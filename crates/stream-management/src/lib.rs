@@ -25,6 +25,30 @@
 //! 3. Back at `poll_timeout`, call `handle_timeout`: a link that is dead is found out, not waited for.
 //! 4. When the connection is gone: `suspend`, and the session is the caller's; `close` before a footer.
 //!
+//! ```
+//! use onetrip_stream_management::*;
+//! # use onetrip_stream::Instant;
+//! # let now = Instant::EPOCH;
+//! let (mut client, mut server) = (Initiator::new(Config::default()), Receiver::new(Config::default()));
+//! client.enable(now, true, None);
+//! let Some(Action::Send(enable)) = client.poll_action() else { panic!() };
+//! server.handle(now, &enable.to_element(), true)?;
+//! let Some(Action::Request(Request::Enable { .. })) = server.poll_action() else { panic!() };
+//! server.grant(Granted::default());
+//! let Some(Action::Send(enabled)) = server.poll_action() else { panic!() };
+//! client.handle(now, &enabled.to_element())?;
+//! assert!(matches!(client.poll_action(), Some(Action::Event(Event::Enabled(_)))));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
+//! the machines themselves.
+//!
+//! # Limits
+//!
+//! [`QueueLimits`] bounds what waits for its acknowledgement, in stanzas and in bytes; what no longer fits is handed back. [`AckPolicy`] says when one is
+//! asked for and how long it may take.
+//!
 //! # Rules
 //!
 //! | rule | source |
@@ -41,10 +65,11 @@
 //! It works on streams between clients and servers and between servers alike; what is in its place when is the
 //! caller's to say.
 //!
-//! [XEP-0198]: https://xmpp.org/extensions/xep-0198.html
+//! # Requirements
 //!
-//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
-//! from the machines themselves.
+//! QS-38, QS-39, ISR-18, BIDI-24, ZH-26; digest §3.3.
+//!
+//! [XEP-0198]: https://xmpp.org/extensions/xep-0198.html
 
 mod books;
 mod counter;

@@ -18,6 +18,11 @@
 //! Bytes behind a switch go to TLS and nowhere else (QS-R6): plaintext injected there fails as
 //! [`TlsErrorKind::NotTls`].
 //!
+//! # The order of calls
+//!
+//! [`Secured::new`] with a session that was not used. Then, whatever is called (`receive`, `receive_eof`, `handle_timeout`, `answer`, `send`, `close`),
+//! [`Secured::poll_output`] until there is nothing; and back at [`Secured::poll_timeout`].
+//!
 //! ```
 //! # #[cfg(feature = "rustls")] {
 //! use onetrip_core::negotiation::sasl::InitiatorConfig;
@@ -40,6 +45,16 @@
 //! assert_eq!(&hello[..2], [0x16, 0x03]); // a TLS handshake record
 //! # }
 //! ```
+//!
+//! # Limits
+//!
+//! None of its own: what waits for a handshake to end is bounded by what a [`Connection`](onetrip_core::Connection) writes before it hears something,
+//! and what has come in is taken out at once. Certificates are the session's: a client checks that of the account's domain; between servers only the
+//! names that a trusted one proves are reported ([`TlsInfo::names`](onetrip_core::TlsInfo::names)).
+//!
+//! # Requirements
+//!
+//! QS-12 to QS-14, QS-17, QS-21, QS-R2, QS-R6; ZH-28; JXS-20; RFC 6120 §5.4, RFC 9266.
 
 mod end_to_end;
 #[cfg(feature = "rustls")]

@@ -4,6 +4,15 @@
 //! runs down, each write is one arrow, units that went together share a bracket, what went through TLS is
 //! shaded, and every round trip begins a band of its own.
 //!
+//! ```text
+//!        ms initiator                       receiver
+//!           │┄┄ round trip 1 ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄│
+//!      100  │┌ stream header                       │
+//!           │└ starttls ──────────────────────────▶│
+//!      150  │                       stream header ┐│
+//!           │◀─────────────── features (starttls) ┘│
+//! ```
+//!
 //! [`ladder_svg`] draws the same for pages, [`mermaid`] for those that draw it themselves. [`side_by_side_svg`] puts two
 //! exchanges on one time axis, [`slope_svg`] shows what a longer link costs, [`phases_svg`] what overlapped. With the feature
 //! `json` a record is written and read: `Record::to_json`, `Record::from_json`.

@@ -52,6 +52,28 @@
 //! [`Link::set_unhandled`] of what the application has yet to deal with, the last `<a/>` goes out at [`Event::Closing`], and what is in the queue at the end is handed back. There is no
 //! resumption: whether a stanza that was handed back had arrived cannot be known.
 //!
+//! ```
+//! use onetrip_zero_handshake::*;
+//! # use onetrip_stream::{Content, Domain, Env, Instant, Stanza};
+//! # let domain = |name| Domain::new(name).unwrap();
+//! # let mut entropy = |_: &mut [u8]| ();
+//! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//! let mut terms = Terms::new(vec![domain("ground.example")], vec![domain("air.example")], Security::Plain);
+//! terms.address = Some("198.51.100.7:5299".parse()?);
+//! terms.allowed_sources = vec![SourceRule::network("198.51.100.7".parse()?)];
+//! let agreement = Agreement::new(terms)?;
+//!
+//! let admitted = agreement.accept_source("198.51.100.7:40000".parse()?, None)?;
+//! let mut link = Link::new(&agreement, agreement.accept_plain(admitted)?, env);
+//! link.send(env, &Stanza::parse(b"<message from='ops@ground.example' to='pilot@air.example'/>", Content::Server)?)?;
+//! assert_eq!(link.poll_action(), Some(Action::Event(Event::Connected)));
+//! assert!(matches!(link.poll_action(), Some(Action::Transmit(_))), "the first byte is the stanza's");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
+//! the machines themselves.
+//!
 //! # What it promises
 //!
 //! - Nothing is written before the first stanza, but for what ends a link, and an acknowledgement where agreed.
@@ -122,9 +144,6 @@
 //! `serde` brings the file form.
 //!
 //! [XEP-0361]: https://xmpp.org/extensions/xep-0361.html
-//!
-//! The states of its machines, and what leads from one to the other, are drawn in `docs/states.md` of the repository, explored
-//! from the machines themselves.
 
 mod accept;
 mod action;
