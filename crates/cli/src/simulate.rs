@@ -90,7 +90,6 @@ fn settings(options: &Simulate, strategy: &Strategy, round_trip: Duration) -> Se
             cut_at: options.cut_at,
         },
         tls,
-        verify_in_clear: options.verify_in_clear,
         seed: options.seed,
     }
 }

@@ -35,7 +35,7 @@ fn simulate_gives_every_key_for_every_strategy_and_the_same_every_time() {
     let output = onetrip(&["simulate", "--strategy", "all", "--format", "json"], "");
     assert!(output.status.success());
     let rows = lines(&output);
-    assert_eq!(rows.len(), 85);
+    assert_eq!(rows.len(), 93);
     let keys = [
         "strategy",
         "tls",

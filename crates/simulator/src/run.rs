@@ -36,8 +36,6 @@ pub struct Settings {
     pub faults: Faults,
     /// The version of TLS.
     pub tls: Versions,
-    /// Whether keys of dialback are verified without TLS (digest §4.5).
-    pub verify_in_clear: bool,
     /// Where the bytes that look random begin.
     pub seed: u64,
 }
@@ -48,7 +46,6 @@ impl Default for Settings {
             link: Link::default(),
             faults: Faults::default(),
             tls: Versions::Tls13,
-            verify_in_clear: false,
             seed: 1,
         }
     }
@@ -267,7 +264,8 @@ impl Lab {
         let mut policy = Policy::default();
         let mut entity = Entity::default();
         let tls = self.tls(strategy, settings)?;
-        if strategy.level() != Level::Off || strategy.comeback().is_some() {
+        let token = matches!(strategy, Strategy::Fast { .. });
+        if strategy.level() != Level::Off || strategy.comeback().is_some() || token {
             policy.force = Some(Level::Off);
             entity = Entity::new(Cache::default(), policy.clone());
             let quiet = Settings {

@@ -48,13 +48,7 @@ impl Lab {
         inbound.quickstart.advertise = self.pipelining;
         inbound.bounds.negotiation = PATIENCE;
         inbound.trace = true;
-        if matches!(
-            strategy,
-            Strategy::Servers {
-                proof: Proof::Dialback,
-                ..
-            }
-        ) {
+        if strategy.proof().is_some_and(Proof::is_dialback) {
             outbound.certificate = false;
             outbound.dialback = Some(dialback());
             inbound.dialback = Some(dialback());
@@ -73,7 +67,7 @@ impl Lab {
         let transport = strategy.transport();
         let key = Key::new(peer.clone(), None, transport);
         let mut dialback = dialback();
-        dialback.verify_in_clear = settings.verify_in_clear;
+        dialback.verify_in_clear = strategy.proof() == Some(Proof::DialbackInClear);
         Ok(Second {
             lab: self,
             plan: entity.cache().plan(&key, entity.policy()),

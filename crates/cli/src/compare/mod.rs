@@ -86,7 +86,7 @@ async fn log_in(
                 }
                 .run(&mut cache, entity)
                 .await?;
-                if strategy.level() == Level::Off && strategy.comeback().is_none() {
+                if strategy == strategy.classic() && strategy.comeback().is_none() {
                     classic = row.ms.map(|(_, answer)| answer);
                 }
                 table.push(row, classic)?;

@@ -91,6 +91,8 @@ impl<'a> Servers<'a> {
     /// Whether the other server can be reached in this way.
     pub(super) fn offers(&self, strategy: &Strategy) -> bool {
         match &self.theirs {
+            // Ours verifies under TLS.
+            _ if strategy.proof() == Some(Proof::DialbackInClear) => false,
             Theirs::Embedded => true,
             // Nobody has agreed on anything with it.
             Theirs::Real(_) if matches!(strategy, Strategy::Zero { .. }) => false,
@@ -330,13 +332,7 @@ fn proof(strategy: &Strategy) -> &'static str {
 }
 
 fn by_dialback(strategy: &Strategy) -> bool {
-    matches!(
-        strategy,
-        Strategy::Servers {
-            proof: Proof::Dialback,
-            ..
-        }
-    )
+    strategy.proof().is_some_and(Proof::is_dialback)
 }
 
 fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {

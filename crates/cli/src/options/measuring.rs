@@ -62,9 +62,6 @@ pub(crate) struct Simulate {
     /// Where random bytes begin.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Between servers, verify keys of dialback without TLS.
-    #[arg(long)]
-    pub(crate) verify_in_clear: bool,
     /// Cut the connection behind this byte of what the client sends.
     #[arg(long, value_name = "BYTE")]
     pub(crate) cut_at: Option<u64>,

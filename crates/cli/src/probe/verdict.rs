@@ -125,12 +125,15 @@ fn back_by_level(transport: Transport, best: Level, tokens: bool) -> impl Iterat
 fn by_sasl2(transport: Transport, login: Login, offered: &[&str], early: bool) -> Vec<Way> {
     let mut ways = Vec::new();
     for (resumes, needs) in [(false, "Bind 2"), (true, "inline resumption")] {
+        let level = Level::Safe;
         let token = |early| Strategy::Fast {
+            level,
             transport,
             resumes,
             early,
         };
         let password = Strategy::Sasl2 {
+            level,
             transport,
             login,
             resumes,

@@ -6,122 +6,9 @@ use onetrip_core::negotiation::sasl::Mechanism;
 use onetrip_core::quickstart::{Level, Transport};
 use onetrip_core::{FastLogin, Management, Sasl2Login};
 
-/// How a client authenticates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Login {
-    /// The best SCRAM there is.
-    Scram,
-    /// PLAIN.
-    Plain,
-    /// The certificate of its TLS session.
-    External,
-}
+mod parts;
 
-impl Login {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Scram, Self::Plain, Self::External];
-
-    /// The last part of a strategy's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Scram => "scram",
-            Self::Plain => "plain",
-            Self::External => "external",
-        }
-    }
-
-    /// The mechanisms it stands for.
-    #[must_use]
-    pub fn mechanisms(self) -> Vec<Mechanism> {
-        Mechanism::ALL
-            .into_iter()
-            .filter(|mechanism| match self {
-                Self::Scram => mechanism.is_scram(),
-                Self::Plain => *mechanism == Mechanism::Plain,
-                Self::External => *mechanism == Mechanism::External,
-            })
-            .collect()
-    }
-}
-
-/// What is done as in the texts that first counted (digest §4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Historical {
-    /// RFC 6120 §9.1: before TLS every unit is a write of its own.
-    Rfc6120,
-    /// The seed of XEP-0305: the server opens its stream under TLS unasked.
-    Xep0305,
-}
-
-/// How a client comes back that was cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Comeback {
-    /// It logs in and resumes its session (XEP-0198).
-    Resume,
-    /// It shows its token (instant stream resumption, the first text).
-    Token,
-    /// It proves a key (the second text).
-    Key,
-    /// It logs in by that key, within SASL2 (the third text, XEP-0397).
-    KeyLogin,
-}
-
-/// How a server proves its domain to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Proof {
-    /// SASL EXTERNAL with the certificate of TLS (XEP-0178).
-    External,
-    /// Dialback, whose key is verified over a connection of its own (XEP-0220).
-    Dialback,
-}
-
-impl Proof {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::External => "external",
-            Self::Dialback => "dialback",
-        }
-    }
-}
-
-/// How the answer to a stanza between servers comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Answers {
-    /// Over a second connection, which the other server opens.
-    Two,
-    /// Over the same one (XEP-0288).
-    Bidi,
-}
-
-impl Answers {
-    /// The last part of a strategy's name.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Two => "two",
-            Self::Bidi => "bidi",
-        }
-    }
-}
-
-/// What carries a stream between two clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Carrier {
-    /// In-band bytestreams, from the start.
-    InBand,
-    /// SOCKS5 bytestreams, at an address of the responder's.
-    Socks5,
-}
-
-impl Carrier {
-    /// The last part of a strategy's name.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::InBand => "ibb",
-            Self::Socks5 => "s5b",
-        }
-    }
-}
+pub use parts::{Answers, Carrier, Comeback, Historical, Login, Proof};
 
 /// A way to log in, to come back, or to connect two servers or two clients.
 ///
@@ -129,7 +16,7 @@ impl Carrier {
 /// # use onetrip_simulator::Strategy;
 /// let strategy = Strategy::named("c2s-quickstart-starttls-scram").unwrap();
 /// assert_eq!(strategy.name(), "c2s-quickstart-starttls-scram");
-/// assert_eq!(Strategy::all().len(), 85);
+/// assert_eq!(Strategy::all().len(), 93);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -154,6 +41,8 @@ pub enum Strategy {
     },
     /// A client logs in by SASL2, with its resource or its session in the same exchange (XEP-0388, XEP-0386).
     Sasl2 {
+        /// How far it runs ahead.
+        level: Level,
         /// How TLS begins.
         transport: Transport,
         /// How it authenticates.
@@ -163,6 +52,8 @@ pub enum Strategy {
     },
     /// The same by a token instead of the password (XEP-0484).
     Fast {
+        /// How far it runs ahead.
+        level: Level,
         /// How TLS begins.
         transport: Transport,
         /// Whether it was cut off and goes on with its session.
@@ -259,16 +150,25 @@ impl Strategy {
             }),
         );
         for transport in TRANSPORTS {
-            for resumes in [false, true] {
+            // There is no restart to run ahead of, so what every server takes is all there is to be sent ahead.
+            let ways = [
+                (Level::Off, false),
+                (Level::Safe, false),
+                (Level::Safe, true),
+            ];
+            for (level, resumes) in ways {
                 all.extend([Login::Scram, Login::Plain].map(|login| Self::Sasl2 {
+                    level,
                     transport,
                     login,
                     resumes,
                 }));
                 for early in [false, true] {
-                    // By STARTTLS a round trip goes before the ClientHello.
-                    if !early || transport == Transport::DirectTls {
+                    // By STARTTLS a round trip goes before the ClientHello; and early data is sent ahead, or it is none.
+                    let direct = transport == Transport::DirectTls;
+                    if !early || (direct && level == Level::Safe) {
                         all.push(Self::Fast {
+                            level,
                             transport,
                             resumes,
                             early,
@@ -289,6 +189,13 @@ impl Strategy {
                 }
             }
         }
+        let clear = |answers| Self::Servers {
+            level: Level::Off,
+            transport: Transport::StartTls,
+            proof: Proof::DialbackInClear,
+            answers,
+        };
+        all.extend([Answers::Two, Answers::Bidi].map(clear));
         all.extend([false, true].map(|tls| Self::Zero { tls }));
         all.extend([Carrier::InBand, Carrier::Socks5].map(Self::Clients));
         all.extend([Historical::Rfc6120, Historical::Xep0305].map(Self::Historical));
@@ -307,6 +214,11 @@ impl Strategy {
     #[must_use]
     pub fn name(&self) -> String {
         let (level, transport) = (level_name(self.level()), transport_name(self.transport()));
+        // By SASL2 it is the rule to send ahead what every server takes.
+        let ahead = match self.level() {
+            Level::Off => "-classic",
+            _ => "",
+        };
         match *self {
             Self::Login { login, .. } => format!("c2s-{level}-{transport}-{}", login.name()),
             Self::Comeback {
@@ -328,13 +240,19 @@ impl Strategy {
             Self::Comeback { .. } => format!("c2s-isr-{level}-{transport}"),
             Self::Sasl2 { login, resumes, .. } => {
                 let way = if resumes { "resume-sasl2" } else { "sasl2" };
-                format!("c2s-{way}-{transport}-{}", login.name())
+                format!("c2s-{way}{ahead}-{transport}-{}", login.name())
             }
             Self::Fast { resumes, early, .. } => {
                 let way = if resumes { "resume-fast" } else { "fast" };
                 let early = if early { "-0rtt" } else { "" };
-                format!("c2s-{way}-{transport}{early}")
+                format!("c2s-{way}{ahead}-{transport}{early}")
             }
+            // Only step by step, and only behind STARTTLS.
+            Self::Servers {
+                proof: proof @ Proof::DialbackInClear,
+                answers,
+                ..
+            } => format!("s2s-{transport}-{}-{}", proof.name(), answers.name()),
             Self::Servers { proof, answers, .. } => {
                 format!(
                     "s2s-{level}-{transport}-{}-{}",
@@ -356,9 +274,9 @@ impl Strategy {
         match *self {
             Self::Login { level, .. }
             | Self::Comeback { level, .. }
+            | Self::Sasl2 { level, .. }
+            | Self::Fast { level, .. }
             | Self::Servers { level, .. } => level,
-            // There is no restart to run ahead of, so what every server takes is all there is on direct TLS.
-            Self::Sasl2 { .. } | Self::Fast { .. } => Level::Safe,
             Self::Zero { .. } | Self::Clients(_) | Self::Historical(Historical::Rfc6120) => {
                 Level::Off
             }
@@ -467,6 +385,15 @@ impl Strategy {
         let mut login = Sasl2Login::default();
         login.fast = fast;
         Some(login)
+    }
+
+    /// How a server proves its domain; for a client, and where servers have agreed, `None`.
+    #[must_use]
+    pub const fn proof(&self) -> Option<Proof> {
+        match *self {
+            Self::Servers { proof, .. } => Some(proof),
+            _ => None,
+        }
     }
 
     /// How answers between servers come back; for a client, `None`.
