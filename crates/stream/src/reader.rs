@@ -2,11 +2,12 @@
 //!
 //! | state | next frame | leads to |
 //! |---|---|---|
-//! | prolog | header | between |
-//! | prolog behind another document | header, or the footer of that document | between, or closed |
+//! | prolog | header | between, or empty |
+//! | behind (another document) | header, or the footer of that document | between, or empty; closed |
 //! | between | element or stanza, or footer | between, or closed |
-//! | empty: behind a header that was an empty element | footer | closed |
+//! | empty (behind a header that was an empty element) | footer | closed |
 //! | closed | nothing but white space | closed |
+//! | any | what breaks a rule | failed |
 
 use core::fmt;
 

@@ -5,9 +5,10 @@ use core::fmt;
 use onetrip_core::negotiation::{bind, sasl};
 use onetrip_core::quickstart::{Cache, Key, Level, Policy, Transport};
 use onetrip_core::stream::{Domain, Jid, Secret};
+use onetrip_core::zero_handshake::{Agreement, CertificateRule, Security, Terms, TlsTerms};
 use onetrip_core::{
-    Action, Answer, ClientConfig, Connection, Event, InboundConfig, OutboundConfig, ServerConfig,
-    TlsInfo,
+    Action, Answer, ClientConfig, Connection, Event, InboundConfig, LinkConfig, OutboundConfig,
+    ServerConfig, TlsInfo,
 };
 
 use super::{Diagram, Given, Subject, late, with_env};
@@ -26,27 +27,22 @@ pub(super) fn diagrams() -> Vec<Diagram> {
         outbound(),
         server(),
         inbound(),
+        link(),
     ]
 }
 
-/// A connection, which prints its state and nothing else.
+/// A connection, which prints its state and nothing else but whether it is to be closed.
 struct Core {
     connection: Connection,
     /// What has come since the last restart, in words.
     seen: &'static str,
+    closing: bool,
     state: fn(&str, &str) -> String,
 }
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let printed = format!("{:?}", self.connection);
-        f.write_str(&if printed.contains("failed: Some") {
-            "Failed".to_owned()
-        } else if printed.contains("closed: true") {
-            "Closed".to_owned()
-        } else {
-            (self.state)(&printed, self.seen)
-        })
+        write!(f, "{} {}", self.state(), self.closing)
     }
 }
 
@@ -55,7 +51,19 @@ impl Core {
         Self {
             connection,
             seen: "",
+            closing: false,
             state,
+        }
+    }
+
+    fn state(&self) -> String {
+        let printed = format!("{:?}", self.connection);
+        if printed.contains("failed: Some") {
+            "Failed".to_owned()
+        } else if printed.contains("closed: true") {
+            "Closed".to_owned()
+        } else {
+            (self.state)(&printed, self.seen)
         }
     }
 
@@ -87,8 +95,12 @@ impl Core {
     }
 
     fn secured(&mut self) {
+        self.secured_with("montague.lit");
+    }
+
+    fn secured_with(&mut self, name: &str) {
         let mut info = TlsInfo::new();
-        info.names = vec!["montague.lit".to_owned()];
+        info.names = vec![name.to_owned()];
         let _ = with_env(|env| self.connection.tls_established(env, info, b""));
     }
 
@@ -129,6 +141,12 @@ fn reached(printed: &str, seen: &str) -> String {
     format!("{reached}{more}")
 }
 
+/// Whether a link is there.
+fn there(printed: &str, _: &str) -> String {
+    let securing = printed.contains("state: Securing");
+    if securing { "Securing" } else { "Up" }.to_owned()
+}
+
 fn domain(name: &str) -> Domain {
     Domain::new(name).unwrap()
 }
@@ -140,7 +158,8 @@ fn explore(name: &str, begin: &dyn Fn() -> Core, inputs: &[Given<'_, Core>]) -> 
             with_env(|env| core.connection.receive_eof(env))
         }),
         ("close()", &|core| {
-            with_env(|env| core.connection.close(env))
+            core.closing = true;
+            with_env(|env| core.connection.close(env));
         }),
         ("its deadline", &|core| {
             let mut entropy = |out: &mut [u8]| out.fill(7);
@@ -151,7 +170,7 @@ fn explore(name: &str, begin: &dyn Fn() -> Core, inputs: &[Given<'_, Core>]) -> 
     Subject {
         name: &format!("onetrip-core: `Connection`, {name}"),
         table: "",
-        state: &|core| format!("{core:?}"),
+        state: &Core::state,
         begins: &[("", begin)],
         inputs: &[inputs, &closing].concat(),
         drain: &Core::drain,
@@ -325,4 +344,43 @@ fn inbound() -> Diagram {
             }),
         ],
     )
+}
+
+fn link() -> Diagram {
+    let begin = || {
+        let (ours, theirs) = (domain("capulet.lit"), domain("montague.lit"));
+        let security = Security::Tls(TlsTerms::new(CertificateRule::Names));
+        let mut terms = Terms::new(vec![ours], vec![theirs], security);
+        terms.address = "192.0.2.1:5299".parse().ok();
+        let agreement = Agreement::new(terms).unwrap();
+        let admitted = agreement.reached("192.0.2.1:5299".parse().unwrap(), None);
+        let config = LinkConfig::new(agreement, admitted.unwrap());
+        Core::new(
+            with_env(|env| Connection::link(config, env)).unwrap(),
+            there,
+        )
+    };
+    let diagram = explore(
+        "of an agreement",
+        &begin,
+        &[
+            (
+                "TLS is up, its certificate is the agreed one",
+                &Core::secured,
+            ),
+            ("TLS is up, its certificate is another", &|core| {
+                core.secured_with("verona.lit");
+            }),
+            ("a message of the pair", &|core| {
+                core.take("<message from='montague.lit' to='capulet.lit'/>");
+            }),
+            ("a message of another", &|core| {
+                core.take("<message from='verona.lit' to='capulet.lit'/>");
+            }),
+        ],
+    );
+    Diagram {
+        table: "core/src/link/end.rs".to_owned(),
+        ..diagram
+    }
 }

@@ -12,6 +12,9 @@ mod binding;
 mod clients;
 mod connections;
 mod dialback;
+mod documents;
+mod e2e;
+mod jingle;
 mod logins;
 mod servers;
 mod sessions;
@@ -194,6 +197,7 @@ fn plain(state: &str) -> String {
 #[must_use]
 pub fn diagrams() -> Vec<Diagram> {
     [
+        documents::diagrams(),
         logins::diagrams(),
         binding::diagrams(),
         attempts::diagrams(),
@@ -201,7 +205,9 @@ pub fn diagrams() -> Vec<Diagram> {
         dialback::diagrams(),
         servers::diagrams(),
         clients::diagrams(),
+        jingle::diagrams(),
         connections::diagrams(),
+        e2e::diagrams(),
     ]
     .concat()
 }

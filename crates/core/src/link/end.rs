@@ -2,8 +2,9 @@
 //!
 //! | state | takes | leads to |
 //! |---|---|---|
-//! | securing | the end of the TLS handshake, with what it shows of the peer | up; refused before a byte is parsed |
-//! | up | whatever the [`Link`] takes | refused; over |
+//! | securing | the end of the TLS handshake, with what it shows of the peer | up; failed, before a byte is parsed |
+//! | up | whatever the [`Link`] takes | closed; failed |
+//! | any | the end of the transport, silence | closed; failed |
 
 use onetrip_stream::{Content, Domain, Env, Instant, Stanza, StreamError, StreamHeader};
 use onetrip_stream_management as sm;

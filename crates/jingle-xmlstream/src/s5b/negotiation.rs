@@ -1,14 +1,15 @@
 //! The choice of one connection.
 //!
-//! | phase | takes | leads to |
+//! | state | takes | leads to |
 //! |---|---|---|
 //! | waiting | [`Negotiation::start`]: the session is accepted | choosing |
-//! | choosing | attempts that succeed or fail; the peer's report | the table in [`crate::s5b`], when both are known |
-//! | taken, not here yet | [`Input::Accepted`] | ready |
-//! | to our proxy | its connection | activating; failed |
-//! | activating | the proxy's answer | ready; failed |
-//! | their proxy | `<activated/>`, `<proxy-error/>` | ready; failed |
-//! | any | silence | failed |
+//! | choosing | attempts that succeed or fail; the peer's report | when both are known, by the table in [`crate::s5b`]: not here yet, to our proxy, their proxy, done, done by proxy |
+//! | not here yet (what the peer made and our streamhost has not seen) | [`Input::Accepted`] | done |
+//! | to our proxy | its connection | activating; done |
+//! | activating | the proxy's answer | done |
+//! | their proxy | `<activated/>`, `<proxy-error/>` | done |
+//! | done by proxy (a streamhost's) | `<streamhost-error/>`: the peer finds that it does not work | done |
+//! | any | silence, [`Negotiation::stop`] | done: chosen, or failed |
 
 use std::collections::VecDeque;
 

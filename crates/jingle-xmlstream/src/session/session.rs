@@ -2,14 +2,16 @@
 //!
 //! | state | takes | leads to |
 //! |---|---|---|
-//! | initiating | session-accept | a transport's state; ended |
-//! | incoming | [`Session::accept`] | a transport's state |
-//! | choosing | what [`crate::s5b`] takes; transport-replace | ready; replacing; in-band |
-//! | replacing | transport-accept, transport-reject | in-band; ended |
-//! | in-band | [`Session::ibb_opened`], [`Session::transport_closed`] | ready; ended |
-//! | ready | security-info and its answer, the handshake; by a proxy, in the texts of 2009, transport-replace | open; in-band; ended |
-//! | open | | |
+//! | initiating | session-accept | choosing, or in band; ended |
+//! | incoming | [`Session::accept`] | choosing, or in band |
+//! | choosing | what [`crate::s5b`] takes; transport-replace | ready; replacing; in band |
+//! | replacing | transport-accept, transport-reject | in band; ended |
+//! | in band | [`Session::ibb_opened`], [`Session::transport_closed`] | ready; ended |
+//! | ready | security-info and its answer, the handshake; by a proxy, in the texts of 2009, transport-replace | open; in band; ended |
+//! | open | [`Session::transport_closed`] | ended |
 //! | any | session-terminate, [`Session::terminate`], silence | ended |
+//!
+//! In the texts of 2009 nothing opens an in-band bytestream: it is ready at once.
 
 use std::collections::VecDeque;
 
