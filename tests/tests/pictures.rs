@@ -160,6 +160,10 @@ fn labels_of_slopes_are_pushed_apart() {
         .map(|number| line(&format!("strategy {number}"), 400))
         .collect();
     check(&slope_svg("Slopes", "ms", &alike));
+    let many: Vec<Line> = (0..100)
+        .map(|number| line(&format!("strategy {number}"), 100 + number))
+        .collect();
+    check(&slope_svg("Slopes", "ms", &many));
     let apart = [
         line("one", 900),
         line("another", 890),

@@ -42,6 +42,14 @@ fn the_table_in_the_readme_is_printed_by_the_program() {
 #[test]
 fn the_round_trips_in_the_readme_are_those_of_the_simulator() {
     let lab = Lab::new().unwrap();
+    let trips = |name: &str| {
+        let settings = Settings {
+            tls: Versions::Tls13,
+            ..Settings::default()
+        };
+        let run = lab.run(&Strategy::named(name).unwrap(), &settings);
+        run.unwrap().to_send.unwrap().1 / 2
+    };
     let readme = readme();
     for (row, transport, login) in [
         ("STARTTLS, SCRAM", "starttls", "scram"),
@@ -49,18 +57,28 @@ fn the_round_trips_in_the_readme_are_those_of_the_simulator() {
         ("direct TLS, SCRAM", "direct", "scram"),
         ("direct TLS, PLAIN or EXTERNAL", "direct", "plain"),
     ] {
-        let trips = ["classic", "safe", "paced", "quickstart"].map(|level| {
-            let strategy = Strategy::named(&format!("c2s-{level}-{transport}-{login}")).unwrap();
-            let settings = Settings {
-                tls: Versions::Tls13,
-                ..Settings::default()
-            };
-            lab.run(&strategy, &settings).unwrap().to_send.unwrap().1 / 2
-        });
+        let trips = ["classic", "safe", "paced", "quickstart"]
+            .map(|level| trips(&format!("c2s-{level}-{transport}-{login}")));
         let line = format!(
             "| {row} | {} | {} | {} | {} |",
             trips[0], trips[1], trips[2], trips[3]
         );
+        assert!(readme.contains(&line), "{line}");
+    }
+    let [scram, plain] = ["scram", "plain"].map(|login| {
+        ["sasl2-classic", "sasl2"].map(|way| trips(&format!("c2s-{way}-direct-{login}")))
+    });
+    let [token, ahead, early] =
+        ["classic-direct", "direct", "direct-0rtt"].map(|way| trips(&format!("c2s-fast-{way}")));
+    for line in [
+        format!(
+            "| direct TLS, SASL2 with Bind 2: SCRAM; PLAIN | {}; {} | {}; {} | | |",
+            scram[0], plain[0], scram[1], plain[1]
+        ),
+        format!(
+            "| direct TLS, the same by a FAST token; as early data of TLS 1.3 | {token} | {ahead}; {early} | | |"
+        ),
+    ] {
         assert!(readme.contains(&line), "{line}");
     }
 }

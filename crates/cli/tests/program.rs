@@ -410,12 +410,24 @@ fn a_script_moves_the_clock_and_ends_the_connection() {
 
 #[test]
 fn mistakes_are_told_in_one_line_with_the_right_exit_code() {
-    let cases: [(&[&str], i32, &str); 5] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (
             &["simulate", "--strategy", "c2s-quikstart-starttls-plain"],
             2,
-            "did you mean",
+            "did you mean c2s-quickstart-starttls-plain?",
         ),
+        (
+            &["trace", "--strategy", "c2s-sasl2-clasic-direct-scram"],
+            2,
+            "did you mean c2s-sasl2-classic-direct-scram?",
+        ),
+        (
+            &["compare", "--strategy", "rfc6120-9.1"],
+            2,
+            "onetrip simulate --strategy rfc6120-9.1",
+        ),
+        (&["trace", "--strategy", "s2s-zero-tcp"], 2, "--simulate"),
+        (&["compare", "--bugdet", "rtt=4"], 2, "--budget"),
         (&["compare", "juliet@localhost"], 2, "ONETRIP_PASSWORD"),
         (&["compare", "--strategy", "nonsense"], 2, "did you mean"),
         (&["simulat"], 2, "simulate"),

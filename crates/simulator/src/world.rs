@@ -287,16 +287,20 @@ impl<'a> World<'a> {
             *total = total.saturating_add(bytes.len());
         }
         let arrives = done + self.settings.link.latency();
-        let label = |unit: &Written1| match from {
-            CLIENT | SERVER => unit.label.clone(),
-            _ => format!("verify: {}", unit.label),
+        let said = |label: &str| match from {
+            CLIENT | SERVER => label.to_owned(),
+            _ => format!("verify: {label}"),
         };
         self.record.writes.push(Write {
             from: party,
             at: self.now.since_epoch(),
             arrives: arrives.since_epoch(),
             half_trips: self.trips_of(from),
-            units: units.iter().map(label).collect(),
+            units: match units {
+                // What TLS has to say of its own accord: tickets, and that it closes.
+                [] => vec![said("TLS")],
+                units => units.iter().map(|unit| said(&unit.label)).collect(),
+            },
             secured: units.iter().all(|unit| unit.secured) && !units.is_empty(),
             bytes: bytes.len(),
         });

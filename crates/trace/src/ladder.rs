@@ -77,11 +77,7 @@ pub fn ladder(record: &Record, style: &Style) -> String {
         .saturating_add(2);
     let _ = writeln!(out, "{:>MARGIN$}initiator{:gap$}receiver", "ms ", "");
     let mut trip = None;
-    if record
-        .writes
-        .first()
-        .is_some_and(|write| write.half_trips >= 2)
-    {
+    if record.connects() {
         band(&mut out, 0, inner, pens);
         note(&mut out, 0, "TCP connects", inner, pens);
     }

@@ -10,7 +10,11 @@ pub fn mermaid(record: &Record) -> String {
     let mut out = String::from("sequenceDiagram\n");
     let _ = writeln!(out, "    title {}", plain(&record.title));
     out.push_str("    participant I as initiator\n    participant R as receiver\n");
-    out.push_str("    Note over I,R: round trip 1: TCP connects\n");
+    let first = match record.connects() {
+        true => "round trip 1: TCP connects",
+        false => "round trip 1",
+    };
+    let _ = writeln!(out, "    Note over I,R: {first}");
     let mut trip = 0;
     let mut marks = record.marks.iter().peekable();
     for write in &record.writes {

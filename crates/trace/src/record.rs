@@ -62,6 +62,12 @@ impl Record {
         }
     }
 
+    /// Whether it begins with the round trip of TCP. What is counted from a later moment does not.
+    pub(crate) fn connects(&self) -> bool {
+        let first = self.writes.first();
+        first.is_some_and(|write| write.half_trips >= 2)
+    }
+
     /// How often the direction changed, plus one: maximal runs of writes by the same end (digest §4.1).
     #[must_use]
     pub fn flights(&self) -> usize {

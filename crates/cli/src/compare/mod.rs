@@ -27,6 +27,7 @@ use crate::options::{Compare, OutputOptions, Target as Whom};
 
 /// Runs every strategy that the target offers.
 pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(), Failure> {
+    check(&options.strategy)?;
     let mut table = Table::new(options, output.format);
     let mut entity = Entity::default();
     match &options.target.jid {
@@ -50,8 +51,22 @@ pub(crate) async fn run(options: &Compare, output: &OutputOptions) -> Result<(),
 
 /// Whether a strategy was asked for.
 fn chosen(options: &Compare, strategy: &Strategy) -> bool {
-    let all = options.strategy.is_empty() && !matches!(strategy, Strategy::Historical(_));
+    let all = options.strategy.is_empty() && !strategy.is_only_simulated();
     all || options.strategy.contains(strategy)
+}
+
+/// Says where else to look for a strategy that is only simulated.
+fn check(strategies: &[Strategy]) -> Result<(), Failure> {
+    let simulated = |strategy: &&Strategy| strategy.is_only_simulated();
+    strategies
+        .iter()
+        .find(simulated)
+        .map_or(Ok(()), |strategy| {
+            let name = strategy.name();
+            Err(Failure::Usage(format!(
+                "{name} is only simulated: onetrip simulate --strategy {name}"
+            )))
+        })
 }
 
 /// Runs the strategies of clients.
@@ -70,7 +85,6 @@ async fn log_in(
             }
             let wanted = |strategy: &Strategy| {
                 chosen(options, strategy)
-                    && !matches!(strategy, Strategy::Historical(_))
                     && strategy.transport() == *transport
                     && strategy.login() == Some(login)
             };
@@ -182,6 +196,13 @@ fn once(whom: &Whom, strategy: Vec<Strategy>) -> Compare {
 
 /// Records one strategy on one target.
 pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Failure> {
+    check(&[strategy])?;
+    if strategy.login().is_none() {
+        return Err(Failure::Usage(format!(
+            "{} is no login: it is recorded with --simulate",
+            strategy.name()
+        )));
+    }
     let options = once(whom, vec![strategy]);
     let target = match &whom.jid {
         None => embedded(whom).await?,
@@ -192,7 +213,7 @@ pub(crate) async fn record(whom: &Whom, strategy: Strategy) -> Result<Record, Fa
     let found = addresses
         .iter()
         .find(|(transport, _)| *transport == strategy.transport());
-    let Some((_, address)) = found.filter(|_| strategy.login().is_some()) else {
+    let Some((_, address)) = found else {
         return Err(Failure::Usage(format!(
             "{} has nowhere to go there",
             strategy.name()

@@ -91,8 +91,6 @@ impl<'a> Servers<'a> {
     /// Whether the other server can be reached in this way.
     pub(super) fn offers(&self, strategy: &Strategy) -> bool {
         match &self.theirs {
-            // Ours verifies under TLS.
-            _ if strategy.proof() == Some(Proof::DialbackInClear) => false,
             Theirs::Embedded => true,
             // Nobody has agreed on anything with it.
             Theirs::Real(_) if matches!(strategy, Strategy::Zero { .. }) => false,

@@ -52,17 +52,13 @@ pub(super) fn strategy(text: &str) -> Result<Strategy, String> {
         .ok_or_else(|| format!("no strategy of this name; did you mean {}?", nearest(text)))
 }
 
-/// The strategy whose name shares the most parts with `text`.
+/// The strategy whose name is the most like `text`.
 pub(crate) fn nearest(text: &str) -> String {
-    let shared = |name: &String| {
-        name.split('-')
-            .filter(|part| text.split('-').any(|other| other == *part))
-            .count()
-    };
+    let likeness = |name: &String| strsim::jaro_winkler(name, text);
     Strategy::all()
         .iter()
         .map(Strategy::name)
-        .max_by_key(shared)
+        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
         .unwrap_or_default()
 }
 

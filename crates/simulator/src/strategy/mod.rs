@@ -284,6 +284,19 @@ impl Strategy {
         }
     }
 
+    /// Whether it is there to be counted only, and no end of ours does so on a real connection.
+    #[must_use]
+    pub const fn is_only_simulated(&self) -> bool {
+        matches!(
+            self,
+            Self::Historical(_)
+                | Self::Servers {
+                    proof: Proof::DialbackInClear,
+                    ..
+                }
+        )
+    }
+
     /// Whether it is between two servers.
     #[must_use]
     pub const fn is_between_servers(&self) -> bool {

@@ -13,6 +13,8 @@ const ROW: u32 = 17;
 enum Item<'a> {
     /// A round trip begins.
     Band(u32),
+    /// TCP's own.
+    Connect,
     Write(&'a Write),
     Mark(&'a Mark),
 }
@@ -37,6 +39,10 @@ pub fn ladder_svg(record: &Record) -> String {
     for item in &items {
         match item {
             Item::Band(_) => {}
+            Item::Connect => {
+                let middle = (LEFT.midpoint(RIGHT), y.saturating_add(13));
+                canvas.text("faint", middle, Anchor::Middle, "TCP connects");
+            }
             Item::Write(write) => arrow(&mut canvas, write, y),
             Item::Mark(mark) => {
                 let middle = (LEFT.midpoint(RIGHT), y.saturating_add(ROW));
@@ -70,6 +76,7 @@ fn marks(record: &Record) -> String {
 
 fn items(record: &Record) -> Vec<Item<'_>> {
     let mut items = vec![Item::Band(0)];
+    items.extend(record.connects().then_some(Item::Connect));
     let mut trip = 0;
     let mut marks = record.marks.iter().peekable();
     for write in &record.writes {
@@ -91,8 +98,8 @@ fn items(record: &Record) -> Vec<Item<'_>> {
 
 fn height_of(item: &Item<'_>) -> u32 {
     match item {
-        Item::Band(0) => 30,
         Item::Band(_) => 6,
+        Item::Connect => 24,
         Item::Mark(_) => 26,
         Item::Write(write) => {
             let rows = u32::try_from(write.units.len().max(1)).unwrap_or(u32::MAX);
@@ -112,13 +119,6 @@ fn bands(canvas: &mut Canvas, items: &[Item<'_>], top: u32) {
             let number = format!("RTT {}", trip.saturating_add(1));
             let at = (WIDTH.saturating_sub(16), from.saturating_add(ROW));
             canvas.text("faint", at, Anchor::End, &number);
-            if trip == 0 {
-                let at = (
-                    LEFT.midpoint(RIGHT),
-                    from.saturating_add(ROW).saturating_add(2),
-                );
-                canvas.text("faint", at, Anchor::Middle, "TCP connects");
-            }
         }
     };
     for item in items {

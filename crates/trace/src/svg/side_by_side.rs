@@ -123,7 +123,7 @@ fn column(
         .writes
         .first()
         .map_or(0, |write| write.at.as_millis());
-    if first > 0 {
+    if record.connects() {
         let y = TOP.saturating_add(scale.place(first) / 2).saturating_add(4);
         canvas.text("faint", (middle, y), Anchor::Middle, "TCP connects");
     }
