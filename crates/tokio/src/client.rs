@@ -16,8 +16,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_sink::Sink;
 use onetrip_core::isr::{Begin, Location};
-use onetrip_core::quickstart::Plan;
-use onetrip_core::stream::{Jid, Stanza};
+use onetrip_core::quickstart::{Plan, Target, Targets};
+use onetrip_core::stream::{Domain, Jid, Stanza};
 use onetrip_core::stream_management::Handle;
 use onetrip_core::{Entity, Resumption, UsageError};
 use onetrip_tls::Output;
@@ -31,7 +31,7 @@ use crate::{Connection, INBOX, Settings};
 
 pub use event::{Cause, Event};
 
-/// How long opening a transport may take.
+/// How long a look-up, or opening a transport, may take.
 const DIAL: Duration = Duration::from_secs(30);
 
 /// Opens transports: [`Client::tcp`] uses TCP, [`Client::new`] takes any function.
@@ -47,7 +47,36 @@ impl<Io, F> Dial<Io> for F where
 
 type Dialling<Io> = Pin<Box<dyn Future<Output = io::Result<Io>> + Send>>;
 
+/// Finds the servers of a domain: `dns::system` by their SRV records, [`Client::found_by`] takes any function.
+///
+/// An error says that nothing is known: then [`Settings::places`] are tried.
+pub trait Find:
+    FnMut(Domain) -> Pin<Box<dyn Future<Output = io::Result<Found>> + Send>> + Send + 'static
+{
+}
+
+impl<F> Find for F where
+    F: FnMut(Domain) -> Pin<Box<dyn Future<Output = io::Result<Found>> + Send>> + Send + 'static
+{
+}
+
+/// What a look-up has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where to try, in this order ([`Srv::targets`](onetrip_core::quickstart::Srv::targets)); nowhere, if the domain says
+    /// that it has no such service.
+    pub targets: Vec<Target>,
+    /// For how long that holds.
+    pub holds: Duration,
+}
+
+type Finding = Pin<Box<dyn Future<Output = io::Result<Found>> + Send>>;
+
 enum State<Io> {
+    /// Not polled so far.
+    New,
+    /// The servers are being looked up.
+    Finding(Finding),
     /// Until the next attempt.
     Waiting(Pin<Box<Sleep>>),
     /// The transport to the first of the places is being opened.
@@ -60,6 +89,10 @@ enum State<Io> {
 pub struct Client<Io> {
     settings: Settings,
     dial: Box<dyn Dial<Io> + Send>,
+    find: Option<Box<dyn Find>>,
+    /// What was found, by the clock that began with this client.
+    targets: Targets,
+    began: Time,
     state: State<Io>,
     events: VecDeque<Event>,
     /// The places still to be tried, the one in use first.
@@ -114,10 +147,13 @@ impl Client<TcpStream> {
 impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
     /// A client whose transports `dial` opens.
     pub fn new(settings: Settings, dial: impl Dial<Io> + Send + 'static) -> Self {
-        let mut client = Self {
+        Self {
             settings,
             dial: Box::new(dial),
-            state: State::Over,
+            find: None,
+            targets: Targets::default(),
+            began: Time::now(),
+            state: State::New,
             events: VecDeque::new(),
             places: VecDeque::new(),
             retry: None,
@@ -130,9 +166,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
             taken: Taken::default(),
             entropy: SystemEntropy::new(),
             wakers: Arc::default(),
-        };
-        client.connect();
-        client
+        }
+    }
+
+    /// The same, with servers that `find` finds instead of [`Settings::places`] (RFC 6120 §3.2). It is asked again when what
+    /// it said holds no longer, or when all of them failed (QS-02).
+    #[must_use]
+    pub fn found_by(mut self, find: impl Find) -> Self {
+        self.find = Some(Box::new(find));
+        self
     }
 
     /// What happens next; `None` when nothing more will. May be dropped at any moment.
@@ -217,6 +259,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
         loop {
             match &mut self.state {
                 State::Over => return Poll::Ready(()),
+                State::New => self.connect(),
+                State::Finding(finding) => {
+                    let found = ready!(finding.as_mut().poll(cx));
+                    self.found(found);
+                }
                 State::Waiting(pause) => {
                     ready!(pause.as_mut().poll(cx));
                     self.connect();

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Time, Sleep, sleep_until};
 
+use crate::observe::Observer;
 use crate::wakers::{Side, Wakers};
 
 /// How many events may wait to be taken before no more is read from the peer.
@@ -75,6 +76,7 @@ pub struct Connection<Io> {
     error: Option<SecuredError>,
     io_error: Option<io::Error>,
     wakers: Arc<Wakers>,
+    observer: Observer,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
@@ -83,6 +85,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
         let (began, mut entropy) = (Time::now(), SystemEntropy::new());
         let machine = make(&mut Env::new(Instant::EPOCH, &mut entropy));
         Self {
+            observer: Observer::new(&machine),
             io,
             secured: Secured::new(machine, tls),
             began,
@@ -201,6 +204,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
 
     fn drain(&mut self) {
         while let Some(output) = self.secured.poll_output() {
+            self.observer.output(&output);
             match output {
                 Output::Transmit(bytes) => {
                     self.unwritten_bytes = self.unwritten_bytes.saturating_add(bytes.len());
@@ -298,6 +302,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
 
     /// The transport is gone.
     fn lost(&mut self, error: io::Error) {
+        self.observer.failed(&error);
         self.io_error.get_or_insert(error);
         self.act(|secured, env| secured.receive_eof(env));
         self.unwritten.clear();
@@ -339,6 +344,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
             Poll::Ready(Ok(())) => {
                 let received = self.act(|secured, env| secured.receive(env, buffer.filled()));
                 if let Err(error) = received {
+                    self.observer.failed(&error);
                     self.error.get_or_insert(error);
                 }
             }

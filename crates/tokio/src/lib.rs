@@ -59,16 +59,27 @@
 //! [`Connection::server`] is one connection of a client: it hands out what is to be decided as
 //! [`Output::Request`](onetrip_tls::Output::Request), and [`Connection::answer`] takes what was decided.
 //!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `dns` | servers are found by their SRV records, of direct TLS and of STARTTLS: `dns::system` for [`Client::found_by`], on hickory-resolver |
+//! | `tracing` | a span for each connection, an event for each step, and one for each unit at level trace; never a password, a token or the text of a stanza |
+//!
 //! # Requirements
 //!
-//! QS-24, QS-29, QS-33, QS-39; ISR-07, ISR-08; RFC 6120 §3.3 (reconnection), §4.4.
+//! QS-01, QS-02, QS-24, QS-29, QS-33, QS-39; ISR-07, ISR-08; RFC 6120 §3.2 (finding the server), §3.3 (reconnection), §4.4;
+//! XEP-0368.
 
 mod client;
 mod connection;
+#[cfg(feature = "dns")]
+pub mod dns;
+mod observe;
 mod settings;
 mod wakers;
 
-pub use client::{Cause, Client, Dial, Event};
+pub use client::{Cause, Client, Dial, Event, Find, Found};
 pub use connection::{Connection, INBOX, OUTBOX};
 pub use settings::{Backoff, Settings};
 

@@ -7,19 +7,60 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use onetrip_core::fast::DateTime;
 use onetrip_core::isr::{Begin, Location};
-use onetrip_core::quickstart::Transport;
-use onetrip_core::stream::Entropy as _;
+use onetrip_core::quickstart::{Next, Target, Transport};
+use onetrip_core::stream::{Entropy as _, Instant};
 use onetrip_tls::rustls::RustlsSession;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
-use super::{Cause, Client, DIAL, Event, State};
-use crate::Connection;
+use super::{Cause, Client, DIAL, Event, Found, State};
+use crate::{Connection, observe};
 
 impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
-    /// Begins at the first of the places: the session's own, and those of the settings (ISR-07).
+    /// Looks the servers up, if that is due (QS-01).
     pub(super) fn connect(&mut self) {
-        let known = &self.settings.places;
+        let due = self.targets.next(self.now()) == Next::Resolve;
+        match self.find.as_mut().filter(|_| due) {
+            Some(find) => {
+                let finding = find(self.settings.login.account.domain().clone());
+                self.state = State::Finding(Box::pin(async move {
+                    timeout(DIAL, finding).await.map_err(io::Error::from)?
+                }));
+            }
+            None => self.begin_places(),
+        }
+    }
+
+    /// The look-up has ended. Nobody is kept from the usual place by a resolver that says nothing (RFC 6120 §3.2.1).
+    pub(super) fn found(&mut self, found: io::Result<Found>) {
+        match found {
+            Ok(found) if found.targets.is_empty() => {
+                self.cause = Some(Cause::NoService);
+                self.places.clear();
+                return self.dial();
+            }
+            Ok(found) => {
+                let until = self.began.elapsed().saturating_add(found.holds);
+                self.targets
+                    .learn(found.targets, Instant::from_epoch(until));
+            }
+            Err(error) => observe::not_found(&error),
+        }
+        self.begin_places();
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_epoch(self.began.elapsed())
+    }
+
+    /// Begins at the first of the places: the session's own, and those that were found or set (ISR-07).
+    fn begin_places(&mut self) {
+        let found = self.targets.left(self.now()).iter().map(place);
+        let found: Vec<_> = found.collect();
+        let known = match found.is_empty() {
+            true => &self.settings.places,
+            false => &found,
+        };
         self.places = match self.waiting() {
             Some(resumption) => {
                 let direct = known.iter().filter(|(_, begin)| *begin == Begin::DirectTls);
@@ -36,7 +77,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
 
     fn dial(&mut self) {
         self.state = match self.places.front() {
-            Some((place, _)) => {
+            Some((place, begin)) => {
+                observe::dialling(place, *begin);
                 let dialling = (self.dial)(place.clone());
                 State::Dialling(Box::pin(async move {
                     timeout(DIAL, dialling).await.map_err(io::Error::from)?
@@ -58,7 +100,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
             return;
         }
         self.cause = Some(cause);
-        self.places.pop_front();
+        if let Some((location, begin)) = self.places.pop_front() {
+            self.targets.failed(&target(location, begin));
+        }
         self.dial();
     }
 
@@ -82,6 +126,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
     }
 
     fn say_offline(&mut self, cause: Cause, again: Option<Duration>) {
+        observe::offline(&cause, again);
         // Nobody needs to know of each attempt that failed.
         if let Some(Event::Offline { .. }) = self.events.back() {
             self.events.pop_back();
@@ -97,6 +142,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
             Some(Begin::DirectTls) => Transport::DirectTls,
             _ => Transport::StartTls,
         };
+        login.trace |= observe::units_are_wanted();
         if let Some(fast) = login.sasl2.as_mut().and_then(|sasl2| sasl2.fast.as_mut()) {
             let passed = SystemTime::now().duration_since(UNIX_EPOCH);
             let date = DateTime::from_unix_seconds(passed.unwrap_or_default().as_secs());
@@ -138,5 +184,25 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
         } else {
             self.give_up(cause);
         }
+    }
+}
+
+fn place(target: &Target) -> (Location, Begin) {
+    let (host, port) = (target.host.clone(), target.port);
+    let begin = match target.transport {
+        Transport::DirectTls => Begin::DirectTls,
+        Transport::StartTls => Begin::StartTls,
+    };
+    (Location { host, port }, begin)
+}
+
+fn target(location: Location, begin: Begin) -> Target {
+    Target {
+        host: location.host,
+        port: location.port,
+        transport: match begin {
+            Begin::DirectTls => Transport::DirectTls,
+            Begin::StartTls => Transport::StartTls,
+        },
     }
 }

@@ -44,6 +44,9 @@ pub enum Cause {
     /// The transport: it could not be opened, or it broke.
     #[error("the connection could not be made or broke: {0}")]
     Transport(#[from] io::Error),
+    /// The domain says that it has no service for clients (RFC 6120 §3.2.1).
+    #[error("the domain says that it has no XMPP service for clients")]
+    NoService,
     /// The peer broke a rule, of TLS or of XMPP; its certificate among others.
     #[error(transparent)]
     Peer(#[from] SecuredError),
