@@ -186,7 +186,7 @@ fn a_record_is_drawn_again_from_its_json() {
 #[test]
 fn a_record_that_cannot_be_read_says_where() {
     let text = |text: &str| Record::from_json(text).unwrap_err().to_string();
-    assert!(text("{").starts_with("no JSON: "));
+    assert!(text("{").starts_with("expected JSON: "));
     assert_eq!(text("{}"), "version: expected a whole number");
     assert_eq!(
         text(r#"{"version": 2}"#),

@@ -72,7 +72,7 @@ pub enum Restart {
 #[non_exhaustive]
 pub enum Error {
     /// Another element than `<bidi/>`.
-    #[error("an element that bidi does not know")]
+    #[error("expected `<bidi/>`, got another element of its namespace")]
     Unknown,
     /// `<bidi/>` between a client and a server (BIDI-21).
     #[error("`<bidi/>` on a client's stream")]
@@ -81,7 +81,7 @@ pub enum Error {
     #[error("`<bidi/>` from the end that accepted the connection")]
     WrongEnd,
     /// `<bidi/>` before TLS where TLS is required (BIDI-23, prosody 53cde4a8a).
-    #[error("`<bidi/>` before TLS")]
+    #[error("expected TLS before `<bidi/>`")]
     Clear,
     /// `<bidi/>` that was not announced on this stream (BIDI-R9).
     #[error("`<bidi/>` without having been announced")]

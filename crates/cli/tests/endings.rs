@@ -119,7 +119,7 @@ fn a_wrong_password_and_a_strange_certificate_are_told_once() {
         assert_eq!(output.status.code(), Some(1), "{command}: {output:?}");
         let reason = said(&output);
         assert!(
-            reason.starts_with("onetrip: certificate refused"),
+            reason.starts_with("onetrip: the peer's certificate was refused"),
             "{reason}"
         );
         assert!(reason.contains("--ca-file"), "{reason}");

@@ -74,7 +74,7 @@ pub struct Verified {
 #[non_exhaustive]
 pub enum ElementError {
     /// No element of the namespace by this name.
-    #[error("an element that dialback does not know")]
+    #[error("expected `result` or `verify`, got another element of dialback")]
     Unknown,
     /// `from` or `to` is missing or is no domain.
     #[error("`{0}` is missing or is no domain")]
@@ -83,7 +83,7 @@ pub enum ElementError {
     #[error("`id` is missing, empty or too long")]
     Id,
     /// A key that nobody needs.
-    #[error("a dialback key of more than 1024 bytes")]
+    #[error("expected a dialback key of at most 1024 bytes")]
     Key,
 }
 

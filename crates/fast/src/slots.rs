@@ -88,7 +88,7 @@ pub enum Refused {
     #[error("a token without <fast/>")]
     NotFast,
     /// Without an id of the client, or with more than one of what may be there once.
-    #[error("a malformed request")]
+    #[error("a request without the client's id, or with an element twice")]
     Malformed,
     /// The mechanism is not offered.
     #[error("a mechanism that is not offered")]

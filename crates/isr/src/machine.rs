@@ -101,10 +101,10 @@ pub enum Error {
     #[error("`{0}` of <inst-resumed/> is missing or malformed")]
     Attribute(&'static str),
     /// The server has not proved that it knows the key: whoever it is, it is not the one that handed it out.
-    #[error("the server did not prove that it knows the key")]
+    #[error("expected the server's proof that it knows the key, got a wrong one")]
     Proof,
     /// Another session than the one that was asked for.
-    #[error("another session was resumed than the one that was asked for")]
+    #[error("expected the session that was asked for, got another")]
     Session,
     /// An element that is out of place.
     #[error("an element of instant stream resumption out of turn")]

@@ -73,7 +73,7 @@ pub enum Nonza {
 #[non_exhaustive]
 pub enum NonzaError {
     /// No element of the namespace by this name.
-    #[error("an element that stream management does not know")]
+    #[error("expected an element of stream management, got an unknown one of its namespace")]
     Unknown,
     /// An attribute that must be there is missing or malformed.
     #[error("`{0}` is missing or malformed")]

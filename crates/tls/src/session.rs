@@ -127,18 +127,18 @@ impl TlsError {
 #[non_exhaustive]
 pub enum TlsErrorKind {
     /// The peer's certificate was not accepted (RFC 6120 §13.7.2).
-    #[error("certificate refused")]
+    #[error("the peer's certificate was refused")]
     Certificate,
     /// The peer refused the session with an alert.
-    #[error("refused by the peer")]
+    #[error("the peer refused TLS")]
     Alert,
     /// What came was not TLS: plaintext behind the boundary, or a peer that does not speak it.
-    #[error("not TLS")]
+    #[error("expected TLS, got something else")]
     NotTls,
     /// The peer broke TLS, or the two have nothing in common.
-    #[error("handshake failed")]
+    #[error("the TLS handshake failed")]
     Protocol,
     /// The configuration cannot work.
-    #[error("configuration")]
+    #[error("the TLS configuration cannot work")]
     Configuration,
 }

@@ -13,7 +13,7 @@ const VERSION: u64 = 1;
 #[non_exhaustive]
 pub enum JsonError {
     /// It is not JSON.
-    #[error("no JSON: {0}")]
+    #[error("expected JSON: {0}")]
     Syntax(String),
     /// It was written for another version.
     #[error("version {0}, but this reads version {VERSION}")]

@@ -34,7 +34,7 @@ pub struct Fingerprint([u8; 32]);
 
 /// The text is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not 64 hexadecimal digits")]
+#[error("expected 64 hexadecimal digits")]
 pub struct NotAFingerprint;
 
 impl Fingerprint {
@@ -148,16 +148,16 @@ pub enum Refusal {
     #[error("{0} is not an allowed source")]
     Source(SocketAddr),
     /// TLS was agreed, and there is none.
-    #[error("TLS was agreed")]
+    #[error("TLS was agreed, and there is none")]
     Plain,
     /// No TLS was agreed.
-    #[error("a link without TLS was agreed")]
+    #[error("a link without TLS was agreed, and there is TLS")]
     Tls,
     /// The peer showed no certificate, or not in the form that is asked for.
     #[error("the peer showed no certificate")]
     NoCertificate,
     /// The certificate or key is none of those pinned.
-    #[error("{0} is not pinned")]
+    #[error("the certificate or key {0} is not pinned")]
     Pin(Fingerprint),
     /// The certificate covers none of the peer's domains (ZH-R7).
     #[error("the certificate covers none of the peer's domains")]

@@ -107,7 +107,7 @@ impl AgreementError {
 #[non_exhaustive]
 pub enum Fault {
     /// Nothing where something is needed.
-    #[error("empty")]
+    #[error("empty, where at least one is needed")]
     Empty,
     /// The same entry twice.
     #[error("given twice")]
@@ -142,13 +142,13 @@ pub enum Fault {
     #[error("nothing could ever be sent")]
     Mute,
     /// No time at all.
-    #[error("zero")]
+    #[error("zero, where more is needed")]
     Zero,
     /// Too small.
-    #[error("less than {0}")]
+    #[error("expected at least {0}")]
     TooSmall(usize),
     /// Not an ALPN name of 1 to 255 bytes (RFC 7301 §3.1).
-    #[error("not between 1 and 255 bytes")]
+    #[error("expected between 1 and 255 bytes")]
     Length,
     /// Characters that XML cannot hold, or too much of them.
     #[error("cannot stand in a stream header")]

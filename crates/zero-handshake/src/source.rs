@@ -29,10 +29,10 @@ pub struct Network {
 #[non_exhaustive]
 pub enum NetworkError {
     /// Not an address, optionally with `/` and a number of bits.
-    #[error("not an address or a network")]
+    #[error("expected an address or a network, such as 192.0.2.0/24")]
     Text,
     /// More bits than the address has.
-    #[error("a prefix of more than {0} bits")]
+    #[error("expected a prefix of at most {0} bits")]
     Prefix(u8),
     /// The address has bits behind the prefix: one of the two is a mistake.
     #[error("an address with bits behind its prefix")]

@@ -26,7 +26,7 @@ pub enum Blocked {
     To(Domain),
     /// Longer than was agreed (ZH-R5). A stanza that came in may be: the safe form it is kept in can be longer than
     /// what was on the wire.
-    #[error("{size} bytes, where {allowed} were agreed")]
+    #[error("a stanza of {size} bytes, where at most {allowed} were agreed")]
     TooLarge {
         /// Its length in bytes.
         size: usize,

@@ -71,7 +71,7 @@ pub struct Address {
 
 /// The text is not a host and a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a host and a port")]
+#[error("expected a host and a port, such as air.example:5299")]
 pub struct NotAnAddress;
 
 impl FromStr for Address {

@@ -81,15 +81,15 @@ impl Default for Config {
 #[non_exhaustive]
 pub enum Error {
     /// A chunk is missing (XEP-0047 §2.2).
-    #[error("a chunk is missing")]
+    #[error("expected the next chunk, got a gap in `seq`")]
     Gap,
     /// A chunk is not base64 (XEP-0047 §5).
-    #[error("a chunk is not base64")]
+    #[error("expected base64 in a chunk")]
     NotBase64,
     /// A chunk is larger than agreed.
     #[error("a chunk is larger than the block size")]
     TooLong,
     /// The peer sends far ahead of its acknowledgements.
-    #[error("more was sent than is held")]
+    #[error("more was sent ahead of its acknowledgement than is held")]
     TooMuch,
 }

@@ -151,7 +151,7 @@ pub enum Input<'a> {
 #[non_exhaustive]
 pub enum Untimely {
     /// It is not the time for it.
-    #[error("out of order")]
+    #[error("an input that is not due")]
     OutOfOrder,
     /// There is no candidate by that name.
     #[error("no such candidate")]

@@ -144,24 +144,24 @@ impl Reply {
 #[non_exhaustive]
 pub enum Error {
     /// Not version 5.
-    #[error("version {0} instead of 5")]
+    #[error("expected SOCKS version 5, got {0}")]
     Version(u8),
     /// The other end wants authentication of a kind that bytestreams do not have.
-    #[error("no acceptable method")]
+    #[error("no SOCKS5 method in common: the other end wants a login")]
     Method,
     /// The streamhost refuses.
-    #[error("refused: {0}")]
+    #[error("the streamhost refused: {0}")]
     Refused(Reply),
     /// The client asks for something else than to connect.
-    #[error("command {0} instead of connect")]
+    #[error("expected the SOCKS5 command connect, got {0}")]
     Command(u8),
     /// An address of a kind that does not exist, or that no bytestream has.
-    #[error("address type {0}")]
+    #[error("expected a name or an address, got SOCKS5 address type {0}")]
     AddressType(u8),
     /// No session expects this destination, or it has its connection already.
-    #[error("an unexpected destination")]
+    #[error("a SOCKS5 destination that no session expects")]
     Unexpected,
     /// It took too long.
-    #[error("too slow")]
+    #[error("the other end took too long over SOCKS5")]
     Silent,
 }

@@ -47,22 +47,22 @@ pub struct Opened(pub TlsRole);
 #[non_exhaustive]
 pub enum XtlsError {
     /// There is no `<security/>` (JXS-R10).
-    #[error("no security was offered")]
+    #[error("expected `<security/>`, got none: it may have been taken out on the way")]
     Stripped,
     /// Certificates are not among the methods (JXS-R11).
-    #[error("no method in common")]
+    #[error("no method in common: certificates are needed")]
     Method,
     /// There is no fingerprint to compare with.
-    #[error("no fingerprint that counts")]
+    #[error("expected a fingerprint to compare with, got none that counts")]
     NoFingerprint,
     /// The handshake failed, or brought no certificate.
-    #[error("the handshake failed")]
+    #[error("the TLS handshake failed, or brought no certificate")]
     Handshake,
     /// The certificate is another one.
-    #[error("the certificate is another one")]
+    #[error("expected the certificate whose fingerprint was announced, got another")]
     Mismatch,
     /// Something came that was not due.
-    #[error("out of order")]
+    #[error("a step of the security that is not due")]
     OutOfOrder,
 }
 

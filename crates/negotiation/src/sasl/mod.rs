@@ -42,7 +42,7 @@ pub enum Error {
     #[error("expected base64 in a SASL message")]
     Base64,
     /// A message longer than any mechanism needs.
-    #[error("a SASL message of more than {allowed} bytes")]
+    #[error("expected a SASL message of at most {allowed} bytes")]
     TooLong {
         /// How much is allowed.
         allowed: usize,
@@ -57,7 +57,7 @@ pub enum Error {
         what: &'static str,
     },
     /// The server's nonce does not extend ours (RFC 5802 §5.1).
-    #[error("expected a nonce that extends ours")]
+    #[error("expected a nonce that extends ours, got another")]
     Nonce,
     /// An iteration count out of bounds: too low gives the password away, too high keeps us busy.
     #[error("expected between {} and {} iterations, got {got}", allowed.start(), allowed.end())]
@@ -68,7 +68,7 @@ pub enum Error {
         allowed: RangeInclusive<u32>,
     },
     /// The server did not prove that it knows the password, or the token (RFC 5802 §3, QS-27).
-    #[error("the server did not prove that it knows the password")]
+    #[error("expected the server's proof that it knows the password, got a wrong one or none")]
     ServerSignature,
     /// What the server has advertised is not what has arrived, or it does not say so where it has to.
     #[error("the lists of mechanisms and channel binding types were changed on their way")]

@@ -77,7 +77,7 @@ pub enum Error {
     #[error(transparent)]
     Sasl(#[from] sasl::Error),
     /// Something that does not belong between the steps of an authentication.
-    #[error("something else between the steps of an authentication")]
+    #[error("expected the next step of the authentication, got something else")]
     Intruder,
     /// An element of SASL2 that is not expected.
     #[error("an element of SASL2 out of turn")]

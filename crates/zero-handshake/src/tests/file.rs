@@ -283,7 +283,7 @@ fn values_that_cannot_be_read_are_named_with_their_line() {
         spoilt("100.7:5299", "100.7"),
         6,
         "address",
-        "not a host and a port",
+        "expected a host and a port, such as air.example:5299",
     );
     let network = "allowed-sources.network";
     expect(
@@ -296,7 +296,7 @@ fn values_that_cannot_be_read_are_named_with_their_line() {
         spoilt("100.0/24", "100.0/33"),
         10,
         network,
-        "more than 32 bits",
+        "at most 32 bits",
     );
     let source = "network = '198.51.100.0/24'";
     let name = "allowed-sources.name";
@@ -329,7 +329,7 @@ fn values_that_cannot_be_read_are_named_with_their_line() {
         place(&pins),
         15,
         "tls.pins",
-        "`ab`: not 64 hexadecimal digits",
+        "`ab`: expected 64 hexadecimal digits",
     );
     expect(
         place(&tls("certificate = 'names'\npins = []")),
@@ -350,7 +350,12 @@ fn values_that_cannot_be_read_are_named_with_their_line() {
 
 #[test]
 fn terms_that_are_no_agreement_are_named_with_their_line() {
-    expect(spoilt("['ground.example']", "[]"), 1, "ours", "empty");
+    expect(
+        spoilt("['ground.example']", "[]"),
+        1,
+        "ours",
+        "empty, where at least one is needed",
+    );
     expect(
         spoilt("'muc.air.example'", "'AIR.example'"),
         4,
@@ -412,7 +417,7 @@ fn terms_that_are_no_agreement_are_named_with_their_line() {
             spoilt("security", &format!("{key} = 0\nsecurity")),
             7,
             &key,
-            "zero",
+            "zero, where more is needed",
         );
     }
     for (line, problem) in [
@@ -442,28 +447,38 @@ fn terms_that_are_no_agreement_are_named_with_their_line() {
         presets("keepalive-seconds = 0"),
         13,
         "presets.keepalive-seconds",
-        "zero",
+        "zero, where more is needed",
     );
     expect(
         presets("max-stanza-size = 9999"),
         13,
         "presets.max-stanza-size",
-        "less than 10000",
+        "expected at least 10000",
     );
     let found = presets("[presets.acknowledgements]\nstanzas = 0");
-    expect(found, 13, "presets.acknowledgements", "zero");
+    expect(
+        found,
+        13,
+        "presets.acknowledgements",
+        "zero, where more is needed",
+    );
     let tls = |lines: &str| {
         place(&error(&format!(
             "{}\n[tls]\n{lines}",
             LEAST.replace("'plain'", "'tls'")
         )))
     };
-    expect(tls("certificate = 'key'"), 12, "tls.pins", "empty");
+    expect(
+        tls("certificate = 'key'"),
+        12,
+        "tls.pins",
+        "empty, where at least one is needed",
+    );
     expect(
         tls("certificate = 'key'\npins = []"),
         14,
         "tls.pins",
-        "empty",
+        "empty, where at least one is needed",
     );
     let pin = Fingerprint::of(b"x");
     let twice = format!("certificate = 'certificate'\npins = [\n'{pin}',\n'{pin}']");
