@@ -223,6 +223,7 @@
 //! JXS-25, JXS-27, JXS-R6 to JXS-R8 and more in [`e2e`]; digest §3.3, §3.4, §6.1, §6.2.
 
 mod action;
+mod asked;
 mod config;
 mod connection;
 pub mod e2e;

@@ -10,6 +10,7 @@ use onetrip_stream::{
 };
 use onetrip_stream_management as sm;
 
+use crate::asked::Asked;
 use crate::half::{Layer, Receiving, Sending};
 use crate::joining::Joining;
 use crate::management::{Left, Management};
@@ -18,7 +19,8 @@ use crate::peering::Peering;
 use crate::timers::Timers;
 use crate::trace::{label, stanza_label};
 use crate::{
-    Action, Bounds, Direction, End, EntityEvent, Error, ErrorKind, Event, Reason, Resumption, Unit,
+    Action, Bounds, Direction, End, EntityEvent, Error, ErrorKind, Event, Reason, Request,
+    Resumption, Unit,
 };
 
 /// The common part of a connection.
@@ -34,9 +36,9 @@ pub(crate) struct Shell {
     pub(crate) management: Management,
     /// Between servers: who may send what.
     pub(crate) peering: Option<Box<Peering>>,
-    /// Input that waits for a decision, when one is pending.
+    /// Input that waits for the answer to what was asked.
     pub(crate) held: Holdback,
-    pub(crate) pending: bool,
+    pub(crate) pending: Option<Asked>,
     pub(crate) tracing: bool,
     pub(crate) failed: Option<Error>,
     /// What the end really means, when the role knows better than whoever ends it.
@@ -91,7 +93,7 @@ impl Shell {
             management: Management::OFF,
             peering: None,
             held: Holdback::new(held),
-            pending: false,
+            pending: None,
             tracing: false,
             failed: None,
             verdict: None,
@@ -112,6 +114,12 @@ impl Shell {
     /// Queues something that may overtake a write that is still joining.
     pub(crate) fn push(&mut self, action: Action) {
         self.actions.push_back(action);
+    }
+
+    /// Asks the caller. What arrives before the answer waits, unless the stream goes on meanwhile.
+    pub(crate) fn request(&mut self, request: Request) {
+        self.pending = Asked::of(&request).or(self.pending);
+        self.push(Action::Request(request));
     }
 
     pub(crate) fn event(&mut self, event: Event) {
@@ -523,7 +531,7 @@ impl Shell {
         self.barrier(Action::Close);
         self.closed = true;
         self.timers.clear();
-        self.pending = false;
+        self.pending = None;
         let _ = self.held.take();
     }
 }

@@ -136,7 +136,7 @@ fn reached(printed: &str, seen: &str) -> String {
         "3" => "Authenticated",
         _ => return "Bound".to_owned(),
     };
-    let deciding = printed.contains("pending: true");
+    let deciding = printed.contains("pending: Some(");
     let more = if deciding { ", deciding" } else { seen };
     format!("{reached}{more}")
 }

@@ -8,6 +8,7 @@ use onetrip_quickstart::Plan;
 use onetrip_stream::{Condition, Domain, Env, Instant, Stanza, StreamError};
 use onetrip_stream_management as sm;
 
+use crate::asked::Asked;
 use crate::half::Layer;
 use crate::initiator::Initiator;
 use crate::link::LinkEnd;
@@ -247,27 +248,27 @@ impl Connection {
     /// # Errors
     /// [`UsageError::NotAsked`] when it fits no pending request; nothing changes.
     pub fn answer(&mut self, env: &mut Env<'_>, answer: Answer) -> Result<(), UsageError> {
-        if self.shell.is_closed() || !self.shell.pending {
+        let fits = |asked: &mut Asked| asked.takes(&answer);
+        let Some(asked) = self.shell.pending.take_if(fits) else {
             self.take_back(answer);
             return Err(if self.shell.is_closed() {
                 UsageError::Closed
             } else {
                 UsageError::NotAsked
             });
-        }
+        };
         self.shell.now = env.now;
-        match &mut self.role {
-            _ if self.shell.peering.is_some() => {
-                let Answer::Awaited(awaited) = answer else {
-                    return Err(UsageError::NotAsked);
-                };
-                self.shell.vouch(env, awaited)?;
-            }
-            Role::Initiator(role) => role.on_answer(env, &mut self.shell, answer)?,
-            Role::Receiver(role) => role.on_answer(env, &mut self.shell, answer)?,
-            Role::PeerReceiver(_) | Role::Link(_) => return Err(UsageError::NotAsked),
+        let taken = match (&mut self.role, answer) {
+            (_, Answer::Awaited(awaited)) => self.shell.vouch(env, awaited),
+            (Role::Initiator(role), answer) => role.on_answer(env, &mut self.shell, answer),
+            (Role::Receiver(role), answer) => role.on_answer(env, &mut self.shell, answer),
+            (Role::PeerReceiver(_) | Role::Link(_), _) => Err(UsageError::NotAsked),
+        };
+        if taken.is_err() {
+            self.shell.pending = Some(asked);
+            return taken;
         }
-        if !self.shell.pending {
+        if self.shell.pending.is_none() {
             let held = self.shell.held.take();
             let mut rest: &[u8] = &held;
             self.process(env, &mut rest);

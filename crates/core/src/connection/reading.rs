@@ -23,7 +23,7 @@ impl Connection {
             if self.shell.receiving.layer.is_switching() {
                 return;
             }
-            if self.shell.pending {
+            if self.shell.pending.is_some() {
                 if let Err(overflow) = self.shell.held.push(rest) {
                     self.shell.fail(overflow.into());
                 }
@@ -87,7 +87,7 @@ impl Connection {
             return self.shell.fail(ErrorKind::Early);
         }
         while !self.shell.is_closed() {
-            if self.shell.pending && !rest.is_empty() {
+            if self.shell.pending.is_some() && !rest.is_empty() {
                 return self.shell.fail(ErrorKind::Early);
             }
             let frame = match self.shell.receiving.reader.next(&mut rest) {

@@ -44,7 +44,7 @@ use server::Link;
 
 use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, End, ErrorKind, Event, Reason, Request};
+use crate::{End, ErrorKind, Event, Reason, Request};
 
 /// What the sending half does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -386,8 +386,7 @@ impl Initiator {
                     }
                 }
                 sasl::Action::Derive(derivation) => {
-                    shell.pending = true;
-                    shell.push(Action::Request(Request::Derive(derivation)));
+                    shell.request(Request::Derive(derivation));
                 }
                 sasl::Action::Event(sasl::Event::Authenticated { .. }) => {
                     self.on_authenticated(shell)

@@ -233,7 +233,6 @@ impl Initiator {
         let Some((_, sasl)) = self.sasl.as_mut() else {
             return Err(UsageError::NotAsked);
         };
-        shell.pending = false;
         let result = sasl.handle(env, sasl::Input::Derived(salted));
         self.sasl_result(env, shell, result);
         self.advance(env, shell);

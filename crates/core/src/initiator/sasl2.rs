@@ -16,7 +16,7 @@ use onetrip_stream::{Env, ns};
 use super::{Goal, Initiator, Next};
 use crate::half::Layer;
 use crate::shell::Shell;
-use crate::{Action, End, ErrorKind, Event, Reason, Request, TaskPrompt};
+use crate::{End, ErrorKind, Event, Reason, Request, TaskPrompt};
 
 /// A login that is under way.
 #[derive(Debug)]
@@ -209,7 +209,6 @@ impl Initiator {
         shell: &mut Shell,
         salted: sasl::SaltedPassword,
     ) {
-        shell.pending = false;
         if let Some(login) = &mut self.later {
             let result = login.machine.handle(env, sasl2::Input::Derived(salted));
             self.sasl2_result(env, shell, result);
@@ -233,8 +232,7 @@ impl Initiator {
                     self.asked = env.now;
                 }
                 sasl2::Action::Derive(derivation) => {
-                    shell.pending = true;
-                    shell.push(Action::Request(Request::Derive(derivation)));
+                    shell.request(Request::Derive(derivation));
                 }
                 sasl2::Action::Event(event) => self.on_sasl2_event(env, shell, event),
                 _ => {}

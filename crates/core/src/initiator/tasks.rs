@@ -5,14 +5,13 @@ use onetrip_stream::Env;
 
 use super::Initiator;
 use crate::shell::Shell;
-use crate::{Action, Request, TaskPrompt, TaskReply, UsageError};
+use crate::{Request, TaskPrompt, TaskReply, UsageError};
 
 impl Initiator {
     pub(super) fn ask_about_task(&mut self, shell: &mut Shell, prompt: TaskPrompt) {
         if let Some(login) = &mut self.later {
             login.prompt = Some(prompt.clone());
-            shell.pending = true;
-            shell.push(Action::Request(Request::TaskPrompt(prompt)));
+            shell.request(Request::TaskPrompt(prompt));
         }
     }
 
@@ -40,7 +39,6 @@ impl Initiator {
             _ => return Err(UsageError::NotAsked),
         };
         login.prompt = None;
-        shell.pending = false;
         let result = login.machine.handle(env, input);
         self.sasl2_result(env, shell, result);
         Ok(())

@@ -10,7 +10,7 @@ use onetrip_stream::{Condition, Domain, Env, Pair};
 
 use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, ErrorKind, Event, Reason, Request, ReverseFacts, UsageError};
+use crate::{ErrorKind, Event, Reason, Request, ReverseFacts, UsageError};
 
 /// How many reverse requests may wait for what the caller knows of them.
 const CLAIMS: usize = 16;
@@ -123,7 +123,7 @@ impl Shell {
         let id = dialback.stream.as_ref().map(|stream| stream.id.clone());
         dialback.claims.insert(pair.clone(), ask);
         if let Some(id) = id {
-            self.push(Action::Request(Request::Reverse { pair, id }));
+            self.request(Request::Reverse { pair, id });
         }
     }
 
@@ -206,8 +206,7 @@ impl Shell {
             };
             let _ = self.vouch(env, awaited);
         } else {
-            self.pending = true;
-            self.push(Action::Request(Request::Vouch { pair, id }));
+            self.request(Request::Vouch { pair, id });
         }
     }
 
@@ -219,7 +218,6 @@ impl Shell {
         let hosted = &peering.hosted;
         let hosts = |domain: &Domain| hosted.contains(domain);
         dialback.authoritative.handle(&verify, hosts, awaited);
-        self.pending = false;
         self.drain_dialback(env);
         Ok(())
     }
@@ -260,7 +258,7 @@ impl Shell {
             match action {
                 Dialed::Send(element) => self.element(&element),
                 Dialed::Request(verification) => {
-                    self.push(Action::Request(Request::Verify(verification)));
+                    self.request(Request::Verify(verification));
                 }
                 Dialed::Close => self.close(env),
                 Dialed::Event(event) => self.on_outcome(event),

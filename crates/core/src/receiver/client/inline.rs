@@ -14,7 +14,7 @@ use super::sasl2::Login;
 use super::{Receiver, tasks};
 use crate::order::Facts;
 use crate::shell::Shell;
-use crate::{Action, Event, Request, TaskStep, UsageError};
+use crate::{Event, Request, TaskStep, UsageError};
 
 #[derive(Debug)]
 pub(super) struct Inline {
@@ -102,8 +102,7 @@ impl Receiver {
                 inline.enable = wish.inline;
                 let account = inline.account.clone();
                 let request = bind::Request::new(resource);
-                shell.pending = true;
-                shell.push(Action::Request(Request::Bind { account, request }));
+                shell.request(Request::Bind { account, request });
             }
             Some(bind2::Action::Answer(answers)) => self.answer_login(env, shell, answers),
             _ => {}
@@ -121,7 +120,7 @@ impl Receiver {
         match result {
             Err(error) => shell.fail(error.into()),
             // It was malformed, and has been refused already.
-            Ok(()) if !shell.pending => self.inline_refused(env, shell),
+            Ok(()) if shell.pending.is_none() => self.inline_refused(env, shell),
             Ok(()) => {}
         }
     }
@@ -193,7 +192,7 @@ impl Receiver {
                 self.drain_management(env, shell);
                 match result {
                     Err(error) => shell.fail(error.into()),
-                    Ok(()) if !shell.pending => self.inline_enabled(env, shell),
+                    Ok(()) if shell.pending.is_none() => self.inline_enabled(env, shell),
                     Ok(()) => {}
                 }
             }

@@ -40,7 +40,7 @@ use crate::half::Layer;
 use crate::management::Management;
 use crate::order::{self, Facts, Step};
 use crate::shell::Shell;
-use crate::{Action, Answer, ErrorKind, Event, Reason, Request, ServerConfig, TlsInfo, UsageError};
+use crate::{Answer, ErrorKind, Event, Reason, Request, ServerConfig, TlsInfo, UsageError};
 
 /// See the module.
 #[derive(Debug)]
@@ -366,8 +366,7 @@ impl Receiver {
         let Some(domain) = self.domain.clone().or(self.config.domains.first().cloned()) else {
             return;
         };
-        shell.pending = true;
-        shell.push(Action::Request(Request::Sasl { domain, request }));
+        shell.request(Request::Sasl { domain, request });
     }
 
     /// The bare address of an identity that was accepted; a fault of this side if it is none.
@@ -416,7 +415,6 @@ impl Receiver {
         shell: &mut Shell,
         answer: Answer,
     ) -> Result<(), UsageError> {
-        shell.pending = false;
         match answer {
             Answer::Sasl(answer) => {
                 if self.is_between_steps() {
@@ -441,7 +439,6 @@ impl Receiver {
                 Err(UsageError::NotAsked)
             }
         }
-        .inspect_err(|_| shell.pending = true)
     }
 
     pub(super) fn is_inline(&self) -> bool {
@@ -468,8 +465,7 @@ impl Receiver {
                 let Some(account) = self.authenticated.clone() else {
                     return;
                 };
-                shell.pending = true;
-                shell.push(Action::Request(Request::Bind { account, request }));
+                shell.request(Request::Bind { account, request });
             }
             Ok(bind::Outcome::Reply(reply)) => shell.iq(&reply),
             Ok(_) => {}

@@ -11,7 +11,7 @@ use super::super::unexpected;
 use super::{Receiver, Resuming};
 use crate::order::{self, Step};
 use crate::shell::{Notable, Shell};
-use crate::{Action, Request, UsageError};
+use crate::{Request, UsageError};
 
 impl Receiver {
     /// An element of stream management. What is out of order is refused, and the stream goes on (XEP-0198 §3, QS-38).
@@ -69,8 +69,7 @@ impl Receiver {
 
     pub(super) fn ask(&mut self, shell: &mut Shell, what: Resuming, request: Request) {
         self.resuming = Some(what);
-        shell.pending = true;
-        shell.push(Action::Request(request));
+        shell.request(request);
     }
 
     fn ask_to_enable(

@@ -5,7 +5,7 @@ use onetrip_stream::{Env, Jid};
 
 use super::Receiver;
 use crate::shell::Shell;
-use crate::{Action, Request, TaskStep, TaskVerdict, UsageError};
+use crate::{Request, TaskStep, TaskVerdict, UsageError};
 
 /// A client that has proved who it is, and is not in yet.
 #[derive(Debug)]
@@ -38,8 +38,7 @@ impl Receiver {
             proved.begun = !matches!(step, TaskStep::Proved(_));
             proved.asked = true;
             let account = proved.account.clone();
-            shell.pending = true;
-            shell.push(Action::Request(Request::TaskStep { account, step }));
+            shell.request(Request::TaskStep { account, step });
         }
     }
 

@@ -11,7 +11,7 @@ use onetrip_stream::{Env, Jid, ResponderProof};
 
 use super::Receiver;
 use crate::shell::Shell;
-use crate::{Action, Answer, Request, UsageError};
+use crate::{Answer, Request, UsageError};
 
 /// The HT mechanisms that a channel allows which binds by these types, the best first, as a client should ask for it.
 pub(super) fn token_mechanisms(binds: impl Fn(sasl::BindingType) -> bool) -> Vec<sasl::Mechanism> {
@@ -143,12 +143,10 @@ impl Receiver {
         {
             match action {
                 fast::Action::Swap(swap) => {
-                    shell.pending = true;
-                    shell.push(Action::Request(Request::FastSwap(swap)));
+                    shell.request(Request::FastSwap(swap));
                 }
                 fast::Action::Issue(issue) => {
-                    shell.pending = true;
-                    shell.push(Action::Request(Request::FastIssue(issue)));
+                    shell.request(Request::FastIssue(issue));
                 }
                 #[cfg(feature = "scram")]
                 fast::Action::Proved(proof) => self.accept_token(env, shell, proof),
