@@ -108,6 +108,11 @@
 //! to store. A server offers it with [`ServerConfig::sasl2`]; what it is asked is what it is asked anyway, and
 //! [`Request::FastIssue`] and [`Request::FastSwap`], which [`Registry`] decides once it knows the date.
 //!
+//! Instant stream resumption has three texts, and a connection speaks those that its [`isr::Dialects`] allow
+//! ([`Management::instant`], [`InstantResume::by`]). The first shows its token once, before any login. In the second and, within
+//! SASL2, in the third a key is proved and never shown, bound to the channel: a server decides about that in
+//! [`Request::KeySwap`], and [`Registry`] does it. Which of them, or FAST: `docs/choosing.md`.
+//!
 //! A login by token may be early data of TLS 1.3: [`Action::TransmitEarly`] and [`TlsInfo::early_data`] at a client,
 //! [`Connection::receive_early`] at a server. Nothing else ever is, because only the count that goes with a token tells a
 //! replay. Where a mechanism is not enough, [`Request::TaskStep`] asks a server what is to be done, and
