@@ -51,8 +51,15 @@ impl Front {
         }
     }
 
+    fn header(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
+        let header = StreamHeader::from_start(start)?;
+        self.content = header.content;
+        self.found = Found::Header(header);
+        Ok(())
+    }
+
     /// Tells a stanza from other elements.
-    fn first_level(&self, start: &Start<'_>) -> Result<Found, ReadErrorKind> {
+    fn first_level(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
         let (namespace, name) = (start.namespace(), start.local());
         // A peer that restarted where we did not: nothing behind it belongs to this document (QS-R5).
         if name == "stream" && namespace == ns::STREAMS {
@@ -60,25 +67,22 @@ impl Front {
         }
         let content = Content::from_namespace(namespace);
         let matches = content.filter(|_| self.content.is_none() || self.content == content);
-        Ok(match (matches, StanzaKind::from_name(name)) {
+        self.found = match (matches, StanzaKind::from_name(name)) {
             (Some(content), Some(kind)) => Found::Stanza(Routing::new(kind, content, start)),
             _ => Found::Element,
-        })
+        };
+        Ok(())
     }
 }
 
 impl Sink for Front {
+    #[inline(always)]
     fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
         match start.depth {
-            0 => {
-                let header = StreamHeader::from_start(start)?;
-                self.content = header.content;
-                self.found = Found::Header(header);
-            }
-            1 => self.found = self.first_level(start)?,
-            _ => {}
+            0 => self.header(start),
+            1 => self.first_level(start),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn text(&mut self, _: Run) -> Result<(), ReadErrorKind> {

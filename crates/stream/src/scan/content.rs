@@ -29,8 +29,8 @@ impl Word {
 }
 
 impl Scanner {
-    pub(super) fn outside(&mut self, rest: &[u8]) -> Result<bool, Fault> {
-        if let Some(byte) = self.space(rest)? {
+    pub(super) fn outside(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        if let Some(byte) = self.space(bytes)? {
             self.step(byte == b'<', Fault::Misplaced)?;
             self.mark = self.at.saturating_sub(1);
             self.state = State::Open;
@@ -50,63 +50,62 @@ impl Scanner {
         run.ends_with(b"]]>")
     }
 
-    /// The run that began at the mark has ended before the byte that was taken last.
-    pub(super) fn end_run(&self, bytes: &[u8], without: usize) -> Result<Run, Fault> {
-        let end = self.at.saturating_sub(without);
-        if !self.ascii {
-            text::check(bytes.get(self.mark..end).unwrap_or_default())?;
-        }
-        Ok(Run {
-            start: self.mark,
-            end,
-        })
-    }
-
-    pub(super) fn text(
+    /// The run that began at the mark has ended before the last bytes that were taken.
+    #[inline(always)]
+    fn tell_run(
         &mut self,
         bytes: &[u8],
-        rest: &[u8],
+        without: usize,
         sink: &mut impl Sink,
-    ) -> Result<bool, Fault> {
-        match self.until(rest, class::IN_TEXT) {
-            None => {}
-            Some(b'>') if self.ends_section(bytes) => return Err(Fault::CDataEnd),
-            Some(b'>') => {}
-            Some(b'\r') => self.tame = false,
-            Some(byte @ (b'<' | b'&')) => {
-                let run = self.end_run(bytes, 1)?;
-                if !run.is_empty() {
-                    self.told(sink.text(run))?;
-                }
-                if byte == b'&' {
-                    self.begin_reference(None);
-                } else {
-                    self.mark = self.at.saturating_sub(1);
-                    self.state = State::Open;
-                    if let Some(byte) = bytes.get(self.at) {
-                        return self.open(*byte);
-                    }
+    ) -> Result<(), Fault> {
+        let (start, end) = (self.mark, self.at.saturating_sub(without));
+        if start >= end {
+            return Ok(());
+        }
+        if !self.ascii {
+            text::check(bytes.get(start..end).unwrap_or_default())?;
+        }
+        let told = sink.text(Run { start, end });
+        self.told(told)
+    }
+
+    #[inline(always)]
+    pub(super) fn text(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<bool, Fault> {
+        // Most tags stand right behind another one.
+        let stop = match bytes.get(self.at) {
+            Some(b'<') => {
+                self.advance(1);
+                Some(b'<')
+            }
+            _ => self.until(bytes, class::IN_TEXT),
+        };
+        match stop {
+            Some(b'<') => {
+                self.tell_run(bytes, 1, sink)?;
+                self.mark = self.at.saturating_sub(1);
+                self.state = State::Open;
+                if let Some(&byte) = bytes.get(self.at) {
+                    return self.open(byte, bytes, sink);
                 }
             }
+            Some(b'&') => {
+                self.tell_run(bytes, 1, sink)?;
+                self.begin_reference(None);
+            }
+            Some(b'>') if self.ends_section(bytes) => return Err(Fault::CDataEnd),
+            None | Some(b'>') => {}
+            Some(b'\r') => self.tame = false,
             Some(_) => return Err(Fault::Forbidden),
         }
         Ok(false)
     }
 
-    pub(super) fn cdata(
-        &mut self,
-        bytes: &[u8],
-        rest: &[u8],
-        sink: &mut impl Sink,
-    ) -> Result<bool, Fault> {
-        match self.until(rest, class::IN_CDATA) {
+    pub(super) fn cdata(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<bool, Fault> {
+        match self.until(bytes, class::IN_CDATA) {
             None | Some(b'\r') => Ok(false),
             Some(b'>') => {
                 if self.ends_section(bytes) {
-                    let run = self.end_run(bytes, 3)?;
-                    if !run.is_empty() {
-                        self.told(sink.text(run))?;
-                    }
+                    self.tell_run(bytes, 3, sink)?;
                     self.begin_run();
                     self.state = State::Text;
                 }
@@ -116,31 +115,34 @@ impl Scanner {
         }
     }
 
-    pub(super) fn open(&mut self, byte: u8) -> Result<bool, Fault> {
-        self.state = match byte {
+    #[inline(always)]
+    pub(super) fn open(
+        &mut self,
+        byte: u8,
+        bytes: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<bool, Fault> {
+        if class::is(byte, class::NAME) {
+            self.begin_name();
+            self.state = State::StartName;
+            return self.start_name(bytes);
+        }
+        match byte {
             b'/' => {
                 self.event = self.at;
                 self.step(!self.levels.is_empty(), Fault::EarlyEndTag)?;
                 self.begin_name();
-                State::EndName
+                self.state = State::EndName;
+                return self.end_name(bytes, sink);
             }
-            b'!' => {
-                self.advance(1);
-                State::Bang
-            }
-            b'?' => {
-                self.advance(1);
-                State::Word(Word::Declaration)
-            }
-            _ if class::is(byte, class::NAME) => {
-                self.begin_name();
-                State::StartName
-            }
+            b'!' => self.state = State::Bang,
+            b'?' => self.state = State::Word(Word::Declaration),
             _ => {
                 self.advance(1);
                 return Err(Fault::Misplaced);
             }
-        };
+        }
+        self.advance(1);
         Ok(false)
     }
 

@@ -2,7 +2,7 @@
 
 use super::name::Name;
 use super::tag::{self, Place};
-use super::{Fault, Level, Scanner, Sink, State, class, text};
+use super::{Fault, Level, Scanner, Sink, Start, State, class, text};
 use crate::Limit;
 
 impl Scanner {
@@ -12,30 +12,26 @@ impl Scanner {
     }
 
     /// Takes the bytes of a name; `Some` is where it ended.
-    #[inline]
-    pub(super) fn name(&mut self, rest: &[u8]) -> Result<Option<usize>, Fault> {
-        let within = |class: u8| rest.iter().position(|byte| !class::is(*byte, class));
-        let mut end = within(class::SIMPLE);
-        if end.is_some_and(|at| {
-            rest.get(at)
-                .is_some_and(|byte| class::is(*byte, class::NAME))
-        }) {
+    #[inline(always)]
+    fn name(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+        let mut end = class::run(bytes, self.at, class::SIMPLE);
+        let mut next = bytes.get(end);
+        if next.is_some_and(|byte| class::is(*byte, class::NAME)) {
             self.simple = false;
-            end = within(class::NAME);
+            end = class::run(bytes, end, class::NAME);
+            next = bytes.get(end);
         }
-        self.advance(end.unwrap_or(rest.len()));
-        let allowed = self.limits.token;
-        let longest = self.mark.saturating_add(allowed);
-        if self.at > longest {
-            self.at = longest;
+        let longest = self.mark.saturating_add(self.limits.token);
+        self.at = end.min(longest);
+        if end > longest {
             return Err(Fault::TooMuch(Limit::Token));
         }
-        Ok(end.map(|_| self.at))
+        Ok(next.map(|_| end))
     }
 
     /// The name that ends here; an error is found one byte later, when that has been seen.
     #[inline(always)]
-    pub(super) fn read_name(&mut self, bytes: &[u8], end: usize) -> Result<Name, Fault> {
+    fn read_name(&mut self, bytes: &[u8], end: usize) -> Result<Name, Fault> {
         let name = if self.simple {
             Name::simple(bytes, self.mark, end)
         } else {
@@ -45,42 +41,53 @@ impl Scanner {
         name.inspect_err(|_| self.advance(1))
     }
 
-    /// Returns whether the start tag is complete.
     #[inline(always)]
-    pub(super) fn start_name(&mut self, bytes: &[u8], rest: &[u8]) -> Result<bool, Fault> {
-        let Some(end) = self.name(rest)? else {
+    pub(super) fn start_name(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        let Some(end) = self.name(bytes)? else {
             return Ok(false);
         };
         let name = self.read_name(bytes, end)?;
-        tag::bound(name.longest_part(), self.limits.name, Limit::Name)
+        name.bound(&self.limits)
             .and_then(|()| tag::bound(self.levels.len(), self.limits.depth, Limit::Depth))
             .inspect_err(|_| self.advance(1))?;
-        self.tag.open(name, &self.scopes);
+        self.tag.open(name, self.scopes.mark());
         self.event = end.saturating_add(1);
         self.gap = end;
-        let rest = self.behind(bytes);
-        self.attributes(false, rest)
+        self.state = State::Attributes { spaced: false };
+        Ok(false)
     }
 
-    /// Returns whether the start tag is complete.
-    pub(super) fn attributes(&mut self, spaced: bool, rest: &[u8]) -> Result<bool, Fault> {
+    #[inline(always)]
+    pub(super) fn attributes(
+        &mut self,
+        spaced: bool,
+        bytes: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<bool, Fault> {
         let before = self.at;
-        let next = self.space(rest)?;
+        let next = self.space(bytes)?;
         let spaced = spaced || self.at > before;
-        self.state = State::Attributes { spaced };
-        let Some(byte) = next else { return Ok(false) };
+        let Some(byte) = next else {
+            self.state = State::Attributes { spaced };
+            return Ok(false);
+        };
         if class::is(byte, class::NAME) {
             if !spaced {
                 self.step(false, Fault::NoSpace)?;
             }
             self.begin_name();
             self.state = State::AttributeName;
-            return Ok(false);
+            return self.attribute_name(bytes);
         }
         self.advance(1);
         match (byte, self.declaration) {
-            (b'>', None) => return Ok(true),
-            (b'/', None) => self.state = State::Empty,
+            (b'>', None) => return self.start(bytes, sink, false),
+            (b'/', None) => {
+                self.state = State::Empty;
+                if let Some(&byte) = bytes.get(self.at) {
+                    return self.empty(byte, bytes, sink);
+                }
+            }
             (b'?', Some(1..)) => self.state = State::DeclarationEnd,
             _ => return Err(Fault::Misplaced),
         }
@@ -88,8 +95,8 @@ impl Scanner {
     }
 
     #[inline(always)]
-    pub(super) fn attribute_name(&mut self, bytes: &[u8], rest: &[u8]) -> Result<bool, Fault> {
-        let Some(end) = self.name(rest)? else {
+    pub(super) fn attribute_name(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        let Some(end) = self.name(bytes)? else {
             return Ok(false);
         };
         let name = self.read_name(bytes, end)?;
@@ -99,42 +106,39 @@ impl Scanner {
         };
         taken.inspect_err(|_| self.advance(1))?;
         self.state = State::Equals;
-        let rest = self.behind(bytes);
-        self.equals(rest)
+        self.equals(bytes)
     }
 
     #[inline(always)]
-    pub(super) fn equals(&mut self, rest: &[u8]) -> Result<bool, Fault> {
-        let before = self.at;
-        if let Some(byte) = self.space(rest)? {
-            self.step(byte == b'=', Fault::Token)?;
-            self.state = State::Quote;
-            let taken = self.at.wrapping_sub(before);
-            return self.quote(rest.get(taken..).unwrap_or_default());
-        }
-        Ok(false)
+    pub(super) fn equals(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        let Some(byte) = self.space(bytes)? else {
+            return Ok(false);
+        };
+        self.step(byte == b'=', Fault::Token)?;
+        self.state = State::Quote;
+        self.quote(bytes)
     }
 
     #[inline(always)]
-    pub(super) fn quote(&mut self, rest: &[u8]) -> Result<bool, Fault> {
-        if let Some(byte) = self.space(rest)? {
-            self.step(matches!(byte, b'\'' | b'"'), Fault::Token)?;
-            self.value = self.at;
-            self.shorter = 0;
-            self.plain = true;
-            self.ascii = true;
-            self.state = State::Value(byte);
-        }
-        Ok(false)
+    pub(super) fn quote(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
+        let Some(byte) = self.space(bytes)? else {
+            return Ok(false);
+        };
+        self.step(matches!(byte, b'\'' | b'"'), Fault::Token)?;
+        self.value = self.at;
+        self.shorter = 0;
+        self.plain = true;
+        self.ascii = true;
+        self.state = State::Value(byte);
+        self.value(byte, bytes)
     }
 
-    /// Returns whether the start tag is complete behind it.
     #[inline(always)]
-    pub(super) fn value(&mut self, quote: u8, bytes: &[u8], rest: &[u8]) -> Result<bool, Fault> {
+    pub(super) fn value(&mut self, quote: u8, bytes: &[u8]) -> Result<bool, Fault> {
         let stop = if quote == b'\'' {
-            self.until(rest, class::IN_APOSTROPHES)
+            self.until(bytes, class::IN_APOSTROPHES)
         } else {
-            self.until(rest, class::IN_QUOTES)
+            self.until(bytes, class::IN_QUOTES)
         };
         let end = self.at.saturating_sub(usize::from(stop.is_some()));
         self.bound_value(end)?;
@@ -144,8 +148,7 @@ impl Scanner {
                 self.end_value(bytes, end)?;
                 self.event = self.at;
                 self.gap = self.at;
-                let rest = self.behind(bytes);
-                return self.attributes(false, rest);
+                self.state = State::Attributes { spaced: false };
             }
             Some(b'&') => {
                 self.plain = false;
@@ -213,23 +216,29 @@ impl Scanner {
         Ok(false)
     }
 
-    /// The `>` of a start tag has been taken. Returns whether the frame is complete.
-    pub(super) fn start(
+    #[inline(always)]
+    pub(super) fn empty(
         &mut self,
+        byte: u8,
         bytes: &[u8],
         sink: &mut impl Sink,
-        empty: bool,
     ) -> Result<bool, Fault> {
+        self.step(byte == b'>', Fault::Misplaced)?;
+        self.start(bytes, sink, true)
+    }
+
+    /// The `>` of a start tag has been taken.
+    fn start(&mut self, bytes: &[u8], sink: &mut impl Sink, empty: bool) -> Result<bool, Fault> {
         let depth = self.levels.len();
         self.event = self.at;
         self.begin_run();
         self.state = State::Text;
-        let start = self.tag.close(bytes, depth, &self.scopes)?;
+        self.tag.close(bytes, &self.scopes)?;
         if depth > 1 {
             let elements = self.elements.saturating_add(1);
             tag::bound(elements, self.limits.elements, Limit::Elements)?;
         }
-        let told = sink.start(&start);
+        let told = sink.start(&Start::new(bytes, depth, &self.tag, &self.scopes));
         self.told(told)?;
         self.elements = self.elements.saturating_add(1);
         self.tame &= self.tag.is_tame(depth);
@@ -237,50 +246,59 @@ impl Scanner {
             self.scopes.release(self.tag.scope);
             sink.end();
         } else {
-            let name = self.names.len();
-            let tag = bytes.get(self.tag.name.range()).unwrap_or_default();
-            self.names.extend_from_slice(tag);
-            self.levels.push(Level {
-                name,
-                scope: self.tag.scope,
-            });
+            let name = self.tag.name;
+            if depth == 0 {
+                let root = bytes.get(name.range()).unwrap_or_default();
+                self.root.extend_from_slice(root);
+            }
+            let scope = self.tag.scope;
+            self.levels.push(Level { name, scope });
         }
         // The header alone is a frame, and so is an element that is empty.
         Ok(depth == 0 || (empty && depth == 1))
     }
 
-    /// Returns whether the end tag is complete.
+    /// The name of the innermost element that is open.
     #[inline(always)]
-    pub(super) fn end_name(&mut self, bytes: &[u8], rest: &[u8]) -> Result<bool, Fault> {
-        let Some(end) = self.name(rest)? else {
+    fn innermost<'a>(&'a self, bytes: &'a [u8]) -> &'a [u8] {
+        match self.levels.as_slice() {
+            [_, .., level] => bytes.get(level.name.range()).unwrap_or_default(),
+            _ => &self.root,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn end_name(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<bool, Fault> {
+        let open = self.innermost(bytes);
+        let rest = bytes.get(self.mark..).unwrap_or_default();
+        // Nearly always it is the name that is open, and the `>`.
+        if let Some([b'>', ..]) = rest.strip_prefix(open) {
+            self.at = self.mark.saturating_add(open.len()).saturating_add(1);
+            return Ok(self.end(sink));
+        }
+        let Some(end) = self.name(bytes)? else {
             return Ok(false);
         };
-        let name = bytes.get(self.mark..end).unwrap_or_default();
-        let open = self.levels.last().map_or(0, |level| level.name);
-        if self.names.get(open..) != Some(name) {
+        if bytes.get(self.mark..end) != Some(self.innermost(bytes)) {
             self.read_name(bytes, end)?;
             self.advance(1);
             return Err(Fault::EndTag);
         }
         self.state = State::EndSpace;
-        let rest = self.behind(bytes);
-        self.end_space(rest)
+        self.end_space(bytes, sink)
     }
 
-    /// Returns whether the end tag is complete.
-    #[inline(always)]
-    pub(super) fn end_space(&mut self, rest: &[u8]) -> Result<bool, Fault> {
-        let Some(byte) = self.space(rest)? else {
+    pub(super) fn end_space(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<bool, Fault> {
+        let Some(byte) = self.space(bytes)? else {
             return Ok(false);
         };
         self.step(byte == b'>', Fault::Token)?;
-        Ok(true)
+        Ok(self.end(sink))
     }
 
-    /// Returns whether the frame is complete.
-    pub(super) fn end(&mut self, sink: &mut impl Sink) -> bool {
+    /// The `>` of an end tag has been taken. Returns whether the frame is complete.
+    fn end(&mut self, sink: &mut impl Sink) -> bool {
         if let Some(level) = self.levels.pop() {
-            self.names.truncate(level.name);
             self.scopes.release(level.scope);
         }
         self.event = self.at;

@@ -4,7 +4,9 @@ use core::ops::Range;
 
 use minidom::rxml::NcNameStr;
 
+use super::tag::bound;
 use super::{Fault, class};
+use crate::{Limit, Limits};
 
 /// Where a qualified name stands: `prefix:local`, or `local` alone.
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,10 +75,14 @@ impl Name {
         self.start..self.end
     }
 
-    /// Bytes of the longer one of its parts.
-    pub(super) fn longest_part(&self) -> usize {
+    /// Both of its parts are no longer than the limit.
+    pub(super) fn bound(&self, limits: &Limits) -> Result<(), Fault> {
+        if self.end.saturating_sub(self.start) <= limits.name {
+            return Ok(());
+        }
         let local = self.end.saturating_sub(self.local);
-        local.max(self.local.saturating_sub(self.start).saturating_sub(1))
+        let prefix = self.local.saturating_sub(self.start).saturating_sub(1);
+        bound(local.max(prefix), limits.name, Limit::Name)
     }
 }
 

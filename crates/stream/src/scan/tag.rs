@@ -55,6 +55,8 @@ impl Place {
 #[derive(Debug, Default)]
 pub(super) struct Tag {
     pub(super) name: Name,
+    /// Of the name; known when the tag is complete.
+    namespace: Span,
     attributes: Vec<Part>,
     declarations: usize,
     /// The name whose value comes next.
@@ -70,11 +72,12 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    pub(super) fn open(&mut self, name: Name, scopes: &Scopes) {
+    #[inline(always)]
+    pub(super) fn open(&mut self, name: Name, scope: Mark) {
         self.name = name;
         self.attributes.clear();
         self.declarations = 0;
-        self.scope = scopes.mark();
+        self.scope = scope;
         self.default = None;
         self.redundant = false;
         self.tame = true;
@@ -86,15 +89,17 @@ impl Tag {
         self.tame && (depth <= 1 || !self.redundant)
     }
 
+    #[inline(always)]
     pub(super) fn attribute(&mut self, name: Name, bytes: &[u8]) -> Result<(), Fault> {
-        if name.prefix(bytes) == b"xmlns" && name.local(bytes) == b"xmlns" {
+        self.attribute = name;
+        if name.has_prefix() && bytes.get(name.range()) == Some(b"xmlns:xmlns") {
             return Err(Fault::Reserved);
         }
-        self.attribute = name;
         Ok(())
     }
 
     /// Takes the value of the attribute whose name came before; `gap` is where the white space before it began.
+    #[inline(always)]
     pub(super) fn value(
         &mut self,
         bytes: &[u8],
@@ -104,30 +109,36 @@ impl Tag {
         limits: &Limits,
     ) -> Result<(), Fault> {
         let name = self.attribute;
-        let declares = match name.local(bytes) {
-            b"xmlns" if !name.has_prefix() => Some(&b""[..]),
-            prefix if name.has_prefix() && name.prefix(bytes) == b"xmlns" => Some(prefix),
+        let declares = match bytes.get(name.range()).unwrap_or_default() {
+            [b'x', b'm', b'l', b'n', b's'] => Some(&b""[..]),
+            [b'x', b'm', b'l', b'n', b's', b':', prefix @ ..] => Some(prefix),
             _ => None,
         };
-        let namespace = declares.map(|prefix| (prefix, value.text(bytes)));
-        if let Some((prefix, namespace)) = &namespace {
-            check_reserved(prefix, namespace)?;
+        if let Some(prefix) = declares {
+            return self.declare(prefix, bytes, value, gap, scopes, limits);
         }
-        bound(name.longest_part(), limits.name, Limit::Name)?;
-        let count = self.attributes.len().saturating_add(self.declarations);
-        bound(
-            count.saturating_add(1),
-            limits.attributes,
-            Limit::Attributes,
-        )?;
-        let Some((prefix, namespace)) = namespace else {
-            self.attributes.push(Part {
-                name,
-                namespace: Span::default(),
-                value,
-            });
-            return Ok(());
-        };
+        self.count(limits)?;
+        self.attributes.push(Part {
+            name,
+            namespace: Span::default(),
+            value,
+        });
+        Ok(())
+    }
+
+    /// Takes a declaration of a prefix, or of the default namespace for none.
+    fn declare(
+        &mut self,
+        prefix: &[u8],
+        bytes: &[u8],
+        value: Place,
+        gap: usize,
+        scopes: &mut Scopes,
+        limits: &Limits,
+    ) -> Result<(), Fault> {
+        let namespace = &*value.text(bytes);
+        check_reserved(prefix, namespace)?;
+        self.count(limits)?;
         bound(namespace.len(), limits.namespace, Limit::Namespace)?;
         self.declarations = self.declarations.saturating_add(1);
         if prefix.is_empty() {
@@ -136,20 +147,27 @@ impl Tag {
             }
             self.redundant = *namespace == *scopes.text(scopes.default());
             self.default = Some((gap, value.end.saturating_add(1)));
-            scopes.set_default(&namespace);
+            scopes.set_default(namespace);
             return Ok(());
         }
         self.tame = false;
-        scopes.declare(self.scope, prefix, &namespace)
+        scopes.declare(self.scope, prefix, namespace)
+    }
+
+    /// One more is within the limits.
+    #[inline(always)]
+    fn count(&self, limits: &Limits) -> Result<(), Fault> {
+        self.attribute.bound(limits)?;
+        let count = self.attributes.len().saturating_add(self.declarations);
+        bound(
+            count.saturating_add(1),
+            limits.attributes,
+            Limit::Attributes,
+        )
     }
 
     /// Resolves all names.
-    pub(super) fn close<'a>(
-        &'a mut self,
-        bytes: &'a [u8],
-        depth: usize,
-        scopes: &'a Scopes,
-    ) -> Result<Start<'a>, Fault> {
+    pub(super) fn close(&mut self, bytes: &[u8], scopes: &Scopes) -> Result<(), Fault> {
         for attribute in &mut self.attributes {
             if attribute.name.has_prefix() {
                 let prefix = attribute.name.prefix(bytes);
@@ -160,20 +178,12 @@ impl Tag {
         if has_twins(&self.attributes, bytes, scopes) {
             return Err(Fault::Twice);
         }
-        let mut namespace = scopes.default();
+        self.namespace = scopes.default();
         if self.name.has_prefix() {
-            namespace = scopes.resolve(self.name.prefix(bytes))?;
+            self.namespace = scopes.resolve(self.name.prefix(bytes))?;
             self.tame = false;
         }
-        Ok(Start {
-            bytes,
-            depth,
-            name: self.name,
-            namespace,
-            attributes: &self.attributes,
-            default: self.default,
-            scopes,
-        })
+        Ok(())
     }
 
     /// Gives back what a tag with many attributes has taken.
@@ -238,25 +248,31 @@ pub(crate) struct Start<'a> {
     bytes: &'a [u8],
     /// Levels around it: 0 is the stream header.
     pub(crate) depth: usize,
-    name: Name,
-    namespace: Span,
-    attributes: &'a [Part],
-    default: Option<(usize, usize)>,
+    tag: &'a Tag,
     scopes: &'a Scopes,
 }
 
 impl<'a> Start<'a> {
+    pub(super) fn new(bytes: &'a [u8], depth: usize, tag: &'a Tag, scopes: &'a Scopes) -> Self {
+        Self {
+            bytes,
+            depth,
+            tag,
+            scopes,
+        }
+    }
+
     pub(crate) fn namespace(&self) -> &'a str {
-        text::as_str(self.scopes.text(self.namespace))
+        text::as_str(self.scopes.text(self.tag.namespace))
     }
 
     pub(crate) fn local(&self) -> &'a str {
-        text::as_str(self.name.local(self.bytes))
+        text::as_str(self.tag.name.local(self.bytes))
     }
 
     /// The same, out of the text of the whole frame: what is known to be UTF-8 is not looked at again.
     pub(crate) fn local_in<'f>(&self, frame: &'f str) -> &'f str {
-        frame.get(self.name.local_range()).unwrap_or_default()
+        frame.get(self.tag.name.local_range()).unwrap_or_default()
     }
 
     /// What `prefix` means inside, or the default namespace for none.
@@ -271,15 +287,15 @@ impl<'a> Start<'a> {
 
     /// Where the declaration of the default namespace stands in the frame, with the white space before it.
     pub(crate) fn default_declaration(&self) -> Option<Range<usize>> {
-        self.default.map(|(start, end)| start..end)
+        self.tag.default.map(|(start, end)| start..end)
     }
 
     /// All attributes, declarations left out.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = Attribute<'a>> + '_ {
-        self.attributes.iter().map(|part| Attribute {
+        self.tag.attributes.iter().map(|part| Attribute {
             bytes: self.bytes,
             namespace: self.scopes.text(part.namespace),
-            part: *part,
+            part,
         })
     }
 }
@@ -289,7 +305,7 @@ impl<'a> Start<'a> {
 pub(crate) struct Attribute<'a> {
     bytes: &'a [u8],
     namespace: &'a [u8],
-    part: Part,
+    part: &'a Part,
 }
 
 impl<'a> Attribute<'a> {

@@ -11,7 +11,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Fault> {
         return Ok(());
     }
     let text = core::str::from_utf8(bytes).map_err(|_| Fault::Utf8)?;
-    if text.contains(['\u{FFFE}', '\u{FFFF}']) {
+    // Both begin with this byte, which is rare.
+    if bytes.contains(&0xEF) && text.contains(['\u{FFFE}', '\u{FFFF}']) {
         return Err(Fault::Forbidden);
     }
     Ok(())
