@@ -11,7 +11,7 @@
 
 use core::fmt;
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use minidom::Element;
 
 use crate::front::{Found, Front, Routing};
@@ -180,17 +180,23 @@ impl Reader {
         }
         let offered = input.len();
         let result = self.advance(input);
-        if let (Ok(None), true, true) = (&result, input.is_empty(), self.held.is_empty()) {
-            self.give_back();
-        }
         let taken = offered.saturating_sub(input.len());
         self.consumed = self.consumed.saturating_add(taken as u64);
-        result.map_err(|kind| {
-            let error = ReadError::new(kind, self.consumed);
-            self.failed = Some(error.clone());
-            self.give_back();
-            error
-        })
+        match result {
+            Ok(None) => {
+                if self.held.is_empty() && input.is_empty() {
+                    self.give_back();
+                }
+                Ok(None)
+            }
+            Ok(frame) => Ok(frame),
+            Err(kind) => {
+                let error = ReadError::new(kind, self.consumed);
+                self.failed = Some(error.clone());
+                self.give_back();
+                Err(error)
+            }
+        }
     }
 
     fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadErrorKind> {
@@ -212,8 +218,9 @@ impl Reader {
             }
         }
         while !input.is_empty() {
-            if let Some(frame) = self.begun_earlier(input)? {
-                return Ok(Some(frame));
+            if self.begun_earlier(input)? {
+                let frame = Source::Held(self.held.split());
+                return self.complete(frame, input.len()).map(Some);
             }
         }
         Ok(None)
@@ -238,25 +245,29 @@ impl Reader {
         Ok(None)
     }
 
-    /// Goes on with a frame whose beginning has been kept.
-    fn begun_earlier(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadErrorKind> {
+    /// Goes on with a frame whose beginning has been kept. Returns whether it is complete.
+    fn begun_earlier(&mut self, input: &mut &[u8]) -> Result<bool, ReadErrorKind> {
         let (limit, allowed) = self.allowed();
         let before = self.held.len();
-        let step = allowed.saturating_sub(before).min(STEP).min(input.len());
-        self.make_room(step, input.len());
-        self.held
-            .extend_from_slice(input.get(..step).unwrap_or_default());
+        let step = allowed.saturating_sub(before).min(STEP);
+        let offered = input.get(..step).unwrap_or(input);
+        // What is cut goes on: the next piece will find room, too.
+        self.make_room(offered.len(), input.len().saturating_mul(2));
+        match offered {
+            // Some bytes come one by one.
+            [byte] => self.held.put_u8(*byte),
+            _ => self.held.extend_from_slice(offered),
+        }
         let result = self.scanner.run(&self.held, &mut self.front);
         let length = self.scanner.taken();
         let taken = length.saturating_sub(before);
         *input = input.get(taken..).unwrap_or_default();
-        self.held.truncate(length);
         if result? == Progress::Frame {
-            let frame = Source::Held(self.held.split());
-            return self.complete(frame, input.len()).map(Some);
+            self.held.truncate(length);
+            return Ok(true);
         }
         check_length(length, limit, allowed)?;
-        Ok(None)
+        Ok(false)
     }
 
     /// Makes room for `needed` bytes more, at once for all that are `coming`.
