@@ -29,7 +29,8 @@ RATIOS = [
     ("element() alone", "reading.element.corpus", REFERENCE, None),
     ("writing an Element against minidom's writer", "writing.element.corpus", "writing.reference.corpus", 0.30),
     ("a Stanza from an Element against the same", "writing.stanza.corpus", "writing.reference.corpus", 0.30),
-    ("forwarding, bytes checked", "reading.forwarded.pieces_1460", REFERENCE, 0.22),
+    ("forwarding, reader and writer alone", "reading.forwarded.pieces_1460", REFERENCE, None),
+    ("forwarding between two links, bytes checked", "reading.linked.pieces_1460", REFERENCE, 0.22),
     ("IBB, blocks of 4096, base64 alone", "ibb.base64_alone.blocks_4096", "ibb.reference.blocks_4096", None),
     ("IBB, blocks of 4096, with acknowledgements", "ibb.bytestream.blocks_4096", "ibb.reference.blocks_4096", 0.25),
     ("1 MB byte by byte against in one piece", "reading.worst.text_1m_bytewise", "reading.worst.text_1m_whole", 12),
@@ -65,7 +66,10 @@ INSTRUCTIONS = [
 ]
 ALLOCATIONS = [
     ("rxml into minidom", REFERENCE, ELEMENTS, None),
-    ("reader, head and bytes", "reading.reader.pieces_1460", ELEMENTS, 1),
+    ("reader, head and bytes, each dropped before the next", "reading.reader.pieces_1460", ELEMENTS, 1),
+    ("the same, all kept", "reading.kept.pieces_1460", ELEMENTS, 1),
+    ("element() of a stanza", "reading.element.corpus", ELEMENTS, None),
+    ("forwarding between two links", "reading.linked.pieces_1460", ELEMENTS, None),
     ("minidom's writer", "writing.reference.corpus", ELEMENTS, None),
     ("writing an Element", "writing.element.corpus", ELEMENTS, None),
     ("a Stanza from an Element", "writing.stanza.corpus", ELEMENTS, None),

@@ -7,10 +7,14 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use onetrip_core::stream::{Content, Frame, Limits, Reader, Stanza, Writer};
-use quick_xml::events::Event;
-use quick_xml::{NsReader, XmlVersion};
-use support::{Reference, corpus, frames, wire};
+use onetrip_core::stream::{Content, Env, Frame, Instant, Limits, Reader, Stanza, Writer};
+use onetrip_core::{Action, Connection, Event};
+use onetrip_simulator::Seeded;
+use quick_xml::{NsReader, XmlVersion, events};
+use support::{Reference, corpus, frames, links, next, wire};
+
+/// What is read, in which pieces, by which link and for which.
+type Linked = (Vec<u8>, usize, [Connection; 2]);
 
 // rxml into minidom, a tree for each element.
 #[library_benchmark]
@@ -32,8 +36,8 @@ fn quick((bytes, _): (Vec<u8>, usize)) -> Vec<u8> {
     let mut reader = NsReader::from_reader(&bytes[..]);
     loop {
         match reader.read_resolved_event().expect("well-formed") {
-            (_, Event::Eof) => break,
-            (namespace, Event::Start(tag) | Event::Empty(tag)) => {
+            (_, events::Event::Eof) => break,
+            (namespace, events::Event::Start(tag) | events::Event::Empty(tag)) => {
                 black_box((namespace, tag.local_name()));
                 for attribute in tag.attributes() {
                     let attribute = attribute.expect("well-formed");
@@ -43,7 +47,7 @@ fn quick((bytes, _): (Vec<u8>, usize)) -> Vec<u8> {
                     black_box((name, value.expect("well-formed")));
                 }
             }
-            (_, Event::Text(text)) => drop(black_box(text.decode().expect("UTF-8"))),
+            (_, events::Event::Text(text)) => drop(black_box(text.decode().expect("UTF-8"))),
             (_, other) => drop(black_box(other)),
         }
     }
@@ -77,7 +81,16 @@ fn routed((bytes, piece): (Vec<u8>, usize)) -> (Vec<u8>, usize) {
     (bytes, routed)
 }
 
-// From one link to another: what is checked goes out as it is, in writes as large as what was read.
+// Everything is kept, as it is until it is acknowledged or written.
+#[library_benchmark]
+#[bench::pieces_1460(wire(1460))]
+fn kept((bytes, piece): (Vec<u8>, usize)) -> (Vec<u8>, Vec<Frame>) {
+    let mut kept = Vec::with_capacity(2 * support::ELEMENTS);
+    frames(Limits::default(), &bytes, piece, |frame| kept.push(frame));
+    (bytes, kept)
+}
+
+// What is checked goes out as it is, in writes as large as what was read: reader and writer alone.
 #[library_benchmark]
 #[bench::pieces_1460(wire(1460))]
 fn forwarded((bytes, piece): (Vec<u8>, usize)) -> Vec<u8> {
@@ -85,7 +98,7 @@ fn forwarded((bytes, piece): (Vec<u8>, usize)) -> Vec<u8> {
     let mut reader = Reader::new(Limits::default());
     let mut out = BytesMut::new();
     for mut piece in bytes.chunks(piece) {
-        while let Some(frame) = reader.next(&mut piece).expect("well-formed") {
+        while let Some(frame) = next(&mut reader, &mut piece) {
             if let Frame::Stanza(stanza) = frame {
                 out.extend_from_slice(&writer.stanza(&stanza));
             }
@@ -93,6 +106,31 @@ fn forwarded((bytes, piece): (Vec<u8>, usize)) -> Vec<u8> {
         drop(black_box(out.split().freeze()));
     }
     bytes
+}
+
+// The same from one link to another, with all that a link checks: who may send to whom.
+#[library_benchmark]
+#[bench::pieces_1460(links(1460))]
+fn linked((bytes, piece, [mut from, mut to]): Linked) -> (Vec<u8>, [Connection; 2]) {
+    let mut entropy = Seeded::new(1);
+    let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+    let mut written = 0;
+    for piece in bytes.chunks(piece) {
+        let taken = from.receive(env, piece).expect("as it was agreed");
+        assert_eq!(taken, piece.len());
+        while let Some(action) = from.poll_action() {
+            if let Action::Event(Event::Stanza(stanza)) = action {
+                to.send(env, &stanza).expect("as it was agreed");
+            }
+        }
+        while let Some(action) = to.poll_action() {
+            if let Action::Transmit(bytes) = action {
+                written += black_box(bytes).len();
+            }
+        }
+    }
+    assert_eq!(written, bytes.len());
+    (bytes, [from, to])
 }
 
 // The same, and the tree of every stanza.
@@ -204,7 +242,7 @@ fn worst((bytes, piece): (Vec<u8>, usize)) -> (Vec<u8>, Reader) {
     let mut reader = Reader::new(wide());
     let mut stanzas = 0;
     for mut piece in bytes.chunks(piece) {
-        while let Some(frame) = reader.next(&mut piece).expect("within the limits") {
+        while let Some(frame) = next(&mut reader, &mut piece) {
             stanzas += usize::from(matches!(&frame, Frame::Stanza(_)));
             drop(black_box(frame));
         }
@@ -216,7 +254,7 @@ fn worst((bytes, piece): (Vec<u8>, usize)) -> (Vec<u8>, Reader) {
 library_benchmark_group!(
     name = reading;
     config = LibraryBenchmarkConfig::default().tool(Dhat::default());
-    benchmarks = reference, quick, reader, routed, forwarded, trees, element
+    benchmarks = reference, quick, reader, routed, kept, forwarded, linked, trees, element
 );
 library_benchmark_group!(name = linear; benchmarks = worst);
 

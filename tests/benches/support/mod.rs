@@ -6,8 +6,12 @@
 use minidom::Element;
 use minidom::rxml::{Parse, RawParser};
 use minidom::tree_builder::TreeBuilder;
-use onetrip_core::stream::{Frame, Limits, Reader};
+use onetrip_core::stream::{Env, Frame, Instant, Limits, Reader};
+use onetrip_core::zero_handshake::{Agreement, Security, SourceRule, Terms};
+use onetrip_core::{Connection, LinkConfig};
+use onetrip_simulator::Seeded;
 use onetrip_tests::corpus::Corpus;
+use onetrip_tests::links::domain;
 
 /// So many first-level elements in each corpus; `ratios.py` divides by it.
 pub const ELEMENTS: usize = 1000;
@@ -56,8 +60,50 @@ impl Reference {
 pub fn frames(limits: Limits, bytes: &[u8], piece: usize, mut take: impl FnMut(Frame)) {
     let mut reader = Reader::new(limits);
     for mut piece in bytes.chunks(piece) {
-        while let Some(frame) = reader.next(&mut piece).expect("well-formed") {
+        while let Some(frame) = next(&mut reader, &mut piece) {
             take(frame);
         }
     }
+}
+
+/// The next frame. An `expect` would move the whole of what it looks at, 29 instructions a call.
+#[inline(always)]
+pub fn next(reader: &mut Reader, piece: &mut &[u8]) -> Option<Frame> {
+    match reader.next(piece) {
+        Ok(Some(frame)) => Some(frame),
+        Ok(None) => None,
+        Err(error) => panic!("well-formed: {error}"),
+    }
+}
+
+/// Where everything of the corpus comes from, but what its client says itself.
+const THERE: [&str; 3] = [
+    "montague.example",
+    "capulet.example",
+    "rooms.capulet.example",
+];
+/// Where it goes.
+const HERE: [&str; 1] = ["verona.example"];
+
+/// The stanzas of the corpus as one server sends them to another, and two links: the first reads them, the second takes
+/// them on.
+pub fn links(piece: usize) -> (Vec<u8>, usize, [Connection; 2]) {
+    let stanzas: String = corpus().stanzas().collect();
+    let wire = stanzas.replace("juliet@capulet.example", "juliet@verona.example");
+    let ends = [link(&HERE, &THERE), link(&THERE, &HERE)];
+    (wire.into_bytes(), piece, ends)
+}
+
+/// A plain link, without acknowledgements, to a peer that has opened it.
+fn link(ours: &[&str], theirs: &[&str]) -> Connection {
+    let domains = |names: &[&str]| names.iter().map(|name| domain(name)).collect();
+    let mut terms = Terms::new(domains(ours), domains(theirs), Security::Plain);
+    terms.address = "192.0.2.1:5299".parse().ok();
+    terms.allowed_sources = vec![SourceRule::network("192.0.2.1".parse().expect("a network"))];
+    let agreement = Agreement::new(terms).expect("an agreement");
+    let source = "192.0.2.1:40000".parse().expect("an address");
+    let admitted = agreement.accept_source(source, None).expect("allowed");
+    let mut entropy = Seeded::new(1);
+    let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+    Connection::link(LinkConfig::new(agreement, admitted), env).expect("plain")
 }
