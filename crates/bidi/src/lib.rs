@@ -79,7 +79,7 @@
 //! | BIDI-12, BIDI-13, BIDI-16, BIDI-R2, BIDI-R3 | [`Pairs`] |
 //! | BIDI-14 | [`Receiver::may_ask`]; the wire: `onetrip-dialback` |
 //! | BIDI-15 | [`Initiator::judge`]; the wire: `onetrip-dialback` |
-//! | BIDI-17 | [`Pairs::check_incoming`], [`Trust`] |
+//! | BIDI-17 | [`Pairs::check_incoming`], [`Trust`], [`Initiator::may_ask`] |
 //! | BIDI-18 | [`Pairs`] is asked for stanzas only; the rest: `onetrip-core` |
 //! | BIDI-19 | [`Pairs`] allows it; the choice of connection: `onetrip-core` |
 //! | BIDI-20 | [`Initiator::end`], [`Receiver::end`], [`Pairs::receivable`]; idleness: `onetrip-core` |

@@ -99,8 +99,8 @@ pub enum ReverseRefusal {
     /// The target has not been validated here as a domain of the end that is asked.
     #[error("the target was not validated on this connection")]
     Target,
-    /// A certificate is required, and covers the sender not (BIDI-17).
-    #[error("no certificate for the sender")]
+    /// A certificate is required that covers the peer's domain, and there is none (BIDI-17).
+    #[error("no certificate for the peer's domain")]
     NotCertified,
     /// The stream id is on another live stream too.
     #[error("the stream id is in use elsewhere")]

@@ -11,7 +11,7 @@ mod common;
 use common::{C, S, asking, at_c, changes, drain, features, initiator, optional_tls, pair, sent};
 use onetrip_bidi::{
     Action, Bidi, Change, Error, Event, FeaturesUnknown, Initiator, InitiatorConfig, Layer,
-    PairError, Restart, StreamLimits, Trust, Why, feature, legacy_feature,
+    PairError, Restart, ReverseRefusal, StreamLimits, Trust, Why, feature, legacy_feature,
 };
 use onetrip_stream::{Condition, Content, ns};
 
@@ -186,6 +186,23 @@ fn bidi_17_a_peer_that_would_not_be_heard_is_not_asked_to_send() {
     assert_eq!(authenticated(&mut machine), (0, Some(Why::Unproven)));
     machine.validated(&pair(C, S), Trust::Dns, at_c).unwrap();
     assert!(!machine.pairs().is_bidirectional());
+    // What never comes back may be asked for.
+    assert_eq!(machine.may_ask(Trust::Dns), Ok(()));
+}
+
+/// The peer takes its `valid` for leave to send stanzas of the inverse pair.
+#[test]
+fn bidi_17_a_further_pair_that_would_not_be_heard_is_not_asked_for() {
+    let mut config = InitiatorConfig::default();
+    for required in [false, true] {
+        config.require_certificate = required;
+        let mut machine = Initiator::new(config, Content::Server, Layer::Tls);
+        machine.remembered();
+        machine.authenticating(Trust::Certificate).unwrap();
+        let refused = machine.may_ask(Trust::Dns).err();
+        assert_eq!(refused, required.then_some(ReverseRefusal::NotCertified));
+        assert_eq!(machine.may_ask(Trust::Certificate), Ok(()));
+    }
 }
 
 #[test]

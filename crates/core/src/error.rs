@@ -223,7 +223,8 @@ pub enum UsageError {
     /// A stanza between servers whose pair of domains may not be sent here (BIDI-10, BIDI-12, BIDI-13).
     #[error("a stanza of a pair of domains that is not open here")]
     PairNotOpen,
-    /// A pair that may not be asked for on a connection that the peer opened (BIDI-14).
+    /// A pair that may not be asked for on a connection that the peer opened (BIDI-14), or whose inverse would not be taken on a
+    /// bidirectional one that we opened (BIDI-17).
     #[error(transparent)]
     MayNotAsk(bidi::ReverseRefusal),
     /// A pair that cannot be asked for here.

@@ -20,7 +20,8 @@ const MAX_PART: usize = 1023;
 pub struct Domain(String);
 
 impl Domain {
-    /// Reads a domain; `None` when it cannot be one (RFC 7622 §3.2).
+    /// Reads a domain; `None` when it cannot be one (RFC 7622 §3.2). One dot at the end is left out; a second would be an
+    /// empty label, which no domain has.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.strip_suffix('.').unwrap_or(text);
@@ -28,8 +29,8 @@ impl Domain {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
         let written = text.bytes().all(plain) || text.chars().all(is_domain_char);
         let fits = !text.is_empty() && text.len() <= MAX_PART && written;
-        (fits && !text.starts_with('.') && !text.contains(".."))
-            .then(|| Self(text.to_ascii_lowercase()))
+        let empty_label = text.starts_with('.') || text.ends_with('.') || text.contains("..");
+        (fits && !empty_label).then(|| Self(text.to_ascii_lowercase()))
     }
 
     /// The comparable form.
@@ -219,6 +220,8 @@ mod tests {
             "example.com/",
             "a@.b",
             "a@b..c",
+            "a@b..",
+            "a@.",
             "a/b@c\u{7}",
         ] {
             assert!(text.parse::<Jid>().is_err(), "{text:?}");

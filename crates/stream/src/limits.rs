@@ -51,6 +51,7 @@ impl Limits {
         elements: 256,
         depth: 16,
         attributes: 64,
+        namespace: 256,
         ..Self::AUTHENTICATED
     };
 

@@ -91,6 +91,24 @@ fn bidi_15_reverse_requests_are_checked() {
     assert!(servers.sides[one].asked.is_empty());
 }
 
+/// On a bidirectional stream the peer would send stanzas of the inverse pair, which would cost the stream where a certificate
+/// is required that does not cover its domain (BIDI-17).
+#[test]
+fn bidi_17_a_domain_that_would_not_be_heard_is_not_asked_for() {
+    let (mut out, into) = configs();
+    out.bidi.require_certificate = true;
+    let mut servers = Servers::default();
+    let [one, _] = servers.connect(out, into, true);
+    let ask = |servers: &mut Servers, to| {
+        let asked = pair("capulet.lit", to);
+        servers.with(one, |connection, env| connection.ask(env, asked, true))
+    };
+    let why = ReverseRefusal::NotCertified;
+    let refused = ask(&mut servers, "chat.montague.lit");
+    assert_eq!(refused, Err(UsageError::MayNotAsk(why)));
+    assert_eq!(ask(&mut servers, "montague.lit"), Ok(()));
+}
+
 /// Without bidi there is no reverse dialback, at either end (BIDI-14, BIDI-15).
 #[test]
 fn bidi_14_not_on_a_unidirectional_stream() {

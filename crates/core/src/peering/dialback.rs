@@ -272,10 +272,16 @@ impl Peering {
             End::Initiator(_) if !self.hosts(&pair.from) || self.hosts(&pair.to) => {
                 Err(UsageError::CannotAsk(AskError::Target))
             }
-            End::Initiator(machine) if machine.pairs().has_proved(&pair.to) => {
-                Ok(Some(TargetGround::Proved))
+            End::Initiator(machine) => {
+                machine
+                    .may_ask(self.trust(&pair.to))
+                    .map_err(UsageError::MayNotAsk)?;
+                Ok(if machine.pairs().has_proved(&pair.to) {
+                    Some(TargetGround::Proved)
+                } else {
+                    resolves_here.then_some(TargetGround::SameAddress)
+                })
             }
-            End::Initiator(_) => Ok(resolves_here.then_some(TargetGround::SameAddress)),
         }
     }
 }
