@@ -1,36 +1,110 @@
 //! Clients and their servers: either end against whatever the other might write, and both against each other.
 
+use std::borrow::Cow;
+use std::ops::DerefMut;
+
 use onetrip_core::negotiation::sasl::{Mechanism, ReceiverConfig};
 use onetrip_core::quickstart::{Cache, Features, Key, Known, Level, Policy, Transport};
-use onetrip_core::stream::{Content, Jid, Stanza};
-use onetrip_core::{ClientConfig, Entity, ServerConfig};
+use onetrip_core::stream::{Content, Instant, Jid, Stanza};
+use onetrip_core::{ClientConfig, Connection, Entity, Event, ServerConfig};
+
+use onetrip_simulator::Seeded;
 
 use super::Input;
+use super::alone::{Alone, STEPS};
 use super::lines::Reader;
-use super::watch::{self, Seen};
+use super::watch;
 use crate::house::House;
 use crate::words::{ACCOUNT, stored, ticket};
-
-/// The most steps of a run.
-const STEPS: usize = 200;
 
 /// A client against whatever a server might write.
 pub(super) fn client(data: &[u8]) {
     let mut input = Input::new(data);
-    let (mut house, config) = client_of(&mut input);
-    let direct = config.transport == Transport::DirectTls;
-    let place = house.client_of(config);
-    alone(&mut input, house, place, direct, Reader::Client);
+    lone_client(&mut input).run(&mut input);
 }
 
 /// A server against whatever a client might write.
 pub(super) fn server(data: &[u8]) {
     let mut input = Input::new(data);
-    let mut house = House::default();
-    let config = server_of(&mut input, &mut house);
+    lone_server(&mut input).run(&mut input);
+}
+
+/// A client and nobody else, as the input says.
+pub(super) fn lone_client(input: &mut Input<'_>) -> One<Box<House>> {
+    let (mut house, config) = client_of(input);
+    let direct = config.transport == Transport::DirectTls;
+    let place = house.client_of(config);
+    One {
+        house: Box::new(house),
+        place,
+        direct,
+        lines: Reader::Client.lines(),
+    }
+}
+
+/// A server and nobody else, as the input says.
+pub(super) fn lone_server(input: &mut Input<'_>) -> One<Box<House>> {
+    let mut house = Box::<House>::default();
+    let config = server_of(input, &mut house);
     let direct = config.transport == Transport::DirectTls;
     let place = house.server_as(config);
-    alone(&mut input, house, place, direct, Reader::Server);
+    One {
+        house,
+        place,
+        direct,
+        lines: Reader::Server.lines(),
+    }
+}
+
+/// One end of what is in a house.
+pub(super) struct One<H> {
+    house: H,
+    place: usize,
+    direct: bool,
+    lines: Vec<&'static str>,
+}
+
+impl<H: DerefMut<Target = House>> Alone for One<H> {
+    fn step(&mut self, input: &mut Input<'_>) {
+        step(input, &mut self.house, self.place, &self.lines);
+    }
+
+    fn wake(&mut self) -> bool {
+        wake(&mut self.house, self.place)
+    }
+
+    fn close(&mut self) {
+        self.house
+            .with(self.place, |connection, env| connection.close(env));
+    }
+
+    fn settle_randomness(&mut self) {
+        self.house.entropy = Seeded::new(7);
+    }
+
+    fn now(&self) -> Instant {
+        self.house.now
+    }
+
+    fn connection(&self) -> &Connection {
+        &self.house.sides[self.place].connection
+    }
+
+    fn events(&self) -> &[Event] {
+        &self.house.sides[self.place].events
+    }
+
+    fn written(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.house.sides[self.place].written)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.house.sides[self.place].closed
+    }
+
+    fn is_direct(&self) -> bool {
+        self.direct
+    }
 }
 
 /// A client that is set up, and remembers, as the input says.
@@ -113,18 +187,16 @@ fn server_of(input: &mut Input<'_>, house: &mut House) -> ServerConfig {
     config
 }
 
-fn alone(input: &mut Input<'_>, mut house: House, place: usize, direct: bool, reader: Reader) {
-    let lines = reader.lines();
-    check(&house, place, direct);
-    for _ in 0..STEPS {
-        if input.is_empty() || house.sides[place].closed {
-            break;
-        }
-        step(input, &mut house, place, &lines);
-        check(&house, place, direct);
-    }
-    finish(&mut house, place, direct);
-}
+/// Steps that are no lines: the clock, a decision, what the application does, the end of the transport.
+pub(super) const OTHERS: &[&[u8]] = &[
+    &[192],
+    &[208],
+    &[216, 0],
+    &[216, 1],
+    &[216, 2],
+    &[216, 3],
+    &[224],
+];
 
 fn step(input: &mut Input<'_>, house: &mut House, place: usize, lines: &[&str]) {
     match input.byte() {
@@ -202,36 +274,6 @@ fn wake(house: &mut House, place: usize) -> bool {
     woken
 }
 
-fn check(house: &House, place: usize, direct: bool) {
-    let side = &house.sides[place];
-    Seen {
-        connection: &side.connection,
-        events: &side.events,
-        closed: side.closed,
-        written: &side.written,
-        direct,
-    }
-    .check();
-}
-
-/// Nothing more comes: what is not online is over in time, and what is can be closed.
-fn finish(house: &mut House, place: usize, direct: bool) {
-    let online = house.sides[place].connection.is_online();
-    if online {
-        house.with(place, |connection, env| connection.close(env));
-    }
-    let since = house.now;
-    while !house.sides[place].closed {
-        assert!(wake(house, place), "it waits for ever");
-        assert!(
-            !watch::is_overdue(since, house.now),
-            "it waits too long: {:?}",
-            house.sides[place].events
-        );
-        check(house, place, direct);
-    }
-}
-
 /// Both ends; what is between them delays, splits, spoils and cuts.
 pub(super) fn pair(data: &[u8]) {
     let mut input = Input::new(data);
@@ -285,7 +327,9 @@ pub(super) fn pair(data: &[u8]) {
             }
             _ => {}
         }
-        ends.iter().for_each(|end| check(&house, *end, direct));
+        for end in ends {
+            one(&mut house, end, direct).check();
+        }
     }
     settle(&mut house, ends, &mut wires, direct);
     let both = ends.map(|end| house.sides[end].closed);
@@ -309,7 +353,17 @@ pub(super) fn pair(data: &[u8]) {
         }
     }
     for end in ends {
-        finish(&mut house, end, direct);
+        one(&mut house, end, direct).finish();
+    }
+}
+
+fn one(house: &mut House, place: usize, direct: bool) -> One<&mut House> {
+    let lines = Vec::new();
+    One {
+        house,
+        place,
+        direct,
+        lines,
     }
 }
 
@@ -335,7 +389,9 @@ fn settle(house: &mut House, ends: [usize; 2], wires: &mut [Vec<u8>; 2], direct:
     for _ in 0..1000 {
         let moved =
             deliver(house, ends, wires, 0, usize::MAX) + deliver(house, ends, wires, 1, usize::MAX);
-        ends.iter().for_each(|end| check(house, *end, direct));
+        for end in ends {
+            one(house, end, direct).check();
+        }
         if moved > 0 {
             continue;
         }

@@ -15,8 +15,10 @@
 //! | `jingle` | every request is answered once; an end for each session; bytes come out as they went in |
 //! | `stored` | what is read from bytes writes the same value again |
 
+mod alone;
 mod clients;
 mod elements;
+pub mod explore;
 mod input;
 mod jingle;
 mod lines;

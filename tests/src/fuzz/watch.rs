@@ -44,7 +44,7 @@ impl Seen<'_> {
         self.check_writing();
     }
 
-    /// No stanza before authentication.
+    /// No stanza before authentication, and none between servers that does not say from whom and to whom it is.
     fn check_order(&self) {
         let place = |wanted: fn(&Event) -> bool| self.events.iter().position(wanted);
         let let_in = place(|event| {
@@ -56,6 +56,13 @@ impl Seen<'_> {
                     | Event::Pair(_)
             )
         });
+        let between = self.connection.pairs().is_some();
+        for event in self.events {
+            if let Event::Stanza(stanza) = event {
+                let head = stanza.head();
+                assert!(!between || (head.from.is_some() && head.to.is_some()));
+            }
+        }
         if let Some(stanza) = place(|event| matches!(event, Event::Stanza(_))) {
             assert!(
                 let_in.is_some_and(|let_in| let_in < stanza),
