@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use onetrip_core::isr::Rotation;
 use onetrip_core::quickstart::{Level, Transport};
 use onetrip_core::stream::{Env, Instant};
-use onetrip_core::{Connection, End, ErrorKind, Event};
+use onetrip_core::{Action, Connection, End, ErrorKind, Event};
 use onetrip_simulator::Seeded;
 use onetrip_tests::e2e::{Duo, Server, Setting};
-use onetrip_tests::house::House;
+use onetrip_tests::house::{House, Text};
+use onetrip_tests::links;
 use onetrip_tests::servers::{Servers, dialback, inbound, outbound, plan};
 use onetrip_tests::words::message;
 
@@ -322,6 +324,77 @@ fn an_instant_resumption_at_every_unit() {
         clients(house, false)
     };
     stopped_everywhere("ISR", false, &mut make);
+}
+
+/// The same by the texts that prove a key (ISR-R6).
+#[test]
+fn a_resumption_by_key_at_every_unit() {
+    for text in Text::BOTH {
+        let mut make = || {
+            let mut house = House::keyed(text, Rotation::default());
+            let pair = house.pair();
+            house.send(pair[0], &message(1));
+            house.cut_both(pair);
+            assert!(house.entity.resumptions().all(|kept| kept.ticket.is_some()));
+            clients(house, false)
+        };
+        stopped_everywhere(&format!("ISR, {text:?}"), false, &mut make);
+    }
+}
+
+/// How long until a link is given up, if ever: `first` is what happens on it before everything is silent.
+fn link_given_up(first: impl FnOnce(&mut Connection, &mut Env<'_>)) -> Option<(Duration, End)> {
+    let mut link = links::agreed("acks", true);
+    let (mut entropy, mut now) = (Seeded::new(1), Instant::EPOCH);
+    first(&mut link, &mut Env::new(now, &mut entropy));
+    loop {
+        while let Some(action) = link.poll_action() {
+            if let Action::Event(Event::Closed(end)) = action {
+                return Some((now.since(Instant::EPOCH), end));
+            }
+        }
+        now = link.poll_timeout()?.at;
+        link.handle_timeout(&mut Env::new(now, &mut entropy));
+    }
+}
+
+/// A peer on a link that stops in the middle of a stanza, says nothing of ours, or does not close.
+#[test]
+fn a_link_at_every_byte() {
+    let stanza =
+        b"<message from='pilot@air.example' to='ops@ground.example'><body>hi</body></message>";
+    for stop in 0..=stanza.len() {
+        let given_up = link_given_up(|link, env| {
+            link.receive(env, &stanza[..stop]).unwrap();
+            link.handled(1);
+        });
+        let middle = stop > 0 && stop < stanza.len();
+        let stalled = given_up.map(|(after, end)| {
+            let timed_out =
+                matches!(end, End::Failed(error) if matches!(error.kind, ErrorKind::Link(_)));
+            assert!(timed_out, "at {stop}");
+            after
+        });
+        // The footer of the peer is waited for then, too.
+        assert_eq!(
+            stalled,
+            middle.then_some(Duration::from_secs(120)),
+            "at {stop}"
+        );
+    }
+    let ours = links::message(links::GROUND, 0);
+    let unanswered = link_given_up(|link, env| {
+        let _ = link.send(env, &ours);
+    });
+    assert_eq!(
+        unanswered.map(|(after, _)| after),
+        Some(Duration::from_secs(3 + 60))
+    );
+    let unclosed = link_given_up(|link, env| link.close(env));
+    assert_eq!(
+        unclosed.map(|(after, _)| after),
+        Some(Duration::from_secs(30))
+    );
 }
 
 #[test]
