@@ -472,9 +472,10 @@ fn asked(pairs: usize, verified: bool) -> Option<String> {
                 Dialed::Request(verification) if verified => {
                     machine.verified(verification.ticket, Checked::ConnectFailed);
                 }
-                Dialed::Event(Outcome::Refused { verdict, .. })
-                    if verdict == Verdict::Error(Reason::ResourceConstraint) =>
-                {
+                Dialed::Event(Outcome::Refused {
+                    verdict: Verdict::Error(Reason::ResourceConstraint),
+                    ..
+                }) => {
                     return Some("resource-constraint".to_owned());
                 }
                 _ => {}

@@ -385,11 +385,18 @@ fn stanza(bytes: usize) -> Stanza {
     Stanza::parse(text.as_bytes(), Content::Server).unwrap()
 }
 
+/// Something that is full, how many bytes that may take, and how it is filled.
+type Full = (
+    &'static str,
+    usize,
+    Box<dyn FnOnce() -> Box<dyn std::any::Any>>,
+);
+
 /// What waits at the bound of each queue and table: what it is told to hold, and what goes with that.
 #[test]
 fn queues_and_tables_at_their_bounds() {
     let owner: Jid = ACCOUNT.parse().unwrap();
-    let table: [(&str, usize, Box<dyn FnOnce() -> Box<dyn std::any::Any>>); 6] = [
+    let table: [Full; 6] = [
         (
             "1 MiB in 512 stanzas that are not acknowledged",
             1024 * KIB + 512 * 160,

@@ -14,8 +14,11 @@ fn env<R>(call: impl FnOnce(&mut Env<'_>) -> R) -> R {
     call(&mut Env::new(NOW, &mut Seeded::new(1)))
 }
 
+/// A machine, and what comes of what it is given.
+type Machine<T> = (&'static str, fn(&T) -> String);
+
 /// A table: what is wrong, and what comes of it at each machine.
-fn table<T>(title: &str, machines: &[(&str, fn(&T) -> String)], classes: &[(&str, T)]) -> String {
+fn table<T>(title: &str, machines: &[Machine<T>], classes: &[(&str, T)]) -> String {
     let names = machines.iter().map(|(name, _)| format!(" {name} |"));
     let mut text = format!("\n## {title}\n\n| |{}\n|---|", names.collect::<String>());
     text += &"---|".repeat(machines.len());
@@ -428,13 +431,13 @@ fn connecting(said: &[Vec<u8>; 2]) -> String {
 
 /// All of them.
 pub(crate) fn tables() -> String {
-    let sessions: [(&str, fn(&Said) -> String); 3] = [
+    let sessions: [Machine<Said>; 3] = [
         ("session, offered here", offering),
         ("session, offered by the peer", offered),
         ("session, up", up),
     ];
     type Units = &'static [&'static str];
-    let in_band: [(&str, fn(&Units) -> String); 2] = [
+    let in_band: [Machine<Units>; 2] = [
         ("in-band bytestream, to be opened", |units| {
             in_band(false, units)
         }),
