@@ -32,6 +32,8 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 /// Logins at a time.
 const AT_ONCE: usize = 64;
+/// How long it may take until all are there.
+const LOGINS: Duration = Duration::from_secs(600);
 /// How long everything may take to arrive when nothing is sent any more.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -154,7 +156,8 @@ struct Tally {
     /// Messages that are not the next ones.
     out_of_order: Cell<u64>,
     returned: Cell<u64>,
-    stopping: Cell<bool>,
+    /// Everybody is there, and messages go out.
+    talking: Cell<bool>,
 }
 
 fn add(to: &Cell<u64>, number: u64) {
@@ -238,7 +241,7 @@ impl Seat {
                     None => return,
                 },
                 () = self.dies.notified() => client = self.client(client.into_entity()),
-                _ = tick.tick(), if login.is_none() && self.partner.is_some() && !self.tally.stopping.get() => {
+                _ = tick.tick(), if login.is_none() && self.partner.is_some() && self.tally.talking.get() => {
                     let text = format!("<message type='chat' id='{sent}' to='{partner}'><body>number {sent}</body></message>");
                     let stanza = Stanza::parse(text.as_bytes(), Content::Client).expect("a stanza");
                     if client.send(&stanza).await.is_ok() {
@@ -303,13 +306,14 @@ async fn soak(program: &str, options: &Options) -> Result<bool, Failure> {
             }
         }
     };
-    timeout(Duration::from_secs(600), all_online(options.idle)).await?;
+    timeout(LOGINS, all_online(options.idle)).await?;
     let (logged_in, resting) = (begun.elapsed(), server.memory()?);
     let busy: Vec<Seat> = (0..options.busy)
         .map(|number| seat(format!("b{number}"), Some(format!("b{}", number ^ 1))))
         .collect();
     busy.iter().for_each(|seat| drop(live(seat)));
-    timeout(PATIENCE, all_online(options.idle + options.busy)).await?;
+    timeout(LOGINS, all_online(options.idle + options.busy)).await?;
+    tally.talking.set(true);
     let mut random = Seeded::new(options.seed);
     let mut cuts = 0_u64;
     let mut tick = interval(Duration::from_millis(1000 / options.cuts));
@@ -319,7 +323,7 @@ async fn soak(program: &str, options: &Options) -> Result<bool, Failure> {
         cut_one(&mut random, &idle, &busy);
         cuts += 1;
     }
-    tally.stopping.set(true);
+    tally.talking.set(false);
     let last = Instant::now() + PATIENCE;
     while tally.received.get() < tally.sent.get() && Instant::now() < last {
         sleep(Duration::from_millis(50)).await;

@@ -395,7 +395,7 @@ impl Reader {
                 Some(&first) => Err(ReadErrorKind::NotXml { first }),
             },
             State::Between if self.held.is_empty() => {
-                *input = input.trim_ascii_start();
+                skip_space(input);
                 match input.first() {
                     None => Ok(false),
                     Some(b'<') => Ok(true),
@@ -404,7 +404,7 @@ impl Reader {
                 }
             }
             State::Closed => {
-                *input = input.trim_ascii_start();
+                skip_space(input);
                 if input.is_empty() {
                     Ok(false)
                 } else {
@@ -443,5 +443,13 @@ fn check_length(length: usize, limit: Limit, allowed: usize) -> Result<(), ReadE
         Err(ReadErrorKind::TooMuch { limit, allowed })
     } else {
         Ok(())
+    }
+}
+
+/// Leaves out white space at the front, as XML has it: a form feed is none.
+fn skip_space(input: &mut &[u8]) {
+    let space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    while let Some((_, rest)) = input.split_first().filter(|(first, _)| space(first)) {
+        *input = rest;
     }
 }

@@ -317,6 +317,15 @@ fn the_byte_behind_a_frame_is_never_looked_at() {
 }
 
 /// ZH-R1: a primed reader takes a stanza as the first bytes, and its counters begin there.
+/// What Rust takes for white space in ASCII and XML does not.
+#[test]
+fn a_form_feed_between_elements_is_no_white_space() {
+    for text in ["\u{c}", " \u{c}<a xmlns='u'/>", "<a xmlns='u'/>\u{c}"] {
+        let error = inside(text).unwrap();
+        assert_eq!(error.condition(), Condition::NotWellFormed, "{text:?}");
+    }
+}
+
 #[test]
 fn zh_r1_a_primed_reader_needs_no_header() {
     let mut reader =

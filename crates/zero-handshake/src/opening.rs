@@ -56,7 +56,11 @@ impl Opening {
     /// Takes bytes off the front of `input` until it is clear what they are.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Verdict {
         if self.held.is_empty() {
-            *input = input.trim_ascii_start();
+            // A form feed is no white space in XML.
+            let space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+            while let Some((_, rest)) = input.split_first().filter(|(first, _)| space(first)) {
+                *input = rest;
+            }
         }
         if self.held.is_empty() && self.plain && input.first() == Some(&TLS_HANDSHAKE) {
             return Verdict::Refused(ErrorKind::PeerSpeaksTls);
