@@ -27,7 +27,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
                     timeout(DIAL, finding).await.map_err(io::Error::from)?
                 }));
             }
-            None => self.begin_places(),
+            None => {
+                let left: Vec<_> = self.targets.left(self.now()).iter().map(place).collect();
+                match left.is_empty() {
+                    true => self.try_each(self.settings.places.clone()),
+                    false => self.try_each(left),
+                }
+            }
         }
     }
 
@@ -37,40 +43,38 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Client<Io> {
             Ok(found) if found.targets.is_empty() => {
                 self.cause = Some(Cause::NoService);
                 self.places.clear();
-                return self.dial();
+                self.dial();
             }
             Ok(found) => {
+                let places = found.targets.iter().map(place).collect();
                 let until = self.began.elapsed().saturating_add(found.holds);
-                self.targets
-                    .learn(found.targets, Instant::from_epoch(until));
+                let until = Instant::from_epoch(until);
+                self.targets.learn(found.targets, until);
+                self.try_each(places);
             }
-            Err(error) => observe::not_found(&error),
+            Err(error) => {
+                observe::not_found(&error);
+                self.try_each(self.settings.places.clone());
+            }
         }
-        self.begin_places();
     }
 
     fn now(&self) -> Instant {
         Instant::from_epoch(self.began.elapsed())
     }
 
-    /// Begins at the first of the places: the session's own, and those that were found or set (ISR-07).
-    fn begin_places(&mut self) {
-        let found = self.targets.left(self.now()).iter().map(place);
-        let found: Vec<_> = found.collect();
-        let known = match found.is_empty() {
-            true => &self.settings.places,
-            false => &found,
-        };
+    /// Begins at the first of the places: the session's own, then these (ISR-07).
+    fn try_each(&mut self, known: Vec<(Location, Begin)>) {
         self.places = match self.waiting() {
             Some(resumption) => {
                 let direct = known.iter().filter(|(_, begin)| *begin == Begin::DirectTls);
                 let direct: Vec<Location> = direct.map(|(place, _)| place.clone()).collect();
-                let candidates = resumption.candidates(&direct, known).into_iter();
+                let candidates = resumption.candidates(&direct, &known).into_iter();
                 candidates
                     .map(|found| (found.location, found.begin))
                     .collect()
             }
-            None => known.iter().cloned().collect(),
+            None => known.into(),
         };
         self.dial();
     }
