@@ -103,9 +103,12 @@ impl<T: TlsSession> Secured<T> {
 
     /// The next thing to do, in order; `None` when there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front().or_else(|| {
-            (!self.joining.is_empty()).then(|| Output::Transmit(self.joining.split().freeze()))
-        })
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // Room for outputs is given back, since a connection is idle most of the time.
+            self.outputs = VecDeque::new();
+        }
+        output.or_else(|| self.joined().map(Output::Transmit))
     }
 
     /// When to call [`Secured::handle_timeout`], and why.
@@ -144,6 +147,12 @@ impl<T: TlsSession> Secured<T> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the write that is joining, and keeps no room for the next.
+    fn joined(&mut self) -> Option<Bytes> {
+        let joined = core::mem::take(&mut self.joining).freeze();
+        (!joined.is_empty()).then_some(joined)
     }
 
     fn receive_tls(&mut self, env: &mut Env<'_>, wire: &[u8]) -> Result<(), SecuredError> {
@@ -353,7 +362,7 @@ impl<T: TlsSession> Secured<T> {
         }
         self.flush_handshake();
         if !self.waiting.is_empty() && self.session.state() != TlsState::Handshaking {
-            let waiting = self.waiting.split();
+            let waiting = core::mem::take(&mut self.waiting);
             self.write(&waiting);
         }
     }
@@ -364,7 +373,10 @@ impl<T: TlsSession> Secured<T> {
             self.failed.get_or_insert(error);
         }
         let written = self.joining.len().saturating_sub(before);
-        let Some(label) = self.flight_label().filter(|_| written > 0) else {
+        if written == 0 || self.flights > 1 {
+            return;
+        }
+        let Some(label) = self.flight_label() else {
             return;
         };
         self.flights = self.flights.saturating_add(1);
@@ -392,10 +404,8 @@ impl<T: TlsSession> Secured<T> {
         if self.sending && self.begun {
             self.session.close(&mut self.joining);
         }
-        if !self.joining.is_empty() {
-            self.outputs
-                .push_back(Output::Transmit(self.joining.split().freeze()));
-        }
+        let last = self.joined().map(Output::Transmit);
+        self.outputs.extend(last);
         self.outputs.push_back(Output::Close);
     }
 }
