@@ -123,6 +123,21 @@ impl End {
         }
     }
 
+    fn poll_timeout(&self) -> Option<Instant> {
+        let deadline = match self {
+            Self::Bare(connection) => connection.poll_timeout(),
+            Self::Tls(secured) => secured.poll_timeout(),
+        };
+        deadline.map(|deadline| deadline.at)
+    }
+
+    fn handle_timeout(&mut self, env: &mut Env<'_>) {
+        match self {
+            Self::Bare(connection) => connection.handle_timeout(env),
+            Self::Tls(secured) => secured.handle_timeout(env),
+        }
+    }
+
     fn cut(&mut self, env: &mut Env<'_>) {
         match self {
             Self::Bare(connection) => connection.receive_eof(env),
@@ -142,6 +157,7 @@ pub struct Logins {
     derived: Option<sasl::SaltedPassword>,
     message: Stanza,
     entropy: Seeded,
+    now: Instant,
     /// How many messages have arrived.
     pub messages: usize,
 }
@@ -164,6 +180,7 @@ impl Logins {
             message: Stanza::parse(MESSAGE.as_bytes(), Content::Client).expect("a stanza"),
             account,
             entropy,
+            now: Instant::EPOCH,
             messages: 0,
         };
         this.set_level(Level::Off);
@@ -193,7 +210,7 @@ impl Logins {
     pub fn log_in(&mut self) -> [End; 2] {
         let mut pair = self.connect();
         self.talk(&mut pair);
-        let env = &mut Env::new(Instant::EPOCH, &mut self.entropy);
+        let env = &mut Env::new(self.now, &mut self.entropy);
         pair[0].send(env, &self.message);
         self.talk(&mut pair);
         assert!(pair.iter().all(End::is_online));
@@ -214,7 +231,7 @@ impl Logins {
         let mut server = ServerConfig::new(domains, transport, offered);
         server.management = Some(Default::default());
         server.instant_resume = (self.way == Way::Instant).then(InstantResume::default);
-        let env = &mut Env::new(Instant::EPOCH, &mut self.entropy);
+        let env = &mut Env::new(self.now, &mut self.entropy);
         let client = self.entity.connect(client, env);
         let server = Connection::server(server, env);
         if self.tls.is_none() {
@@ -251,7 +268,7 @@ impl Logins {
 
     fn give(&mut self, end: &mut End, wire: &[bytes::Bytes], server: bool) -> Vec<bytes::Bytes> {
         for bytes in wire {
-            end.receive(&mut Env::new(Instant::EPOCH, &mut self.entropy), bytes);
+            end.receive(&mut Env::new(self.now, &mut self.entropy), bytes);
         }
         self.drain(end, server)
     }
@@ -259,15 +276,15 @@ impl Logins {
     fn drain(&mut self, end: &mut End, server: bool) -> Vec<bytes::Bytes> {
         let mut wire = Vec::new();
         loop {
-            let step = end.next(&mut Env::new(Instant::EPOCH, &mut self.entropy));
+            let step = end.next(&mut Env::new(self.now, &mut self.entropy));
             match step {
                 None => return wire,
                 Some(Step::Transmit(bytes)) => wire.push(bytes),
                 Some(Step::Request(request)) => {
                     let answer = self.decide(request);
-                    end.answer(&mut Env::new(Instant::EPOCH, &mut self.entropy), answer);
+                    end.answer(&mut Env::new(self.now, &mut self.entropy), answer);
                     // What came along behind the question was waiting.
-                    end.receive(&mut Env::new(Instant::EPOCH, &mut self.entropy), &[]);
+                    end.receive(&mut Env::new(self.now, &mut self.entropy), &[]);
                 }
                 Some(Step::Event(Event::Stanza(stanza))) => {
                     // A client that runs ahead sends a ping of its own.
@@ -277,7 +294,7 @@ impl Logins {
                 Some(Step::Event(Event::TokenConfirmed { session })) => {
                     self.registry.confirm(&session);
                 }
-                Some(Step::Entity(event)) if server => self.registry.handle(event, Instant::EPOCH),
+                Some(Step::Entity(event)) if server => self.registry.handle(event, self.now),
                 Some(Step::Entity(event)) => drop(self.entity.handle(event)),
                 Some(Step::Event(_) | Step::Other) => {}
             }
@@ -285,7 +302,7 @@ impl Logins {
     }
 
     fn decide(&mut self, request: Request) -> Answer {
-        let env = &mut Env::new(Instant::EPOCH, &mut self.entropy);
+        let env = &mut Env::new(self.now, &mut self.entropy);
         match request {
             Request::Sasl { domain, request } => {
                 Answer::Sasl(self.accounts.decide(request, &domain))
@@ -302,10 +319,27 @@ impl Logins {
         }
     }
 
+    /// One end sends a stanza, and both talk until all is said.
+    pub fn send(&mut self, pair: &mut [End; 2], from: usize, stanza: &Stanza) {
+        pair[from].send(&mut Env::new(self.now, &mut self.entropy), stanza);
+        self.talk(pair);
+    }
+
+    /// Time passes until neither end waits for anything: what was sent is acknowledged.
+    pub fn settle(&mut self, pair: &mut [End; 2]) {
+        while let Some(at) = pair.iter().filter_map(End::poll_timeout).min() {
+            self.now = at;
+            for end in &mut *pair {
+                end.handle_timeout(&mut Env::new(self.now, &mut self.entropy));
+            }
+            self.talk(pair);
+        }
+    }
+
     /// The transport of both is gone.
     pub fn cut(&mut self, pair: &mut [End; 2]) {
         for (server, end) in [false, true].into_iter().zip(pair) {
-            end.cut(&mut Env::new(Instant::EPOCH, &mut self.entropy));
+            end.cut(&mut Env::new(self.now, &mut self.entropy));
             self.drain(end, server);
         }
     }

@@ -35,7 +35,7 @@ pub(crate) struct Sending {
     pub(crate) writer: Writer,
     pub(crate) layer: Layer,
     /// The header of this document, as long as it has not been written.
-    pub(crate) unsent: Option<StreamHeader>,
+    pub(crate) unsent: Option<Box<StreamHeader>>,
     /// Whether `</stream:stream>` has been written.
     pub(crate) ended: bool,
 }
@@ -45,7 +45,7 @@ impl Sending {
         Self {
             writer: Writer::new(content),
             layer: Layer::Plain,
-            unsent: Some(header),
+            unsent: Some(Box::new(header)),
             ended: false,
         }
     }

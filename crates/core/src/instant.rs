@@ -36,9 +36,9 @@ pub(crate) struct Instant {
     /// The mechanism that a key is asked for: by us with the next `<enable/>`, or by the peer with its last (XEP-0397 §3).
     mechanism: Option<String>,
     /// What resumes the session as it stands (the initiator).
-    pub(crate) ticket: Option<Ticket>,
+    pub(crate) ticket: Option<Box<Ticket>>,
     /// What goes out with `<enabled/>` (the receiver).
-    grant: Option<Grant>,
+    grant: Option<Box<Grant>>,
 }
 
 impl Instant {
@@ -48,6 +48,11 @@ impl Instant {
         ticket: None,
         grant: None,
     };
+
+    /// What resumes the session goes along with it.
+    pub(crate) fn take_ticket(&mut self) -> Option<Ticket> {
+        self.ticket.take().map(|ticket| *ticket)
+    }
 
     /// Asks for a key of this mechanism with the next `<enable/>`.
     pub(crate) fn wish(&mut self, mechanism: Option<String>) {
@@ -61,7 +66,7 @@ impl Instant {
         let proved = || isr::granted_key(enabled).filter(|_| self.dialects.hmac);
         let shown = || isr::granted(enabled).filter(|_| self.dialects.seed);
         if let Some(ticket) = login.or_else(proved).or_else(shown) {
-            self.ticket = Some(ticket);
+            self.ticket = Some(Box::new(ticket));
         }
     }
 
@@ -77,7 +82,7 @@ impl Instant {
 
     /// What goes along with the next `<enabled/>`.
     pub(crate) fn grant_with(&mut self, grant: Option<Grant>) {
-        self.grant = grant;
+        self.grant = grant.map(Box::new);
     }
 
     /// An element of stream management as it goes out: with what is asked for, and only where a session may be resumed with

@@ -43,12 +43,15 @@ impl Joining {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Ends the write.
+    /// Ends the write. Room is kept for small units only, so that an idle connection holds none of a large one.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
-        self.alone
-            .take()
-            .or_else(|| Some(self.buffer.split().freeze()))
-            .filter(|bytes| !bytes.is_empty())
+        let joined = |buffer: &mut BytesMut| match buffer.len() {
+            0 => None,
+            1..=ROOM => Some(buffer.split().freeze()),
+            _ => Some(core::mem::take(buffer).freeze()),
+        };
+        let alone = self.alone.take().filter(|bytes| !bytes.is_empty());
+        alone.or_else(|| joined(&mut self.buffer))
     }
 }
 

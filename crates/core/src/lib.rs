@@ -241,6 +241,7 @@ mod instant;
 mod joining;
 mod link;
 mod management;
+mod online;
 mod order;
 mod peer_config;
 mod peering;

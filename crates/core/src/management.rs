@@ -22,9 +22,9 @@ pub(crate) struct Management {
     /// Whose the session is, once a resource is bound.
     owner: Option<Jid>,
     /// A session that was brought along and has not been asked for (the initiator).
-    waiting: Option<Resumption>,
+    waiting: Option<Box<Resumption>>,
     /// A request to resume is out: what it was made with besides the session.
-    asked: Option<Asked>,
+    asked: Option<Box<Asked>>,
     /// What resumes the session without a login.
     pub(crate) instant: instant::Instant,
     /// How many stanzas went to the application before any were counted: the first that it says to have handled are
@@ -72,7 +72,7 @@ impl Management {
             machine: config.map_or(Machine::Off, |config| {
                 Machine::Initiator(Box::new(sm::Initiator::new(config)))
             }),
-            waiting,
+            waiting: waiting.map(Box::new),
             account: Some(account.clone()),
             ..Self::OFF
         }
@@ -228,7 +228,7 @@ impl Management {
     /// The end of the connection: what is left, once.
     pub(crate) fn end(&mut self) -> Option<Left> {
         if let Some(waiting) = self.waiting.take() {
-            return Some(Left::Resumption(Box::new(waiting)));
+            return Some(Left::Resumption(waiting));
         }
         let asked = self.asked.take();
         let owner = asked
@@ -249,7 +249,7 @@ impl Management {
         let mut resumption = Resumption {
             account: self.account.clone().unwrap_or(owner),
             session,
-            ticket: self.instant.ticket.take(),
+            ticket: self.instant.take_ticket(),
             lost: asked.as_ref().map_or(0, |asked| asked.lost),
         };
         Some(if asked.is_none() || resumption.outlives_silence() {
@@ -292,13 +292,13 @@ impl Management {
         }
     }
 
-    fn ask(&mut self) -> Option<Resumption> {
+    fn ask(&mut self) -> Option<Box<Resumption>> {
         let waiting = self.waiting.take()?;
-        self.asked = Some(Asked {
+        self.asked = Some(Box::new(Asked {
             owner: waiting.session.owner.clone(),
             lost: waiting.lost,
-        });
-        self.instant.ticket = waiting.ticket.clone();
+        }));
+        self.instant.ticket = waiting.ticket.clone().map(Box::new);
         Some(waiting)
     }
 
@@ -325,11 +325,13 @@ impl Management {
         let session = self
             .as_initiator()
             .and_then(|machine| machine.withdraw(&asked.owner, h));
-        self.waiting = session.map(|session| Resumption {
-            account: self.account.clone().unwrap_or(asked.owner),
-            session,
-            ticket: self.instant.ticket.take(),
-            lost: asked.lost,
+        self.waiting = session.map(|session| {
+            Box::new(Resumption {
+                account: self.account.clone().unwrap_or(asked.owner),
+                session,
+                ticket: self.instant.take_ticket(),
+                lost: asked.lost,
+            })
         });
     }
 
@@ -362,7 +364,7 @@ impl Management {
         h: sm::Count,
         ticket: Ticket,
     ) -> Result<(), sm::Error> {
-        self.instant.ticket = Some(ticket);
+        self.instant.ticket = Some(Box::new(ticket));
         match self.as_initiator() {
             Some(machine) => machine.resumed(now, h),
             None => Err(sm::Error::OutOfTurn),
@@ -413,7 +415,7 @@ impl Management {
     /// The session as it stands, to store it while the connection is up.
     pub(crate) fn snapshot(&self) -> Option<Resumption> {
         if let Some(waiting) = &self.waiting {
-            return Some(waiting.clone());
+            return Some(Resumption::clone(waiting));
         }
         let Machine::Initiator(machine) = &self.machine else {
             return None;
@@ -426,7 +428,7 @@ impl Management {
         Some(Resumption {
             account: self.account.as_ref().unwrap_or(owner).clone(),
             session: machine.snapshot(owner)?,
-            ticket: self.instant.ticket.clone(),
+            ticket: self.instant.ticket.as_deref().cloned(),
             lost: self.asked.as_ref().map_or(0, |asked| asked.lost),
         })
     }

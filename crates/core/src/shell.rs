@@ -42,7 +42,7 @@ pub(crate) struct Shell {
     pub(crate) tracing: bool,
     pub(crate) failed: Option<Error>,
     /// What the end really means, when the role knows better than whoever ends it.
-    pub(crate) verdict: Option<End>,
+    pub(crate) verdict: Option<Box<End>>,
     actions: VecDeque<Action>,
     /// The write that is still joining.
     joining: Joining,
@@ -106,9 +106,12 @@ impl Shell {
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        self.actions
-            .pop_front()
-            .or_else(|| self.joining.take().map(Action::Transmit))
+        let action = self.actions.pop_front();
+        if action.is_none() && self.facts.have(Facts::BOUND) {
+            // Room for actions is given back, since a connection is idle most of the time.
+            self.actions = VecDeque::new();
+        }
+        action.or_else(|| self.joining.take().map(Action::Transmit))
     }
 
     /// Queues something that may overtake a write that is still joining.
@@ -124,6 +127,12 @@ impl Shell {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.push(Action::Event(event));
+    }
+
+    /// A stanza arrived for the application.
+    pub(crate) fn arrived(&mut self, stanza: Stanza) {
+        self.management.arrived();
+        self.event(Event::Stanza(stanza));
     }
 
     /// Ends the write that is still joining.
@@ -201,7 +210,7 @@ impl Shell {
 
     /// Begins a new document in the sending half.
     pub(crate) fn restart_sending(&mut self, header: StreamHeader) {
-        self.sending.unsent = Some(header);
+        self.sending.unsent = Some(Box::new(header));
     }
 
     /// Begins a new document in the receiving half.
@@ -242,7 +251,7 @@ impl Shell {
     /// Writes a stanza, and counts it where stanzas are counted.
     pub(crate) fn stanza(&mut self, stanza: &Stanza) -> Option<sm::Handle> {
         if !self.management.is_on() {
-            self.write(stanza.bytes(), || stanza_label(stanza));
+            self.write(stanza.bytes(), || stanza_label(&stanza.element()));
             return None;
         }
         let handle = self.management.send(self.now, stanza.bytes().clone());
@@ -250,8 +259,12 @@ impl Shell {
         handle
     }
 
-    /// Writes an iq of our own.
+    /// Writes an iq of our own, straight into what goes out next where stanzas are not kept.
     pub(crate) fn iq(&mut self, element: &Element) {
+        if !self.management.is_on() {
+            let label = || stanza_label(element);
+            return self.append(label, |writer, out| writer.element_into(out, element));
+        }
         match Stanza::from_element(element) {
             Ok(stanza) => drop(self.stanza(&stanza)),
             Err(error) => self.fail(error.into()),
@@ -266,8 +279,10 @@ impl Shell {
                 sm::Action::Write(bytes) => {
                     let content = self.content;
                     self.write(&bytes, || {
-                        Stanza::parse(&bytes, content)
-                            .map_or_else(|_| "stanza".to_owned(), |stanza| stanza_label(&stanza))
+                        Stanza::parse(&bytes, content).map_or_else(
+                            |_| "stanza".to_owned(),
+                            |stanza| stanza_label(&stanza.element()),
+                        )
                     });
                 }
                 sm::Action::Request(request) => return Some(Notable::Request(request)),
@@ -526,7 +541,7 @@ impl Shell {
         let left = self.management.end();
         self.leave(left, unhandled);
         self.end_peering(&end);
-        let end = self.verdict.take().unwrap_or(end);
+        let end = self.verdict.take().map_or(end, |verdict| *verdict);
         self.event(Event::Closed(end));
         self.barrier(Action::Close);
         self.closed = true;

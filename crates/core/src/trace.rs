@@ -60,15 +60,14 @@ pub(crate) fn label(element: &minidom::Element) -> String {
 }
 
 /// Names a stanza by its kind, its type and its first child.
-pub(crate) fn stanza_label(stanza: &onetrip_stream::Stanza) -> String {
-    let kind = stanza.head().kind.name();
-    let element = stanza.element();
-    let child = element
+pub(crate) fn stanza_label(stanza: &minidom::Element) -> String {
+    let kind = stanza.name();
+    let child = stanza
         .children()
         .next()
         .map(|child| format!(" {}", child.name()))
         .unwrap_or_default();
-    match &stanza.head().type_ {
+    match stanza.attr("type") {
         Some(type_) => format!("{kind} {type_}{child}"),
         None => format!("{kind}{child}"),
     }

@@ -117,7 +117,11 @@ impl Sasl2 {
 }
 
 fn full_name(element: &Element) -> String {
-    format!("{{{}}}{}", element.ns(), element.name())
+    qualified(&element.ns(), element.name())
+}
+
+fn qualified(namespace: &str, name: &str) -> String {
+    ["{", namespace, "}", name].concat()
 }
 
 /// What an inline feature lists, itself or within an `<inline/>` of its own (XEP-0386 §3.1, XEP-0484 §3.1).
@@ -195,7 +199,7 @@ impl Features {
             .map(str::to_owned)
             .collect();
         Self {
-            names: BTreeSet::from([format!("{{{}}}mechanisms", ns::SASL)]),
+            names: BTreeSet::from([qualified(ns::SASL, "mechanisms")]),
             mechanisms,
             ..Self::default()
         }
@@ -204,7 +208,7 @@ impl Features {
     /// Whether a feature element was there.
     #[must_use]
     pub fn has(&self, name: &str, namespace: &str) -> bool {
-        self.names.contains(&format!("{{{namespace}}}{name}"))
+        self.names.contains(&qualified(namespace, name))
     }
 
     /// Whether `<pipelining/>` was there (QS-10).

@@ -212,6 +212,12 @@ impl Initiator {
         &self.plan
     }
 
+    /// What the server has shown under TLS before authentication, once it has.
+    #[must_use]
+    pub fn offered(&self) -> Option<&Features> {
+        self.secured.as_ref()
+    }
+
     /// Whether a stanza must be answered before the restart counts as passed (QS-R10).
     #[must_use]
     pub fn needs_later_answer(&self) -> bool {
@@ -293,7 +299,6 @@ impl Initiator {
     }
 
     fn features(&mut self, stage: Stage, element: &Element) {
-        let live = Features::read(element);
         let assumed = self.plan.assumed();
         let (slot, assumed) = match stage {
             Stage::Clear => return,
@@ -303,6 +308,7 @@ impl Initiator {
                 assumed.map(|known| &known.authenticated),
             ),
         };
+        let live = Features::read(element);
         if let Some(difference) = assumed.and_then(|assumed| assumed.difference(&live)) {
             self.difference.get_or_insert(difference);
         }
@@ -342,10 +348,11 @@ impl Initiator {
     fn passed(&mut self) {
         // By dialback there is no restart, and one set of features is all there is. Where SASL was refused first, what was
         // offered is not worth remembering: it would be tried again, ahead.
-        let dialed = self.secured.clone().filter(|_| self.mechanism.is_none());
-        let (Some(secured), Some(authenticated)) =
-            (self.secured.take(), self.authenticated.take().or(dialed))
-        else {
+        let Some(secured) = self.secured.clone() else {
+            return;
+        };
+        let dialed = || self.mechanism.is_none().then(|| secured.clone());
+        let Some(authenticated) = self.authenticated.take().or_else(dialed) else {
             return;
         };
         let (mechanism, strength) = self.mechanism.take().unwrap_or_default();

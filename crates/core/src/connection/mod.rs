@@ -12,6 +12,7 @@ use crate::asked::Asked;
 use crate::half::Layer;
 use crate::initiator::Initiator;
 use crate::link::LinkEnd;
+use crate::online::Online;
 use crate::order::Facts;
 use crate::receiver::{PeerReceiver, Receiver};
 use crate::shell::{Notable, Shell};
@@ -36,6 +37,8 @@ enum Role {
     Initiator(Box<Initiator>),
     Receiver(Box<Receiver>),
     PeerReceiver(Box<PeerReceiver>),
+    /// Nobody any more, between a client and its server.
+    Online(Online),
     /// Nobody: everything was agreed beforehand.
     Link(Box<LinkEnd>),
 }
@@ -78,8 +81,8 @@ impl Connection {
     #[must_use]
     pub fn is_initiator(&self) -> bool {
         match &self.role {
-            Role::Initiator(_) => true,
-            Role::Receiver(_) | Role::PeerReceiver(_) => false,
+            Role::Initiator(_) | Role::Online(Online::Client(_)) => true,
+            Role::Receiver(_) | Role::PeerReceiver(_) | Role::Online(Online::Server(_)) => false,
             Role::Link(link) => link.role() == onetrip_zero_handshake::Role::Opener,
         }
     }
@@ -89,7 +92,8 @@ impl Connection {
     pub fn peer_domain(&self) -> Option<&Domain> {
         match &self.role {
             Role::Initiator(role) => Some(role.domain()),
-            Role::Receiver(_) | Role::PeerReceiver(_) => None,
+            Role::Online(Online::Client(domain)) => Some(domain),
+            Role::Receiver(_) | Role::PeerReceiver(_) | Role::Online(Online::Server(_)) => None,
             Role::Link(link) => link.peer(),
         }
     }
@@ -200,6 +204,7 @@ impl Connection {
             Role::Receiver(role) => role.on_secured(&mut self.shell, info),
             Role::PeerReceiver(role) => role.on_secured(&mut self.shell, info),
             Role::Link(link) => link.on_secured(env, &mut self.shell, &info),
+            Role::Online(_) => {}
         }
         let mut rest = plain;
         self.process(env, &mut rest);
@@ -262,7 +267,9 @@ impl Connection {
             (_, Answer::Awaited(awaited)) => self.shell.vouch(env, awaited),
             (Role::Initiator(role), answer) => role.on_answer(env, &mut self.shell, answer),
             (Role::Receiver(role), answer) => role.on_answer(env, &mut self.shell, answer),
-            (Role::PeerReceiver(_) | Role::Link(_), _) => Err(UsageError::NotAsked),
+            (Role::PeerReceiver(_) | Role::Online(_) | Role::Link(_), _) => {
+                Err(UsageError::NotAsked)
+            }
         };
         if taken.is_err() {
             self.shell.pending = Some(asked);
@@ -280,8 +287,13 @@ impl Connection {
     fn take_back(&mut self, answer: Answer) {
         match (answer, &self.role) {
             (Answer::Session(session), _) => self.shell.give_back(*session),
-            (Answer::Enable(Some(granted)), Role::Receiver(role)) => {
-                if let (Some(id), Some(owner)) = (granted.id, role.address()) {
+            (Answer::Enable(Some(granted)), role) => {
+                let owner = match role {
+                    Role::Receiver(role) => role.address(),
+                    Role::Online(Online::Server(_)) => self.shell.management.owner(),
+                    _ => None,
+                };
+                if let (Some(id), Some(owner)) = (granted.id, owner) {
                     let over = EntityEvent::over(id, owner.clone(), sm::Count::default());
                     self.shell.push(Action::Entity(over));
                 }
@@ -383,7 +395,9 @@ impl Connection {
     pub fn bind(&mut self, env: &mut Env<'_>, resource: Option<&str>) -> Result<(), UsageError> {
         match &mut self.role {
             Role::Initiator(role) => role.bind_again(env, &mut self.shell, resource),
-            Role::Receiver(_) | Role::PeerReceiver(_) | Role::Link(_) => Err(UsageError::NotAsked),
+            Role::Receiver(_) | Role::PeerReceiver(_) | Role::Online(_) | Role::Link(_) => {
+                Err(UsageError::NotAsked)
+            }
         }
     }
 
@@ -432,7 +446,7 @@ impl Connection {
                 }
                 (Reason::Idle, _) => self.shell.on_idle(env),
                 (_, Role::Initiator(role)) => role.on_timeout(env, &mut self.shell, reason),
-                (_, Role::Receiver(_) | Role::PeerReceiver(_) | Role::Link(_)) => {}
+                (_, _) => {}
             }
         }
     }

@@ -15,6 +15,24 @@ impl Connection {
             *rest = rest.get(taken..).unwrap_or_default();
             return;
         }
+        self.read_frames(env, rest);
+        self.leave_negotiation();
+    }
+
+    /// A role that has nothing left to negotiate gives back what it needed for that.
+    fn leave_negotiation(&mut self) {
+        let online = match &self.role {
+            _ if self.shell.is_closed() => None,
+            Role::Initiator(role) => role.online(&self.shell),
+            Role::Receiver(role) => role.online(&self.shell),
+            Role::PeerReceiver(_) | Role::Online(_) | Role::Link(_) => None,
+        };
+        if let Some(online) = online {
+            self.role = Role::Online(online);
+        }
+    }
+
+    fn read_frames(&mut self, env: &mut Env<'_>, rest: &mut &[u8]) {
         loop {
             if self.shell.is_closed() {
                 *rest = &[];
@@ -63,7 +81,7 @@ impl Connection {
             && match &self.role {
                 Role::Initiator(role) => role.is_between_steps(),
                 Role::Receiver(role) => role.is_between_steps(),
-                Role::PeerReceiver(_) | Role::Link(_) => false,
+                Role::PeerReceiver(_) | Role::Online(_) | Role::Link(_) => false,
             }
     }
 
@@ -71,7 +89,7 @@ impl Connection {
         match &mut self.role {
             Role::Initiator(role) => role.on_intruder(env, &mut self.shell),
             Role::Receiver(role) => role.on_intruder(env, &mut self.shell),
-            Role::PeerReceiver(_) | Role::Link(_) => {}
+            Role::PeerReceiver(_) | Role::Online(_) | Role::Link(_) => {}
         }
     }
 
@@ -139,7 +157,7 @@ impl Connection {
                 *rest = rest.trim_ascii_start();
                 receiver.takes_leftover()
             }
-            Role::Link(_) => true,
+            Role::Online(_) | Role::Link(_) => true,
         };
         if !honest && !rest.is_empty() {
             self.shell.fail(ErrorKind::Injected);
@@ -155,7 +173,8 @@ impl Connection {
                     Role::Initiator(role) => role.on_header(env, &mut self.shell, &header),
                     Role::Receiver(role) => role.on_header(&mut self.shell, &header),
                     Role::PeerReceiver(role) => role.on_header(&mut self.shell, &header),
-                    Role::Link(_) => {}
+                    // Its document has begun long since.
+                    Role::Online(_) | Role::Link(_) => {}
                 }
             }
             Frame::Element(element) => {
@@ -167,15 +186,17 @@ impl Connection {
                     Role::Initiator(role) => role.on_element(env, &mut self.shell, &element),
                     Role::Receiver(role) => role.on_element(env, &mut self.shell, &element),
                     Role::PeerReceiver(role) => role.on_element(env, &mut self.shell, &element),
+                    Role::Online(role) => role.on_element(env, &mut self.shell, &element),
                     Role::Link(_) => {}
                 }
             }
             Frame::Stanza(stanza) => {
-                self.shell.read(|| stanza_label(&stanza));
+                self.shell.read(|| stanza_label(&stanza.element()));
                 match &mut self.role {
                     Role::Initiator(role) => role.on_stanza(env, &mut self.shell, stanza),
                     Role::Receiver(role) => role.on_stanza(env, &mut self.shell, stanza),
                     Role::PeerReceiver(role) => role.on_stanza(&mut self.shell, stanza),
+                    Role::Online(role) => role.on_stanza(&mut self.shell, stanza),
                     Role::Link(_) => {}
                 }
             }
@@ -207,7 +228,7 @@ impl Connection {
         match &self.role {
             Role::Receiver(role) => role.translate(error),
             Role::PeerReceiver(role) => role.translate(error),
-            Role::Initiator(_) | Role::Link(_) => error.into(),
+            Role::Initiator(_) | Role::Online(_) | Role::Link(_) => error.into(),
         }
     }
 }

@@ -175,7 +175,7 @@ impl PeerStream {
                 }
             }
             Frame::Stanza(stanza) => {
-                self.shell.read(|| stanza_label(&stanza));
+                self.shell.read(|| stanza_label(&stanza.element()));
                 self.on_stanza(stanza);
             }
             Frame::Footer => {

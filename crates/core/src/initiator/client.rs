@@ -9,6 +9,7 @@ use onetrip_stream::{Content, Env, Jid, Stanza, StreamHeader};
 use super::{Beginning, Expect, Goal, Initiator, Next};
 use crate::connection::negotiation_deadline;
 use crate::management::Management;
+use crate::online::Online;
 use crate::shell::Shell;
 use crate::{ClientConfig, ErrorKind, Event, Resumption, UsageError, config};
 
@@ -82,6 +83,19 @@ impl Initiator {
         (this, shell)
     }
 
+    /// What is left of it, when nothing of the negotiation can matter any more: what was sent ahead is confirmed, and
+    /// stream management is not to be asked for later.
+    pub(crate) fn online(&self, shell: &Shell) -> Option<Online> {
+        let Goal::Resource(resource) = &self.goal else {
+            return None;
+        };
+        let later =
+            resource.sasl2.is_some() && !resource.offers_management && !shell.management.is_on();
+        let asking = self.probe.is_some() || self.attempt.needs_later_answer();
+        let over = self.expect == Expect::Anything && self.next == Next::Nothing;
+        (over && !asking && !later).then(|| Online::Client(self.domain.clone()))
+    }
+
     pub(super) fn request_bind(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
         let Goal::Resource(resource) = &mut self.goal else {
             return;
@@ -122,8 +136,7 @@ impl Initiator {
             Ok(Some(bind::Verdict::Refused(refusal))) => shell.event(Event::BindRefused(refusal)),
             // Not the answer: a server may push something first.
             Ok(_) => {
-                shell.management.arrived();
-                shell.event(Event::Stanza(stanza.clone()));
+                shell.arrived(stanza.clone());
             }
             Err(error) => {
                 self.on_end(env, shell);

@@ -84,7 +84,7 @@ impl Initiator {
             request.inline.insert(0, around);
         }
         // XEP-0509: what was not assumed needs not be said.
-        let live = self.offered.is_some();
+        let live = self.attempt.offered().is_some();
         let assumed = offer.config_version.as_deref().filter(|_| !live);
         request.inline.extend(assumed.map(sasl2::config_version));
         Some((bind, request))

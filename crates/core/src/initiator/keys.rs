@@ -133,7 +133,7 @@ impl Initiator {
             }
             match instant.handle(&element)? {
                 isr::Verdict::Resumed { ticket, .. } => {
-                    shell.management.instant.ticket = Some(ticket);
+                    shell.management.instant.ticket = Some(Box::new(ticket));
                 }
                 isr::Verdict::Failed { condition, .. } => {
                     shell.event(Event::InstantResumeRefused { condition });

@@ -115,8 +115,6 @@ pub(crate) struct Initiator {
     /// The login by SASL2 that is under way.
     later: Option<Box<sasl2::Login>>,
     binding: Option<sasl::ChannelBinding>,
-    /// What the server showed under TLS before authentication.
-    offered: Option<quickstart::Features>,
     /// When the last unit that asks for an answer went out, and the round trip as measured.
     asked: Instant,
     round_trip: Duration,
@@ -158,7 +156,6 @@ impl Initiator {
             sasl: None,
             later: None,
             binding: None,
-            offered: None,
             asked: env.now,
             round_trip: Duration::ZERO,
             gap_over: false,
@@ -320,8 +317,7 @@ impl Initiator {
         if self.verifies() {
             return self.send_verification(env, shell);
         }
-        let assumed = self.attempt.plan().assumed().map(|known| &known.secured);
-        let Some(features) = self.offered.as_ref().or(assumed) else {
+        let Some(features) = self.known_features() else {
             return false;
         };
         if let Some(offer) = self.offer_of_sasl2(features) {
@@ -337,7 +333,7 @@ impl Initiator {
         );
         let Some(choice) = choice else {
             let offered = features.mechanisms().to_vec();
-            if self.offered.is_none() {
+            if self.attempt.offered().is_none() {
                 // What is remembered does not do; wait for what the server offers now.
                 return false;
             }

@@ -119,7 +119,6 @@ impl Initiator {
                     .handle(quickstart::Input::Answered(Step::StartTls));
             }
             Stage::Secured => {
-                self.offered = Some(quickstart::Features::read(element));
                 self.compare_lists();
                 self.learn_tokens(shell, element);
                 if let Some(peering) = &mut shell.peering {
@@ -255,8 +254,7 @@ impl Initiator {
                     shell.management.arrived_own();
                     return self.confirmed(env, shell);
                 }
-                shell.management.arrived();
-                shell.event(Event::Stanza(stanza));
+                shell.arrived(stanza);
             }
             _ => self.unexpected(env, shell, stanza.head().kind.name()),
         }
@@ -363,7 +361,9 @@ impl Initiator {
                 quickstart::Action::Report(report) => {
                     shell.push(Action::Entity(EntityEvent::report_of(report)))
                 }
-                quickstart::Action::Abandon(broken) => shell.verdict = Some(End::Abandoned(broken)),
+                quickstart::Action::Abandon(broken) => {
+                    shell.verdict = Some(Box::new(End::Abandoned(broken)));
+                }
                 quickstart::Action::ResendRestart => {
                     self.next = Next::Restart;
                     self.advance(env, shell);

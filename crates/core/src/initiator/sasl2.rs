@@ -79,8 +79,10 @@ impl Initiator {
 
     /// The lists that have arrived are compared with those that the server says it has sent (XEP-0474).
     pub(super) fn compare_lists(&mut self) {
-        let offered = self.offered.as_ref();
-        let offer = offered.and_then(|features| self.offer_of_sasl2(features));
+        let offer = self
+            .attempt
+            .offered()
+            .and_then(|features| self.offer_of_sasl2(features));
         if let (Some(login), Some(offer)) = (&mut self.later, offer) {
             login.machine.expect(offer.lists());
         }
@@ -89,7 +91,7 @@ impl Initiator {
     /// The features to go by: those that have arrived, or else those that are remembered.
     pub(super) fn known_features(&self) -> Option<&quickstart::Features> {
         let assumed = self.attempt.plan().assumed().map(|known| &known.secured);
-        self.offered.as_ref().or(assumed)
+        self.attempt.offered().or(assumed)
     }
 
     /// Begins, by a token if there is one; says whether anything was sent.
@@ -116,7 +118,7 @@ impl Initiator {
         let choice = match sasl2::choose(&config, offer, self.binding.as_ref(), pin) {
             Ok(choice) => choice,
             // What is remembered does not do; wait for what the server offers now.
-            Err(_) if self.offered.is_none() => return false,
+            Err(_) if self.attempt.offered().is_none() => return false,
             Err(_) => {
                 let offered = offer.mechanisms.clone();
                 shell.event(Event::NoMechanism { offered });
@@ -154,7 +156,7 @@ impl Initiator {
         request.inline.extend(way.inline);
         let binding = self.binding.clone();
         let mut machine = sasl2::Initiator::new(&way.config, way.choice, binding, request);
-        if self.offered.is_some() {
+        if self.attempt.offered().is_some() {
             machine.expect(offer.lists());
         }
         let started = machine.handle(env, sasl2::Input::Start);

@@ -180,7 +180,7 @@ impl Initiator {
         let Goal::Pairs(link) = &self.goal else {
             return;
         };
-        if self.offered.is_none() {
+        if self.attempt.offered().is_none() {
             let assumed = self.attempt.plan().assumed().map(|known| &known.secured);
             let announced = assumed.is_some_and(|known| {
                 known.has("bidi", ns::BIDI_FEATURE) || known.has("bidi", ns::BIDI)

@@ -202,7 +202,7 @@ impl LinkEnd {
         if up.books.request_due(env.now) {
             up.say(env, shell, sm::Nonza::Request);
         }
-        shell.may_write(bytes.len(), || stanza_label(stanza));
+        shell.may_write(bytes.len(), || stanza_label(&stanza.element()));
         // It was checked; the link is open.
         let _ = up.link.send(env, stanza);
         let handle = up.books.sent(env.now, bytes.clone());
@@ -305,7 +305,7 @@ impl Up {
                 shell.pass_on(&bytes);
             }
             zh::Action::Stanza(stanza) => {
-                shell.read(|| stanza_label(&stanza));
+                shell.read(|| stanza_label(&stanza.element()));
                 self.books.arrived();
                 shell.event(Event::Stanza(stanza));
             }

@@ -132,7 +132,7 @@ fn tail(refused: bool, error: ReadError) -> ErrorKind {
     }
 }
 
-fn unexpected(shell: &mut Shell, got: &str, condition: Condition) {
+pub(crate) fn unexpected(shell: &mut Shell, got: &str, condition: Condition) {
     let during = if shell.facts.have(Facts::BOUND) {
         "exchanging stanzas"
     } else if shell.facts.have(Facts::AUTHENTICATED) {

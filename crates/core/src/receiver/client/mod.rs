@@ -38,6 +38,7 @@ use super::{
 use crate::connection::negotiation_deadline;
 use crate::half::Layer;
 use crate::management::Management;
+use crate::online::{Offered, Online, from_client};
 use crate::order::{self, Facts, Step};
 use crate::shell::Shell;
 use crate::{Answer, ErrorKind, Event, Reason, Request, ServerConfig, TlsInfo, UsageError};
@@ -451,7 +452,7 @@ impl Receiver {
             return;
         }
         if order::check(Step::Stanza, shell.facts).is_ok() {
-            return self.on_bound_stanza(shell, stanza);
+            return from_client(shell, stanza);
         }
         let element = stanza.element();
         if !bind::is_request(&element) {
@@ -500,21 +501,19 @@ impl Receiver {
         });
     }
 
-    /// RFC 6120 §8.1.2.1: `from` is ours to check; absent it is the client's own address.
-    fn on_bound_stanza(&mut self, shell: &mut Shell, stanza: Stanza) {
-        let honest = match (&stanza.head().from, &self.jid) {
-            (None, _) => true,
-            (Some(from), Some(jid)) => from
-                .parse::<Jid>()
-                .is_ok_and(|from| from == *jid || from == jid.to_bare()),
-            (Some(_), None) => false,
-        };
-        if honest {
-            shell.management.arrived();
-            shell.event(Event::Stanza(stanza));
-        } else {
-            shell.fail(ErrorKind::From);
-        }
+    /// What is left of it, when nothing of the negotiation can matter any more.
+    pub(crate) fn online(&self, shell: &Shell) -> Option<Online> {
+        let managed = shell.management.is_on() || self.config.management.is_none();
+        let deciding = shell.pending.is_some() || self.resuming.is_some();
+        let logging_in = self.is_between_steps() || self.is_inline() || self.refused;
+        let over = managed && !deciding && !logging_in && self.unconfirmed.is_none();
+        (over && shell.facts.have(Facts::BOUND)).then(|| {
+            Online::Server(Offered {
+                sasl2: self.sasl2.is_some(),
+                management: self.config.management.is_some(),
+                instant_resume: self.offers_instant_resume(),
+            })
+        })
     }
 
     pub(crate) fn translate(&self, error: ReadError) -> ErrorKind {
