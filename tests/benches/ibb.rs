@@ -7,21 +7,8 @@ use std::hint::black_box;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use onetrip_core::jingle::ibb::{Action, Bytestream, Config};
-use onetrip_core::stream::{
-    Build as _, Content, Env, Frame, Instant, Jid, Limits, Reader, Stanza, StreamHeader,
-};
-use onetrip_simulator::Seeded;
 use support::Reference;
-
-const NOW: Instant = Instant::EPOCH;
-const BLOCKS: usize = 100;
-const BLOCK: usize = 4096;
-
-fn payload() -> Vec<u8> {
-    let mut random = Seeded::new(1);
-    (0..BLOCK).map(|_| random.number() as u8).collect()
-}
+use support::bytestreams::{BLOCKS, Ends, carry, ends, payload};
 
 #[library_benchmark]
 #[bench::blocks_4096(payload())]
@@ -56,60 +43,12 @@ fn base64_alone(payload: Vec<u8>) -> Vec<u8> {
     payload
 }
 
-type Ends = (Vec<u8>, [Bytestream; 2], [Reader; 2]);
-
-fn ends() -> Ends {
-    let mut entropy = Seeded::new(1);
-    let env = &mut Env::new(NOW, &mut entropy);
-    let address = |text: &str| text.parse::<Jid>().expect("an address");
-    let ends = ["juliet@capulet.lit/balcony", "romeo@montague.lit/orchard"]
-        .map(|peer| Bytestream::established(Config::default(), env, address(peer), "mySID"));
-    let reader = || Reader::primed(&StreamHeader::new(Content::Client), Limits::default());
-    let readers = [reader().expect("a reader"), reader().expect("a reader")];
-    (payload(), ends, readers)
-}
-
-/// All that one end has to say arrives at the other.
-fn deliver(from: &mut Bytestream, by: &str, to: &mut Bytestream, reader: &mut Reader) {
-    while let Some(action) = from.poll_action() {
-        let Action::Send(element) = action else {
-            continue;
-        };
-        let stamped = element.with_attr("from", by);
-        let stanza = Stanza::from_element(&stamped).expect("a stanza");
-        let Ok(Some(Frame::Stanza(stanza))) = reader.next(&mut &stanza.bytes()[..]) else {
-            panic!("a stanza goes in, and comes out")
-        };
-        let taken = to.handle(NOW, &stanza.element());
-        assert_eq!(taken, Ok(true));
-    }
-}
-
 // The machines of both ends, with the acknowledgement of each block.
 #[library_benchmark]
 #[bench::blocks_4096(ends())]
-fn bytestream((payload, ends, readers): Ends) -> Ends {
-    let [mut romeo, mut juliet] = ends;
-    let [mut forth, mut back] = readers;
-    for _ in 0..BLOCKS {
-        assert_eq!(romeo.write(NOW, &payload), BLOCK);
-        deliver(
-            &mut romeo,
-            "romeo@montague.lit/orchard",
-            &mut juliet,
-            &mut forth,
-        );
-        while let Some(bytes) = juliet.read(NOW) {
-            black_box(bytes);
-        }
-        deliver(
-            &mut juliet,
-            "juliet@capulet.lit/balcony",
-            &mut romeo,
-            &mut back,
-        );
-    }
-    (payload, [romeo, juliet], [forth, back])
+fn bytestream(mut ends: Ends) -> Ends {
+    carry(&mut ends);
+    ends
 }
 
 library_benchmark_group!(

@@ -3,6 +3,8 @@
 // Each bench compiles this for itself and uses its part.
 #![allow(dead_code)]
 
+pub mod bytestreams;
+
 use minidom::Element;
 use minidom::rxml::{Parse, RawParser};
 use minidom::tree_builder::TreeBuilder;

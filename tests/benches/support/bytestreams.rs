@@ -1,0 +1,65 @@
+//! Two ends of an in-band bytestream, and what they carry.
+
+use std::hint::black_box;
+
+use onetrip_core::jingle::ibb::{Action, Bytestream, Config};
+use onetrip_core::stream::{
+    Build as _, Content, Env, Frame, Instant, Jid, Limits, Reader, Stanza, StreamHeader,
+};
+use onetrip_simulator::Seeded;
+
+const NOW: Instant = Instant::EPOCH;
+/// So many blocks are carried at a time.
+pub const BLOCKS: usize = 100;
+/// Of so many bytes.
+pub const BLOCK: usize = 4096;
+
+/// One block.
+pub fn payload() -> Vec<u8> {
+    let mut random = Seeded::new(1);
+    (0..BLOCK).map(|_| random.number() as u8).collect()
+}
+
+/// A block, both ends, and the readers of what arrives at each.
+pub type Ends = (Vec<u8>, [Bytestream; 2], [Reader; 2]);
+
+pub fn ends() -> Ends {
+    let mut entropy = Seeded::new(1);
+    let env = &mut Env::new(NOW, &mut entropy);
+    let address = |text: &str| text.parse::<Jid>().expect("an address");
+    let ends = ["juliet@capulet.lit/balcony", "romeo@montague.lit/orchard"]
+        .map(|peer| Bytestream::established(Config::default(), env, address(peer), "mySID"));
+    let reader = || Reader::primed(&StreamHeader::new(Content::Client), Limits::default());
+    let readers = [reader().expect("a reader"), reader().expect("a reader")];
+    (payload(), ends, readers)
+}
+
+/// All that one end has to say arrives at the other.
+fn deliver(from: &mut Bytestream, by: &str, to: &mut Bytestream, reader: &mut Reader) {
+    while let Some(action) = from.poll_action() {
+        let Action::Send(element) = action else {
+            continue;
+        };
+        let stamped = element.with_attr("from", by);
+        let stanza = Stanza::from_element(&stamped).expect("a stanza");
+        let Ok(Some(Frame::Stanza(stanza))) = reader.next(&mut &stanza.bytes()[..]) else {
+            panic!("a stanza goes in, and comes out")
+        };
+        let taken = to.handle(NOW, &stanza.element());
+        assert_eq!(taken, Ok(true));
+    }
+}
+
+/// All blocks, with the acknowledgement of each.
+pub fn carry((payload, ends, readers): &mut Ends) {
+    let [romeo, juliet] = ends;
+    let [forth, back] = readers;
+    for _ in 0..BLOCKS {
+        assert_eq!(romeo.write(NOW, payload), BLOCK);
+        deliver(romeo, "romeo@montague.lit/orchard", juliet, forth);
+        while let Some(bytes) = juliet.read(NOW) {
+            black_box(bytes);
+        }
+        deliver(juliet, "juliet@capulet.lit/balcony", romeo, back);
+    }
+}
