@@ -220,6 +220,8 @@ impl Seat {
             .expect("a resource");
         loop {
             tokio::select! {
+                // First, so that a stanza counts as dealt with before its client dies.
+                biased;
                 event = client.next() => match event {
                     Some(Event::Online { resumed, .. }) => {
                         let first = login.take().is_some();

@@ -155,6 +155,8 @@ impl Scanner {
                 self.begin_reference(Some(quote));
             }
             Some(b'\t' | b'\n') => {
+                // It counts, and nothing may be taken in before the limit has been seen.
+                self.bound_value(self.at)?;
                 self.plain = false;
                 self.tame = false;
             }
@@ -172,6 +174,7 @@ impl Scanner {
 
     pub(super) fn value_cr(&mut self, quote: u8, byte: u8) -> Result<bool, Fault> {
         self.step(byte == b'\n', Fault::CrInValue)?;
+        self.bound_value(self.at)?;
         self.state = State::Value(quote);
         Ok(false)
     }
