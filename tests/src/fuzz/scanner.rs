@@ -103,10 +103,31 @@ fn ours(document: &[u8], piece: usize) -> (Vec<Element>, Option<ReadError>) {
     (elements, None)
 }
 
+/// What rxml leaves as it is: a CR behind `]]` in a CDATA section. XML 1.0 §2.11 has line ends made one LF each before
+/// anything else is looked at.
+fn lines(document: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(document.len());
+    for byte in document {
+        match (&lines[..], byte) {
+            ([.., b']', b'\r'], b'\n') => {
+                lines.pop();
+            }
+            ([.., b']', b'\r'], _) => {
+                lines.pop();
+                lines.push(b'\n');
+            }
+            _ => {}
+        }
+        lines.push(*byte);
+    }
+    lines
+}
+
 /// The first-level elements that rxml's parser reads, and whether it then refuses.
 fn rxml(document: &[u8]) -> (Vec<Element>, bool) {
+    let document = lines(document);
     let mut parser = Parser::new();
-    let mut rest = document;
+    let mut rest = &document[..];
     let mut open: Vec<Element> = Vec::new();
     let mut elements = Vec::new();
     loop {
