@@ -2,7 +2,7 @@
 //!
 //! An input is a unit that the peer might write, good or bad, or something that the network, the clock or the application
 //! does. States are told apart by what a connection prints, reports and holds. In each of them every input is tried, and behind
-//! it must hold what [`watch`](super::watch) says, and besides:
+//! it must hold what `watch` says, and besides:
 //!
 //! - what is to be done is done in bounded steps;
 //! - behind the close nothing is done or reported any more, whatever comes;
