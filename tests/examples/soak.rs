@@ -19,7 +19,6 @@ use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Content, Jid, Secret, Stanza};
 use onetrip_core::{ClientConfig, Entity, Management};
 use onetrip_simulator::Seeded;
-use onetrip_tests::echo::Failure;
 use onetrip_tls::rustls::rustls::pki_types::CertificateDer;
 use onetrip_tls::rustls::rustls::pki_types::pem::PemObject as _;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsConfig, RootCertStore};
@@ -29,6 +28,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, interval, sleep, timeout};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Logins at a time.
 const AT_ONCE: usize = 64;
