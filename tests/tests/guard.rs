@@ -131,7 +131,8 @@ fn a_guard_builds_no_tree_and_copies_nothing() {
             read.bytes_total
         );
         assert!(allocations <= 20, "{children}: {allocations} allocations");
-        assert!(bytes <= 512, "{children}: {bytes} bytes");
+        // Room for the actions of one call, which a connection gives back when they are carried out.
+        assert!(bytes <= 1536, "{children}: {bytes} bytes");
         // A tree would show: it has an allocation for each child at least.
         let stanza = Stanza::parse(text.as_bytes(), Content::Server).unwrap();
         let tree = measure(|| drop(stanza.element()));

@@ -47,7 +47,8 @@ fn taken<R>(call: impl FnOnce() -> R) -> Taken {
     let mut result = None;
     let info = measure(|| result = Some(call()));
     Taken {
-        held: usize::try_from(info.bytes_current).unwrap(),
+        // Less than nothing where more is given back than is kept.
+        held: usize::try_from(info.bytes_current.max(0)).unwrap(),
         peak: usize::try_from(info.bytes_max).unwrap(),
     }
 }
