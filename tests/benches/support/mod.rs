@@ -78,7 +78,7 @@ pub fn next(reader: &mut Reader, piece: &mut &[u8]) -> Option<Frame> {
     }
 }
 
-/// Where everything of the corpus comes from, but what its client says itself.
+/// Where everything of the corpus comes from that says so; the rest, a push of the roster, comes from the client's server.
 const THERE: [&str; 3] = [
     "montague.example",
     "capulet.example",
@@ -90,10 +90,20 @@ const HERE: [&str; 1] = ["verona.example"];
 /// The stanzas of the corpus as one server sends them to another, and two links: the first reads them, the second takes
 /// them on.
 pub fn links(piece: usize) -> (Vec<u8>, usize, [Connection; 2]) {
-    let stanzas: String = corpus().stanzas().collect();
+    let stanzas: String = corpus().stanzas().map(sent).collect();
     let wire = stanzas.replace("juliet@capulet.example", "juliet@verona.example");
     let ends = [link(&HERE, &THERE), link(&THERE, &HERE)];
     (wire.into_bytes(), piece, ends)
+}
+
+/// A stanza that says where it comes from, as each between servers does.
+fn sent(stanza: &str) -> String {
+    let (start, _) = stanza.split_once('>').expect("a tag");
+    if start.contains(" from=") {
+        stanza.to_owned()
+    } else {
+        stanza.replacen(' ', " from='capulet.example' ", 1)
+    }
 }
 
 /// A plain link, without acknowledgements, to a peer that has opened it.
