@@ -74,7 +74,8 @@ pub struct Reader {
     state: State,
     /// The bytes of the frame that is being read, if it began in an earlier call. Stanzas take theirs from here.
     held: BytesMut,
-    consumed: u64,
+    /// How many bytes of this document came before the frame that is being read.
+    before: u64,
     failed: Option<ReadError>,
 }
 
@@ -83,7 +84,7 @@ impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
             .field("state", &self.state)
-            .field("consumed", &self.consumed)
+            .field("consumed", &self.consumed())
             .field("pending", &self.pending())
             .field("failed", &self.failed)
             .finish_non_exhaustive()
@@ -100,7 +101,7 @@ impl Reader {
             limits,
             state: State::Prolog,
             held: BytesMut::new(),
-            consumed: 0,
+            before: 0,
             failed: None,
         }
     }
@@ -127,10 +128,10 @@ impl Reader {
         let mut rest: &[u8] = &bytes;
         match reader.next(&mut rest)? {
             Some(Frame::Header(_)) => {
-                reader.consumed = 0;
+                reader.before = 0;
                 Ok(reader)
             }
-            _ => Err(ReadError::new(ReadErrorKind::NotAStream, reader.consumed)),
+            _ => Err(ReadError::new(ReadErrorKind::NotAStream, reader.consumed())),
         }
     }
 
@@ -149,7 +150,7 @@ impl Reader {
     /// How many bytes of this document have been taken in.
     #[must_use]
     pub fn consumed(&self) -> u64 {
-        self.consumed
+        self.before.saturating_add(self.held.len() as u64)
     }
 
     /// Whether a frame has begun that is not complete: an end of the transport now would cut it.
@@ -178,79 +179,106 @@ impl Reader {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let offered = input.len();
-        let result = self.advance(input);
-        let taken = offered.saturating_sub(input.len());
-        self.consumed = self.consumed.saturating_add(taken as u64);
-        match result {
-            Ok(None) => {
-                if self.held.is_empty() && input.is_empty() {
-                    self.give_back();
-                }
-                Ok(None)
+        let offered = *input;
+        let progress = if self.held.is_empty() {
+            self.begin(input)
+        } else {
+            self.go_on(input)
+        };
+        match progress {
+            Ok(Progress::More) => Ok(None),
+            Ok(Progress::Frame) => {
+                let taken = offered.len().saturating_sub(input.len());
+                let taken = offered.get(..taken).unwrap_or_default();
+                let frame = self.complete(taken, input.len());
+                frame.map(Some).map_err(|kind| self.fail(kind))
             }
-            Ok(frame) => Ok(frame),
-            Err(kind) => {
-                let error = ReadError::new(kind, self.consumed);
-                self.failed = Some(error.clone());
-                self.give_back();
-                Err(error)
-            }
+            Err(kind) => Err(self.fail(kind)),
         }
     }
 
-    fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadErrorKind> {
+    #[cold]
+    fn fail(&mut self, kind: ReadErrorKind) -> ReadError {
+        self.before = self.consumed();
+        let error = ReadError::new(kind, self.before);
+        self.failed = Some(error.clone());
+        self.give_back();
+        error
+    }
+
+    /// Between frames. All that is taken is counted, but for what is kept.
+    fn begin(&mut self, input: &mut &[u8]) -> Result<Progress, ReadErrorKind> {
+        let offered = input.len();
+        let progress = self.next_frame(input);
+        let taken = offered.saturating_sub(input.len());
+        let counted = self.before.saturating_add(taken as u64);
+        self.before = counted.saturating_sub(self.held.len() as u64);
+        progress
+    }
+
+    fn next_frame(&mut self, input: &mut &[u8]) -> Result<Progress, ReadErrorKind> {
+        if let State::Empty = self.state {
+            return Ok(Progress::Frame);
+        }
+        if let State::Behind(read) = self.state {
+            if self.behind_another(read, input)? {
+                return Ok(Progress::Frame);
+            }
+        }
+        if !self.skip_to_markup(input)? {
+            self.give_back();
+            return Ok(Progress::More);
+        }
         if self.held.is_empty() {
-            if let State::Empty = self.state {
-                self.state = State::Closed;
-                return Ok(Some(Frame::Footer));
-            }
-            if let State::Behind(read) = self.state {
-                if let Some(frame) = self.behind_another(read, input)? {
-                    return Ok(Some(frame));
-                }
-            }
-            if !self.skip_to_markup(input)? {
-                return Ok(None);
-            }
-            if self.held.is_empty() {
-                return self.begun_now(input);
-            }
+            self.begun_now(input)
+        } else {
+            self.go_on(input)
         }
-        while !input.is_empty() {
-            if self.begun_earlier(input)? {
-                let frame = Source::Held(self.held.split());
-                return self.complete(frame, input.len()).map(Some);
-            }
-        }
-        Ok(None)
     }
 
     /// Reads a frame where it stands; its beginning is kept if its end has not come.
-    fn begun_now(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadErrorKind> {
-        let (limit, allowed) = self.allowed();
-        let offered = input.get(..allowed).unwrap_or(input);
+    fn begun_now(&mut self, input: &mut &[u8]) -> Result<Progress, ReadErrorKind> {
+        let budget = self.budget();
+        let offered = input.get(..budget).unwrap_or(input);
         let result = self.scanner.run(offered, &mut self.front);
         let (taken, rest) = input
             .split_at_checked(self.scanner.taken())
             .unwrap_or_default();
-        let coming = core::mem::replace(input, rest).len();
+        *input = rest;
         if result? == Progress::Frame {
-            let coming = coming.saturating_sub(taken.len());
-            return self.complete(Source::Input(taken), coming).map(Some);
+            return Ok(Progress::Frame);
         }
-        check_length(taken.len(), limit, allowed)?;
         self.make_room(taken.len(), taken.len());
         self.held.extend_from_slice(taken);
-        Ok(None)
+        self.within(budget)
     }
 
-    /// Goes on with a frame whose beginning has been kept. Returns whether it is complete.
-    fn begun_earlier(&mut self, input: &mut &[u8]) -> Result<bool, ReadErrorKind> {
-        let (limit, allowed) = self.allowed();
+    /// Goes on with a frame whose beginning has been kept. For a small piece one step is all, and as the body of a loop it
+    /// would take a fifth more.
+    #[inline(always)]
+    fn go_on(&mut self, input: &mut &[u8]) -> Result<Progress, ReadErrorKind> {
+        match self.step(input) {
+            Ok(Progress::More) if !input.is_empty() => self.steps(input),
+            progress => progress,
+        }
+    }
+
+    #[inline(never)]
+    fn steps(&mut self, input: &mut &[u8]) -> Result<Progress, ReadErrorKind> {
+        while !input.is_empty() {
+            if self.step(input)? == Progress::Frame {
+                return Ok(Progress::Frame);
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    #[inline(always)]
+    fn step(&mut self, input: &mut &[u8]) -> Result<Progress, ReadErrorKind> {
+        let budget = self.budget();
         let before = self.held.len();
-        let step = allowed.saturating_sub(before).min(STEP);
-        let offered = input.get(..step).unwrap_or(input);
+        let step = budget.saturating_sub(before).min(STEP);
+        let (offered, rest) = input.split_at_checked(step).unwrap_or((input, &[]));
         // What is cut goes on: the next piece will find room, too.
         self.make_room(offered.len(), input.len().saturating_mul(2));
         match offered {
@@ -258,25 +286,33 @@ impl Reader {
             [byte] => self.held.put_u8(*byte),
             _ => self.held.extend_from_slice(offered),
         }
-        let result = self.scanner.run(&self.held, &mut self.front);
-        let length = self.scanner.taken();
-        let taken = length.saturating_sub(before);
-        *input = input.get(taken..).unwrap_or_default();
-        if result? == Progress::Frame {
-            self.held.truncate(length);
-            return Ok(true);
+        match self.scanner.run(&self.held, &mut self.front) {
+            Ok(Progress::More) => {
+                *input = rest;
+                self.within(budget)
+            }
+            other => {
+                let length = self.scanner.taken();
+                let taken = length.saturating_sub(before);
+                *input = input.get(taken..).unwrap_or_default();
+                self.held.truncate(length);
+                other
+            }
         }
-        check_length(length, limit, allowed)?;
-        Ok(false)
     }
 
     /// Makes room for `needed` bytes more, at once for all that are `coming`.
+    #[inline(always)]
     fn make_room(&mut self, needed: usize, coming: usize) {
-        let spare = self.held.capacity().saturating_sub(self.held.len());
-        if spare < needed {
-            let room = coming.clamp(*ROOM.start(), *ROOM.end());
-            self.held.reserve(needed.max(room).max(self.held.len()));
+        if self.held.spare_capacity_mut().len() < needed {
+            self.grow(needed, coming);
         }
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: usize, coming: usize) {
+        let room = coming.clamp(*ROOM.start(), *ROOM.end());
+        self.held.reserve(needed.max(room).max(self.held.len()));
     }
 
     /// Gives back what is not needed between frames.
@@ -285,8 +321,16 @@ impl Reader {
         self.scanner.shrink();
     }
 
-    /// What a complete frame is; `coming` bytes follow it.
-    fn complete(&mut self, bytes: Source<'_>, coming: usize) -> Result<Frame, ReadErrorKind> {
+    /// What a complete frame is, which ends `taken` or was kept; `coming` bytes follow it.
+    #[inline(never)]
+    fn complete(&mut self, taken: &[u8], coming: usize) -> Result<Frame, ReadErrorKind> {
+        let bytes = if self.held.is_empty() {
+            let before = taken.len().saturating_sub(self.scanner.taken());
+            Source::Input(taken.get(before..).unwrap_or_default())
+        } else {
+            self.before = self.before.saturating_add(self.held.len() as u64);
+            Source::Held(self.held.split())
+        };
         let is_tame = self.scanner.is_tame();
         self.scanner.begin();
         self.state = State::Between;
@@ -346,22 +390,17 @@ impl Reader {
     }
 
     /// Tells the footer of the document before from the beginning of this one, by their second byte.
-    fn behind_another(
-        &mut self,
-        read: usize,
-        input: &mut &[u8],
-    ) -> Result<Option<Frame>, ReadErrorKind> {
+    fn behind_another(&mut self, read: usize, input: &mut &[u8]) -> Result<bool, ReadErrorKind> {
         let left = FOOTER.get(read..).unwrap_or_default();
         let same = input.iter().zip(left).take_while(|(a, b)| a == b).count();
         let read = read.saturating_add(same);
         *input = input.get(same..).unwrap_or_default();
         self.state = State::Behind(read);
         if read == FOOTER.len() {
-            self.state = State::Closed;
-            return Ok(Some(Frame::Footer));
+            return Ok(true);
         }
         if input.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         if read > 1 {
             return Err(Fault::EarlyEndTag.kind(&self.limits));
@@ -370,15 +409,29 @@ impl Reader {
         self.held
             .extend_from_slice(FOOTER.get(..read).unwrap_or_default());
         self.scanner.run(&self.held, &mut self.front)?;
-        Ok(None)
+        Ok(false)
     }
 
-    /// The budget of what is being read.
-    fn allowed(&self) -> (Limit, usize) {
+    /// Which limit there is to the length of what is being read.
+    fn limit(&self) -> Limit {
         match self.state {
-            State::Prolog | State::Behind(_) => (Limit::Header, self.limits.header),
-            _ => (Limit::Element, self.limits.element),
+            State::Prolog | State::Behind(_) => Limit::Header,
+            _ => Limit::Element,
         }
+    }
+
+    fn budget(&self) -> usize {
+        self.limits.of(self.limit())
+    }
+
+    /// What has been kept goes on, and may.
+    fn within(&self, budget: usize) -> Result<Progress, ReadErrorKind> {
+        if self.held.len() < budget {
+            return Ok(Progress::More);
+        }
+        let limit = self.limit();
+        let allowed = budget;
+        Err(ReadErrorKind::TooMuch { limit, allowed })
     }
 
     /// Looks at the first byte of a stream and skips white space between first-level elements. Returns whether there is
@@ -436,14 +489,6 @@ impl core::ops::Deref for Source<'_> {
 /// The text of a complete frame: each of its names, runs and values has been checked, so this is no error.
 fn checked(frame: &[u8]) -> Result<&str, ReadErrorKind> {
     core::str::from_utf8(frame).map_err(|_| NOT_A_NAME)
-}
-
-fn check_length(length: usize, limit: Limit, allowed: usize) -> Result<(), ReadErrorKind> {
-    if length >= allowed {
-        Err(ReadErrorKind::TooMuch { limit, allowed })
-    } else {
-        Ok(())
-    }
 }
 
 /// Leaves out white space at the front, as XML has it: a form feed is none.
