@@ -64,6 +64,9 @@ pub(crate) use tag::{Attribute, Start};
 
 use crate::{Content, Limit, Limits, ReadErrorKind, ns};
 
+/// Fewer bytes are looked at one by one: a block of them is not worth the call.
+const FEW: usize = 8;
+
 /// Who wants to know what a document says.
 pub(crate) trait Sink {
     /// A start tag is complete.
@@ -259,6 +262,9 @@ impl Scanner {
         bytes: &[u8],
         sink: &mut impl Sink,
     ) -> Result<Progress, ReadErrorKind> {
+        if self.takes_as_text(bytes) {
+            return Ok(Progress::More);
+        }
         self.advance_through(bytes, sink).map_err(|fault| {
             let refused = self.refused.take();
             refused.unwrap_or_else(|| fault.kind(&self.limits))
@@ -315,11 +321,31 @@ impl Scanner {
         if right { Ok(()) } else { Err(otherwise) }
     }
 
+    /// Takes a few bytes of a text that goes on; `false` if there is more to do. So are most pieces of a peer that sends
+    /// byte by byte, and to find the way to the next state is half of what they cost.
+    #[inline(always)]
+    fn takes_as_text(&mut self, bytes: &[u8]) -> bool {
+        if self.state != State::Text {
+            return false;
+        }
+        let rest = bytes.get(self.at..).unwrap_or_default();
+        if rest.len() >= FEW {
+            return false;
+        }
+        for byte in rest {
+            if class::is(*byte, class::IN_TEXT.class) {
+                return false;
+            }
+            self.advance(1);
+            self.ascii &= byte.is_ascii();
+        }
+        true
+    }
+
     /// Takes all bytes up to the first of `stops`, and that one too, which it returns.
     #[inline(always)]
     fn until(&mut self, bytes: &[u8], stops: Stops) -> Option<u8> {
-        // A few bytes are not worth the call.
-        let rest = bytes.get(self.at..).filter(|rest| rest.len() >= 8);
+        let rest = bytes.get(self.at..).filter(|rest| rest.len() >= FEW);
         if let Some(rest) = rest {
             let blocks = (stops.find)(rest, &mut self.ascii);
             self.advance(blocks);
