@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use onetrip_core::stream::{Content, Domain, Env, Instant, Stanza};
-use onetrip_core::zero_handshake::{
-    Acknowledgements, Agreement, ConnectionId, OnInvalid, Security, SourceRule, Terms,
-};
+use onetrip_core::zero_handshake::{Acknowledgements, Agreement, ConnectionId, OnInvalid, Terms};
 use onetrip_core::{
     Action, AgreedPeer, AgreedPeerAction, Connection, End, Event, LinkConfig, PeersConfig,
 };
@@ -35,11 +33,8 @@ pub fn domain(name: &str) -> Domain {
 #[must_use]
 pub fn terms(of: usize) -> Terms {
     let names = |place: usize| DOMAINS[place].map(domain).to_vec();
-    let mut terms = Terms::new(names(of), names(1 - of), Security::Plain);
-    let peer = HOSTS[1 - of];
-    terms.address = format!("{peer}:5299").parse().ok();
-    terms.allowed_sources = vec![SourceRule::network(peer.parse().expect("a network"))];
-    terms
+    let peer = format!("{}:5299", HOSTS[1 - of]);
+    Terms::plain(names(of), names(1 - of), peer.parse().expect("an address"))
 }
 
 /// The same with acknowledgements.

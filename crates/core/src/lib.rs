@@ -171,15 +171,14 @@
 //!
 //! ```
 //! # use onetrip_core::stream::{Content, Domain, Env, Instant, Stanza};
-//! use onetrip_core::zero_handshake::{Agreement, Security, SourceRule, Terms};
+//! use onetrip_core::zero_handshake::{Agreement, Terms};
 //! use onetrip_core::{Action, Connection, LinkConfig};
 //!
 //! # let domain = |name| Domain::new(name).unwrap();
 //! # let mut entropy = |_: &mut [u8]| ();
 //! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
-//! let mut terms = Terms::new(vec![domain("ground.example")], vec![domain("air.example")], Security::Plain);
-//! terms.address = Some("198.51.100.7:5299".parse()?);
-//! terms.allowed_sources = vec![SourceRule::network("198.51.100.7".parse()?)];
+//! let peer = "198.51.100.7:5299".parse()?;
+//! let terms = Terms::plain(vec![domain("ground.example")], vec![domain("air.example")], peer);
 //! let agreement = Agreement::new(terms)?;
 //!
 //! let reached = agreement.reached("198.51.100.7:5299".parse()?, None)?; // TCP is there

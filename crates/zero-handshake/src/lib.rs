@@ -58,9 +58,8 @@
 //! # let domain = |name| Domain::new(name).unwrap();
 //! # let mut entropy = |_: &mut [u8]| ();
 //! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
-//! let mut terms = Terms::new(vec![domain("ground.example")], vec![domain("air.example")], Security::Plain);
-//! terms.address = Some("198.51.100.7:5299".parse()?);
-//! terms.allowed_sources = vec![SourceRule::network("198.51.100.7".parse()?)];
+//! let peer = "198.51.100.7:5299".parse()?;
+//! let terms = Terms::plain(vec![domain("ground.example")], vec![domain("air.example")], peer);
 //! let agreement = Agreement::new(terms)?;
 //!
 //! let admitted = agreement.accept_source("198.51.100.7:40000".parse()?, None)?;

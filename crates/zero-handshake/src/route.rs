@@ -75,12 +75,11 @@ struct Last {
 /// Decides for one agreement, over all its connections. It opens nothing and sends nothing itself.
 ///
 /// ```
-/// # use onetrip_zero_handshake::{Agreement, Choice, ConnectionId, Pending, Route, Security, SourceRule, Terms};
+/// # use onetrip_zero_handshake::{Agreement, Choice, ConnectionId, Pending, Route, Terms};
 /// # use onetrip_stream::{Domain, Instant};
 /// # let domain = |name| Domain::new(name).unwrap();
-/// # let mut terms = Terms::new(vec![domain("ground.example")], vec![domain("air.example")], Security::Plain);
-/// # terms.address = "198.51.100.7:5299".parse().ok();
-/// # terms.allowed_sources = vec![SourceRule::network("198.51.100.7".parse().unwrap())];
+/// # let peer = "198.51.100.7:5299".parse().unwrap();
+/// # let terms = Terms::plain(vec![domain("ground.example")], vec![domain("air.example")], peer);
 /// # let agreement = Agreement::new(terms).unwrap();
 /// let (now, ours, theirs) = (Instant::EPOCH, ConnectionId(1), ConnectionId(2));
 /// let mut route = Route::new(&agreement);

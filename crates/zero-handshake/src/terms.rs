@@ -1,13 +1,13 @@
 //! What two operators agree on, before it is checked (ZH-01, ZH-04).
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 use core::time::Duration;
 
 use onetrip_stream::Domain;
 
-use crate::{Fingerprint, SourceRule};
+use crate::{Fingerprint, Network, SourceRule};
 
 /// Who may open connections (ZH-12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -74,14 +74,19 @@ pub struct Address {
 #[error("expected a host and a port, such as air.example:5299")]
 pub struct NotAnAddress;
 
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        let (host, port) = (Host::Ip(address.ip()), address.port());
+        Self { host, port }
+    }
+}
+
 impl FromStr for Address {
     type Err = NotAnAddress;
 
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        if let Ok(address) = text.parse::<core::net::SocketAddr>() {
-            let host = Host::Ip(address.ip());
-            let port = address.port();
-            return Ok(Self { host, port });
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(address.into());
         }
         let (host, port) = text.rsplit_once(':').ok_or(NotAnAddress)?;
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -273,6 +278,16 @@ impl Terms {
             close_wait: Duration::from_secs(30),
             presets: Presets::default(),
         }
+    }
+
+    /// Terms of a link without TLS, with a peer that listens at this address and connects from this host: that is how it is
+    /// known (ZH-20).
+    #[must_use]
+    pub fn plain(ours: Vec<Domain>, theirs: Vec<Domain>, peer: SocketAddr) -> Self {
+        let mut terms = Self::new(ours, theirs, Security::Plain);
+        terms.address = Some(peer.into());
+        terms.allowed_sources = vec![SourceRule::network(Network::host(peer.ip()))];
+        terms
     }
 }
 

@@ -9,7 +9,7 @@ use minidom::Element;
 use minidom::rxml::{Parse, RawParser};
 use minidom::tree_builder::TreeBuilder;
 use onetrip_core::stream::{Env, Frame, Instant, Limits, Reader};
-use onetrip_core::zero_handshake::{Agreement, Security, SourceRule, Terms};
+use onetrip_core::zero_handshake::{Agreement, Terms};
 use onetrip_core::{Connection, LinkConfig};
 use onetrip_simulator::Seeded;
 use onetrip_tests::corpus::Corpus;
@@ -109,9 +109,8 @@ fn sent(stanza: &str) -> String {
 /// A plain link, without acknowledgements, to a peer that has opened it.
 fn link(ours: &[&str], theirs: &[&str]) -> Connection {
     let domains = |names: &[&str]| names.iter().map(|name| domain(name)).collect();
-    let mut terms = Terms::new(domains(ours), domains(theirs), Security::Plain);
-    terms.address = "192.0.2.1:5299".parse().ok();
-    terms.allowed_sources = vec![SourceRule::network("192.0.2.1".parse().expect("a network"))];
+    let peer = "192.0.2.1:5299".parse().expect("an address");
+    let terms = Terms::plain(domains(ours), domains(theirs), peer);
     let agreement = Agreement::new(terms).expect("an agreement");
     let source = "192.0.2.1:40000".parse().expect("an address");
     let admitted = agreement.accept_source(source, None).expect("allowed");

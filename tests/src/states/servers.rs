@@ -2,7 +2,7 @@
 
 use onetrip_core::bidi;
 use onetrip_core::stream::{Content, Domain, Pair, Stanza};
-use onetrip_core::zero_handshake::{Agreement, Link, Security, SourceRule, Terms};
+use onetrip_core::zero_handshake::{Agreement, Link, Terms};
 
 use super::{Diagram, Subject, element, late, printed, with_env};
 
@@ -105,9 +105,8 @@ fn bidi_receiver() -> Diagram {
 /// A link of the ground with the air.
 fn new_link() -> Link {
     let (ground, air) = (domain("ground.example"), domain("air.example"));
-    let mut terms = Terms::new(vec![ground], vec![air], Security::Plain);
-    terms.address = "198.51.100.7:5299".parse().ok();
-    terms.allowed_sources = vec![SourceRule::network("198.51.100.7".parse().unwrap())];
+    let peer = "198.51.100.7:5299".parse().unwrap();
+    let terms = Terms::plain(vec![ground], vec![air], peer);
     let agreement = Agreement::new(terms).unwrap();
     let source = "198.51.100.7:40000".parse().unwrap();
     let admitted = agreement.accept_source(source, None).unwrap();

@@ -57,12 +57,11 @@ pub enum AgreedPeerAction {
 ///
 /// ```
 /// # use onetrip_core::stream::{Content, Domain, Instant, Stanza};
-/// # use onetrip_core::zero_handshake::{Agreement, ConnectionId, Security, SourceRule, Terms};
+/// # use onetrip_core::zero_handshake::{Agreement, ConnectionId, Terms};
 /// # use onetrip_core::{AgreedPeer, AgreedPeerAction, PeersConfig};
 /// # let domain = |name| Domain::new(name).unwrap();
-/// # let mut terms = Terms::new(vec![domain("ground.example")], vec![domain("air.example")], Security::Plain);
-/// # terms.address = "198.51.100.7:5299".parse().ok();
-/// # terms.allowed_sources = vec![SourceRule::network("198.51.100.7".parse().unwrap())];
+/// # let peer = "198.51.100.7:5299".parse().unwrap();
+/// # let terms = Terms::plain(vec![domain("ground.example")], vec![domain("air.example")], peer);
 /// # let agreement = Agreement::new(terms).unwrap();
 /// let now = Instant::EPOCH;
 /// let mut peer = AgreedPeer::new(agreement, PeersConfig::default());

@@ -55,12 +55,11 @@ enum Phase {
 /// against the agreement, whichever way it goes.
 ///
 /// ```
-/// # use onetrip_zero_handshake::{Action, Agreement, Event, Link, Security, SourceRule, Terms};
+/// # use onetrip_zero_handshake::{Action, Agreement, Event, Link, Terms};
 /// # use onetrip_stream::{Content, Domain, Env, Instant, Stanza};
 /// # let domain = |name| Domain::new(name).unwrap();
-/// # let mut terms = Terms::new(vec![domain("ground.example")], vec![domain("air.example")], Security::Plain);
-/// # terms.address = "198.51.100.7:5299".parse().ok();
-/// # terms.allowed_sources = vec![SourceRule::network("198.51.100.7".parse().unwrap())];
+/// # let peer = "198.51.100.7:5299".parse().unwrap();
+/// # let terms = Terms::plain(vec![domain("ground.example")], vec![domain("air.example")], peer);
 /// # let agreement = Agreement::new(terms).unwrap();
 /// # let mut entropy = |_: &mut [u8]| ();
 /// # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
