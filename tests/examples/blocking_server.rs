@@ -2,15 +2,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant as Clock};
+use std::time::{Duration, Instant};
 
 use onetrip_core::quickstart::Transport;
-use onetrip_core::stream::{Build as _, Outside, Stanza};
-use onetrip_core::{Answer, Connection, Event, Request};
-use onetrip_simulator::accounts::bind;
+use onetrip_core::stream::{Build as _, Stanza};
+use onetrip_core::{Event, Request};
 use onetrip_tests::echo::{Echo, Failure, Offers};
-use onetrip_tls::rustls::{RustlsSession, SystemEntropy};
-use onetrip_tls::{Output, Secured};
+use onetrip_tls::{Driven, Output};
 
 /// Takes clients for ever.
 pub fn listen(server: &Arc<Echo>, listener: &TcpListener) -> Result<(), Failure> {
@@ -21,43 +19,39 @@ pub fn listen(server: &Arc<Echo>, listener: &TcpListener) -> Result<(), Failure>
 }
 
 fn serve(server: &Echo, mut socket: TcpStream) -> Result<(), Failure> {
-    let began = Clock::now();
-    let mut outside = Outside::new(move || began.elapsed(), SystemEntropy::new());
-    let machine = Connection::server(server.config(Transport::StartTls), &mut outside.env());
-    let mut connection = Secured::new(machine, RustlsSession::server(server.tls())?);
+    let began = Instant::now();
+    let config = server.config(Transport::StartTls);
+    let mut connection = Driven::server(config, server.tls(), move || began.elapsed())?;
     let mut buffer = [0; 16 * 1024];
     loop {
         while let Some(output) = connection.poll_output() {
             match output {
                 Output::Transmit(bytes) => socket.write_all(&bytes)?,
                 Output::Request(Request::Sasl { domain, request }) => {
-                    let decision = server.accounts.decide(request, &domain);
-                    connection.answer(&mut outside.env(), Answer::Sasl(decision))?;
+                    connection.answer(server.accounts.decide(request, &domain).into())?;
                 }
                 Output::Request(Request::Bind { account, request }) => {
-                    let bound = bind(&request, &account, &mut outside.env());
-                    connection.answer(&mut outside.env(), bound)?;
+                    let bound = request.grant(&account, &mut connection.env());
+                    connection.answer(bound.into())?;
                 }
                 Output::Event(Event::Stanza(stanza)) => {
                     let back = stanza.element().with_attr("from", server.domain.as_str());
-                    connection.send(&mut outside.env(), &Stanza::from_element(&back)?)?;
+                    connection.send(&Stanza::from_element(&back)?)?;
                 }
                 Output::Close => return Ok(()),
                 _ => {}
             }
         }
-        let wait = connection.wait(outside.now());
+        let wait = connection.wait();
         socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
         match socket.read(&mut buffer) {
-            Ok(count @ 1..) => connection.receive(&mut outside.env(), &buffer[..count])?,
-            Ok(_) => connection.receive_eof(&mut outside.env()),
-            Err(_) => connection.handle_timeout(&mut outside.env()),
+            Ok(count @ 1..) => connection.receive(&buffer[..count])?,
+            Ok(_) => connection.receive_eof(),
+            Err(_) => connection.handle_timeout(),
         }
     }
 }
 
-// Dead where a test includes this file.
-#[allow(dead_code)]
 fn main() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:5222")?;
     listen(&Echo::new(Offers::NONE), &listener)

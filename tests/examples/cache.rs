@@ -7,6 +7,7 @@ use onetrip_core::stream::Stanza;
 use onetrip_tests::echo::{Echo, Failure, Offers};
 
 #[path = "memory.rs"]
+#[allow(dead_code)] // It has a `main` of its own.
 pub mod memory;
 
 /// Logs in by what the file knows, and says how many writes it took.
@@ -21,8 +22,6 @@ pub fn log_in(server: &Echo, file: &Path) -> Result<usize, Failure> {
     Ok(writes)
 }
 
-// Dead where a test includes this file.
-#[allow(dead_code)]
 fn main() -> Result<(), Failure> {
     let (server, file) = (
         Echo::new(Offers::NONE),

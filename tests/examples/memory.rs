@@ -1,36 +1,31 @@
 //! A client and a server in memory: no socket, no clock, no runtime.
+use std::time::Duration;
+
 use onetrip_core::quickstart::Transport;
-use onetrip_core::stream::{Build as _, Env, Instant, Stanza};
-use onetrip_core::{Answer, Connection, Entity, Event, Request};
-use onetrip_simulator::accounts::bind;
+use onetrip_core::stream::{Build as _, Stanza};
+use onetrip_core::{Entity, Event, Request};
 use onetrip_tests::echo::{Echo, Failure, Offers, PASSWORD};
-use onetrip_tls::rustls::{RustlsSession, SystemEntropy};
-use onetrip_tls::{Output, Secured};
+use onetrip_tls::{Driven, Output};
 
 /// Sends a stanza; gives out what comes back, and how many writes of the client's it took.
-pub fn talk(
-    server: &Echo,
-    entity: &mut Entity,
-    stanza: &Stanza,
-) -> Result<(Stanza, usize), Failure> {
-    let mut entropy = SystemEntropy::new();
-    let env = &mut Env::new(Instant::EPOCH, &mut entropy);
-    let settings = server.settings(PASSWORD);
-    let tls = RustlsSession::client(settings.tls, &server.domain)?;
-    let mut client = Secured::new(entity.connect(settings.login, env), tls);
-    let machine = Connection::server(server.config(Transport::StartTls), env);
-    let mut other = Secured::new(machine, RustlsSession::server(server.tls())?);
+pub fn talk(to: &Echo, entity: &mut Entity, stanza: &Stanza) -> Result<(Stanza, usize), Failure> {
+    let settings = to.settings(PASSWORD);
+    let mut client = Driven::client(entity, settings.login, settings.tls, || Duration::ZERO)?;
+    let config = to.config(Transport::StartTls);
+    let mut other = Driven::server(config, to.tls(), || Duration::ZERO)?;
     let (mut back, mut writes) = (None, 0);
     loop {
         while let Some(output) = client.poll_output() {
             match output {
-                Output::Transmit(bytes) => (writes, _) = (writes + 1, other.receive(env, &bytes)?),
-                Output::Request(Request::Derive(key)) => {
-                    client.answer(env, Answer::Derived(key.perform()))?
+                Output::Transmit(bytes) => {
+                    writes += 1;
+                    other.receive(&bytes)?;
                 }
-                Output::Event(Event::Online { .. }) => _ = client.send(env, stanza)?,
+                Output::Request(Request::Derive(key)) => client.answer(key.perform().into())?,
+                Output::Event(Event::Online { .. }) => _ = client.send(stanza)?,
                 Output::Event(Event::Stanza(stanza)) => {
-                    (back, _) = (Some((stanza, writes)), client.close(env))
+                    back = Some((stanza, writes));
+                    client.close();
                 }
                 Output::Entity(event) => _ = entity.handle(event),
                 Output::Close => return back.ok_or("nothing came back".into()),
@@ -39,18 +34,17 @@ pub fn talk(
         }
         while let Some(output) = other.poll_output() {
             match output {
-                Output::Transmit(bytes) => client.receive(env, &bytes)?,
+                Output::Transmit(bytes) => client.receive(&bytes)?,
                 Output::Request(Request::Sasl { domain, request }) => {
-                    let decision = server.accounts.decide(request, &domain);
-                    other.answer(env, Answer::Sasl(decision))?;
+                    other.answer(to.accounts.decide(request, &domain).into())?;
                 }
                 Output::Request(Request::Bind { account, request }) => {
-                    let bound = bind(&request, &account, env);
-                    other.answer(env, bound)?;
+                    let bound = request.grant(&account, &mut other.env());
+                    other.answer(bound.into())?;
                 }
                 Output::Event(Event::Stanza(stanza)) => {
-                    let echo = stanza.element().with_attr("from", server.domain.as_str());
-                    other.send(env, &Stanza::from_element(&echo)?)?;
+                    let echo = stanza.element().with_attr("from", to.domain.as_str());
+                    other.send(&Stanza::from_element(&echo)?)?;
                 }
                 _ => {}
             }
@@ -58,13 +52,9 @@ pub fn talk(
     }
 }
 
-// Dead where a test includes this file.
-#[allow(dead_code)]
 fn main() -> Result<(), Failure> {
     let message = Stanza::message("im.example.com", "Wherefore art thou?")?;
-    println!(
-        "{:?}",
-        talk(&Echo::new(Offers::NONE), &mut Entity::default(), &message)?
-    );
+    let server = Echo::new(Offers::NONE);
+    println!("{:?}", talk(&server, &mut Entity::default(), &message)?);
     Ok(())
 }

@@ -1,67 +1,56 @@
 //! A client on smol.
-use std::net::Shutdown;
-use std::time::Instant as Clock;
+use std::future::pending;
+use std::time::Instant;
 
-use onetrip_core::stream::{Outside, Stanza};
-use onetrip_core::{Answer, Entity, Event, Request};
+use onetrip_core::{Entity, Event, Request, stream::Stanza};
 use onetrip_tests::echo::{Failure, Local};
-use onetrip_tls::rustls::{RustlsSession, SystemEntropy};
-use onetrip_tls::{Output, Secured};
+use onetrip_tls::{Driven, Output};
 use smol::future::FutureExt as _;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use smol::net::TcpStream;
-use smol::{Timer, unblock};
+use smol::{Timer, net::TcpStream, unblock};
 
 /// Sends a stanza, and gives out what comes back.
 pub async fn talk(server: &Local, stanza: &Stanza) -> Result<Option<Stanza>, Failure> {
-    let began = Clock::now();
-    let mut outside = Outside::new(move || began.elapsed(), SystemEntropy::new());
     let mut socket = TcpStream::connect(server.address).await?;
     let mut buffer = vec![0; 16 * 1024];
-    let tls = RustlsSession::client(server.tls(), server.login().account.domain())?;
-    let machine = Entity::default().connect(server.login(), &mut outside.env());
-    let (mut connection, mut back) = (Secured::new(machine, tls), None);
+    let (mut entity, mut back) = (Entity::default(), None);
+    let began = Instant::now();
+    let clock = move || began.elapsed();
+    let mut connection = Driven::client(&mut entity, server.login(), server.tls(), clock)?;
     loop {
         while let Some(output) = connection.poll_output() {
             match output {
                 Output::Transmit(bytes) => socket.write_all(&bytes).await?,
                 Output::Request(Request::Derive(key)) => {
                     let key = unblock(move || key.perform()).await;
-                    connection.answer(&mut outside.env(), Answer::Derived(key))?;
+                    connection.answer(key.into())?;
                 }
-                Output::Event(Event::Online { .. }) => {
-                    _ = connection.send(&mut outside.env(), stanza)?
-                }
+                Output::Event(Event::Online { .. }) => _ = connection.send(stanza)?,
                 Output::Event(Event::Stanza(stanza)) => {
                     back = Some(stanza);
-                    connection.close(&mut outside.env());
+                    connection.close();
                 }
-                Output::Close => {
-                    // The peer may have been quicker.
-                    let _ = socket.shutdown(Shutdown::Both);
-                    return Ok(back);
-                }
+                Output::Close => return Ok(back),
                 _ => {}
             }
         }
-        let read = async { Some(socket.read(&mut buffer).await) };
+        let wait = connection.wait();
         let due = async {
-            match connection.wait(outside.now()) {
+            match wait {
                 Some(wait) => _ = Timer::after(wait).await,
-                None => std::future::pending().await,
+                None => pending().await,
             }
             None
         };
+        let read = async { Some(socket.read(&mut buffer).await) };
         match read.or(due).await {
-            Some(Ok(count @ 1..)) => connection.receive(&mut outside.env(), &buffer[..count])?,
-            Some(_) => connection.receive_eof(&mut outside.env()),
-            None => connection.handle_timeout(&mut outside.env()),
+            Some(Ok(count @ 1..)) => connection.receive(&buffer[..count])?,
+            Some(_) => connection.receive_eof(),
+            None => connection.handle_timeout(),
         }
     }
 }
 
-// Dead where a test includes this file.
-#[allow(dead_code)]
 fn main() -> Result<(), Failure> {
     let message = Stanza::message("im.example.com", "Wherefore art thou?")?;
     println!("{:?}", smol::block_on(talk(&Local::start()?, &message))?);

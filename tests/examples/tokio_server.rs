@@ -2,12 +2,10 @@
 use std::sync::Arc;
 
 use onetrip_core::quickstart::Transport;
-use onetrip_core::stream::{Build as _, Env, Instant, Stanza};
-use onetrip_core::{Answer, Event, Request};
-use onetrip_simulator::accounts::bind;
+use onetrip_core::stream::{Build as _, Stanza};
+use onetrip_core::{Event, Request};
 use onetrip_tests::echo::{Echo, Failure, Offers};
 use onetrip_tls::Output;
-use onetrip_tls::rustls::SystemEntropy;
 use onetrip_tokio::Connection;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -25,13 +23,11 @@ async fn serve(server: Arc<Echo>, socket: TcpStream) -> Result<(), Failure> {
     while let Some(output) = connection.next().await {
         match output {
             Output::Request(Request::Sasl { domain, request }) => {
-                let decision = server.accounts.decide(request, &domain);
-                connection.answer(Answer::Sasl(decision))?;
+                connection.answer(server.accounts.decide(request, &domain).into())?;
             }
             Output::Request(Request::Bind { account, request }) => {
-                let mut entropy = SystemEntropy::new();
-                let env = &mut Env::new(Instant::EPOCH, &mut entropy);
-                connection.answer(bind(&request, &account, env))?;
+                let bound = request.grant(&account, &mut connection.env());
+                connection.answer(bound.into())?;
             }
             Output::Event(Event::Stanza(stanza)) => {
                 let back = stanza.element().with_attr("from", server.domain.as_str());
@@ -43,8 +39,6 @@ async fn serve(server: Arc<Echo>, socket: TcpStream) -> Result<(), Failure> {
     Ok(())
 }
 
-// Dead where a test includes this file.
-#[allow(dead_code)]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:5222").await?;

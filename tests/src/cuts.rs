@@ -16,7 +16,6 @@ use onetrip_core::{
     Management, Registry, Request, Sasl2Login, Sasl2Offer, ServerConfig, TlsInfo,
 };
 use onetrip_simulator::Seeded;
-use onetrip_simulator::accounts::bind;
 
 /// How the client comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -468,7 +467,7 @@ impl World {
             Request::Sasl { .. } => Answer::Sasl(sasl::Answer::Accept {
                 identity: "juliet".to_owned(),
             }),
-            Request::Bind { account, request } => bind(&request, &account, env),
+            Request::Bind { account, request } => Answer::Bind(request.grant(&account, env)),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
                 Some(Decision::Fetch { session, .. }) => self.fetch(&session),

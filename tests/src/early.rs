@@ -14,7 +14,6 @@ use onetrip_core::{
     Registry, Request, Sasl2Login, Sasl2Offer, ServerConfig, TlsInfo,
 };
 use onetrip_simulator::Seeded;
-use onetrip_simulator::accounts::bind;
 use onetrip_simulator::certificates::Certificates;
 use onetrip_tls::rustls::rustls::server::StoresServerSessions;
 use onetrip_tls::rustls::rustls::{self, ClientConfig as ClientTls, ServerConfig as ServerTls};
@@ -353,7 +352,7 @@ impl Room {
                 request: sasl::Request::Password { username, .. },
                 ..
             } => Answer::Sasl(sasl::Answer::Accept { identity: username }),
-            Request::Bind { account, request } => bind(&request, &account, env),
+            Request::Bind { account, request } => Answer::Bind(request.grant(&account, env)),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
                 Some(Decision::Fetch { session, .. }) => self.fetch(&session),

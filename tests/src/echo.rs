@@ -11,7 +11,7 @@ use onetrip_core::stream::{Build as _, Domain, Env, Instant, Jid, Stanza, Stanza
 use onetrip_core::stream_management as sm;
 use onetrip_core::{Answer, ClientConfig, Decision, Event, InstantResume, Registry, Request};
 use onetrip_core::{Sasl2Offer, ServerConfig};
-use onetrip_simulator::accounts::{Accounts, bind};
+use onetrip_simulator::accounts::Accounts;
 use onetrip_simulator::certificates::Certificates;
 use onetrip_tls::Output;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsClient, ServerConfig as TlsConfig};
@@ -259,7 +259,9 @@ impl Echo {
                 Request::Sasl { domain, request } => {
                     return Answer::Sasl(self.accounts.decide(request, &domain));
                 }
-                Request::Bind { account, request } => return bind(&request, &account, env),
+                Request::Bind { account, request } => {
+                    return Answer::Bind(request.grant(&account, env));
+                }
                 request => self.registry().decide(env, &request),
             }
         };

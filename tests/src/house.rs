@@ -17,7 +17,6 @@ use onetrip_core::{
     TlsInfo, UsageError,
 };
 use onetrip_simulator::Seeded;
-use onetrip_simulator::accounts::bind;
 
 use crate::words::{
     ACCOUNT, ASK, AUTH, BIND, ENABLE, HEADER, PLAIN, RESPONSE, SUCCESS, stored, ticket,
@@ -487,7 +486,7 @@ impl House {
             Request::Sasl { .. } => {
                 Answer::Sasl(sasl::Answer::Refuse(sasl::Refusal::NotAuthorized))
             }
-            Request::Bind { account, request } => bind(&request, &account, env),
+            Request::Bind { account, request } => Answer::Bind(request.grant(&account, env)),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
                 Some(Decision::Fetch { session, .. }) => self.fetch(&session),

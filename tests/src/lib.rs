@@ -44,7 +44,6 @@ use onetrip_core::{
     Action, Answer, ClientConfig, Connection, End, Event, Request, ServerConfig, TlsInfo,
 };
 use onetrip_simulator::Seeded;
-use onetrip_simulator::accounts::bind;
 
 /// One step of a transcript.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -298,11 +297,9 @@ impl Player {
                 Answer::Derived(key.clone())
             }
             Request::Sasl { request, .. } => Answer::Sasl(decide(request, &self.password)),
-            Request::Bind { account, request } => bind(
-                &request,
-                &account,
-                &mut Env::new(self.now, &mut self.entropy),
-            ),
+            Request::Bind { account, request } => {
+                Answer::Bind(request.grant(&account, &mut Env::new(self.now, &mut self.entropy)))
+            }
             other => panic!("{other:?}"),
         };
         self.connection

@@ -13,7 +13,7 @@ use onetrip_core::{
     Management, Registry, Request, ServerConfig, TlsInfo,
 };
 use onetrip_simulator::Seeded;
-use onetrip_simulator::accounts::{Accounts, bind};
+use onetrip_simulator::accounts::Accounts;
 use onetrip_simulator::certificates::Certificates;
 use onetrip_tls::rustls::rustls::{ClientConfig as TlsClient, ServerConfig as TlsServer};
 use onetrip_tls::rustls::{RustlsSession, Versions};
@@ -311,7 +311,7 @@ impl Logins {
                 let derived = self.derived.get_or_insert_with(|| derivation.perform());
                 Answer::Derived(derived.clone())
             }
-            Request::Bind { account, request } => bind(&request, &account, env),
+            Request::Bind { account, request } => Answer::Bind(request.grant(&account, env)),
             request => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => answer,
                 _ => Answer::NoSession { h: None },

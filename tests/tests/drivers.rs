@@ -1,12 +1,14 @@
 //! The examples are run: every client against every server, and what each of the others is for.
 #![allow(clippy::unwrap_used)]
+// Each example has a `main` of its own.
+#![allow(dead_code)]
 
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_core::Entity;
-use onetrip_core::stream::{Stanza, ns};
+use onetrip_core::stream::Stanza;
 use onetrip_tests::echo::{Echo, Local, Offers};
 
 #[path = "../examples/blocking.rs"]
@@ -47,8 +49,7 @@ async fn talk_to(server: Local) {
 }
 
 fn check(heard: Option<Stanza>) {
-    let element = heard.unwrap().element();
-    assert_eq!(element.get_child("body", ns::CLIENT).unwrap().text(), TEXT);
+    assert_eq!(heard.unwrap().body().as_deref(), Some(TEXT));
 }
 
 #[tokio::test]
@@ -134,7 +135,7 @@ fn an_example_fits_on_a_page() {
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("//! "), "{}", file.display());
         if text.contains("onetrip_tests::echo") {
-            assert!(text.lines().count() <= 80, "{}", file.display());
+            assert!(text.lines().count() <= 60, "{}", file.display());
         }
     }
 }

@@ -205,6 +205,24 @@ pub enum Answer {
     },
 }
 
+impl From<sasl::SaltedPassword> for Answer {
+    fn from(key: sasl::SaltedPassword) -> Self {
+        Self::Derived(key)
+    }
+}
+
+impl From<sasl::Answer> for Answer {
+    fn from(decision: sasl::Answer) -> Self {
+        Self::Sasl(decision)
+    }
+}
+
+impl From<bind::Answer> for Answer {
+    fn from(decision: bind::Answer) -> Self {
+        Self::Bind(decision)
+    }
+}
+
 /// Something that happened.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -11,7 +11,7 @@
 //! | deciding | [`Receiver::answer`] | idle |
 
 use minidom::Element;
-use onetrip_stream::{Build, Condition, Env, ns};
+use onetrip_stream::{Build, Condition, Env, Jid, ns};
 
 /// How often a client may ask on one stream (RFC 6120 §7.5 suggests 5 to 10).
 const MAX_REQUESTS: u8 = 10;
@@ -187,6 +187,32 @@ impl Request {
     #[must_use]
     pub fn new(resource: Option<String>) -> Self {
         Self { resource }
+    }
+
+    /// The usual decision: the resource it would like, or one that nobody can guess where it would like none, or one that is
+    /// not allowed (RFC 6120 §7.6, §7.7). Whether another client has it already, you know.
+    ///
+    /// ```
+    /// # use onetrip_negotiation::bind::{Answer, Request};
+    /// # use onetrip_stream::{Env, Instant};
+    /// # let mut entropy = |out: &mut [u8]| out.fill(7);
+    /// # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+    /// let account = "juliet@capulet.lit".parse().unwrap();
+    /// let granted = Request::new(Some("balcony".to_owned())).grant(&account, env);
+    /// assert_eq!(granted, Answer::Bound { jid: "juliet@capulet.lit/balcony".to_owned() });
+    /// ```
+    #[must_use]
+    pub fn grant(&self, account: &Jid, env: &mut Env<'_>) -> Answer {
+        let wanted = self.resource.as_deref();
+        let wanted = wanted.and_then(|resource| account.with_resource(resource).ok());
+        match wanted.or_else(|| account.with_resource(&env.random_id()).ok()) {
+            Some(jid) => Answer::Bound {
+                jid: jid.to_string(),
+            },
+            None => Answer::Refused {
+                condition: "not-allowed",
+            },
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! The decisions of a small server: who may come in, and under which address.
+//! The decisions of a small server: who may come in.
 
 use std::collections::BTreeMap;
 
-use onetrip_core::negotiation::{bind, sasl};
+use onetrip_core::negotiation::sasl;
 use onetrip_core::stream::{Domain, Env, Jid, Secret};
 use onetrip_core::{Answer, Request};
 
@@ -112,24 +112,6 @@ impl Accounts {
             _ => sasl::Answer::Refuse(sasl::Refusal::NotAuthorized),
         }
     }
-}
-
-/// A full address for a client that asks for a resource: the one it wants, or one made up.
-#[must_use]
-pub fn bind(request: &bind::Request, account: &Jid, env: &mut Env<'_>) -> Answer {
-    let wanted = request
-        .resource
-        .as_deref()
-        .and_then(|resource| account.with_resource(resource).ok());
-    let jid = wanted.or_else(|| account.with_resource(&env.random_id()).ok());
-    Answer::Bind(match jid {
-        Some(jid) => bind::Answer::Bound {
-            jid: jid.to_string(),
-        },
-        None => bind::Answer::Refused {
-            condition: "not-allowed",
-        },
-    })
 }
 
 /// Answers a client's request for a key by deriving it at once.

@@ -457,10 +457,9 @@ impl<'a> Pair<'a> {
 }
 
 fn begin(end: &mut End<'_>, machine: EndToEnd, now: Instant) -> Result<(), LabError> {
-    let session = end.tls.session(machine.tls_role());
-    let session = session.map_err(CertificateError::from)?;
     let env = &mut Env::new(now, &mut end.entropy);
-    end.machine = Some(SecuredEnd::new(machine, session, env));
+    let secured = end.tls.secure(machine, env);
+    end.machine = Some(secured.map_err(CertificateError::from)?);
     Ok(())
 }
 

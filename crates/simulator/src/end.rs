@@ -12,7 +12,7 @@ use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use onetrip_trace::Party;
 
-use crate::accounts::{bind, derive};
+use crate::accounts::derive;
 use crate::certificates::PEER;
 use crate::entropy::Seeded;
 use crate::run::Lab;
@@ -193,7 +193,7 @@ impl<'a> End<'a> {
             Request::Sasl { domain, request } => {
                 Some(Answer::Sasl(self.lab.accounts.decide(request, &domain)))
             }
-            Request::Bind { account, request } => Some(bind(&request, &account, env)),
+            Request::Bind { account, request } => Some(Answer::Bind(request.grant(&account, env))),
             Request::Derive(_) => derive(&request),
             request => match lock(&self.lab.registry).decide(env, &request) {
                 Some(Decision::Answer(answer)) => Some(answer),

@@ -71,6 +71,27 @@ impl<F: FnMut(&mut [u8])> Entropy for F {
     }
 }
 
+/// Where the time comes from, for whoever drives a connection; the machines themselves are told.
+///
+/// Any function is one that says how long it is since its epoch, and never goes back:
+///
+/// ```
+/// # use onetrip_stream::{Clock, Instant};
+/// let began = std::time::Instant::now();
+/// let mut clock = move || began.elapsed();
+/// assert!(clock.now() >= Instant::EPOCH);
+/// ```
+pub trait Clock {
+    /// What time it is.
+    fn now(&mut self) -> Instant;
+}
+
+impl<F: FnMut() -> Duration> Clock for F {
+    fn now(&mut self) -> Instant {
+        Instant::from_epoch(self())
+    }
+}
+
 /// Everything impure that one call may use; built by the caller for each call.
 #[non_exhaustive]
 pub struct Env<'a> {
@@ -97,43 +118,6 @@ impl<'a> Env<'a> {
             id.extend(char::from_digit(nibble.into(), 16));
         }
         id
-    }
-}
-
-/// A driver's clock and its randomness, in one place: every call takes its [`Env`] from here.
-///
-/// ```
-/// # use onetrip_stream::{Entropy, Outside};
-/// # fn random(out: &mut [u8]) { out.fill(4) } // a secure source
-/// let began = std::time::Instant::now();
-/// let mut outside = Outside::new(move || began.elapsed(), random);
-/// assert!(outside.now() <= outside.env().now);
-/// ```
-pub struct Outside<C, E> {
-    clock: C,
-    entropy: E,
-}
-
-impl<C: FnMut() -> Duration, E: Entropy> Outside<C, E> {
-    /// `clock` says how long it is since an epoch, and never goes back.
-    pub fn new(clock: C, entropy: E) -> Self {
-        Self { clock, entropy }
-    }
-
-    /// What time it is.
-    pub fn now(&mut self) -> Instant {
-        Instant::from_epoch((self.clock)())
-    }
-
-    /// For the next call.
-    pub fn env(&mut self) -> Env<'_> {
-        Env::new(self.now(), &mut self.entropy)
-    }
-}
-
-impl<C, E> core::fmt::Debug for Outside<C, E> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Outside").finish_non_exhaustive()
     }
 }
 

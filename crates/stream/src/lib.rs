@@ -102,7 +102,7 @@ mod writer;
 pub use address::{AddressError, Domain, Jid};
 pub use build::Build;
 pub use condition::{Condition, StreamError};
-pub use env::{Entropy, Env, Instant, Outside};
+pub use env::{Clock, Entropy, Env, Instant};
 pub use error::{ReadError, ReadErrorKind, WriteError};
 pub use header::{Content, StreamHeader, Version};
 pub use limits::{Limit, Limits};

@@ -96,7 +96,7 @@ const ROOM: usize = 512;
 /// # use onetrip_stream::{Content, Stanza};
 /// let stanza = Stanza::parse(b"<message to='romeo@montague.lit'><body>hi</body></message>", Content::Client).unwrap();
 /// assert_eq!(stanza.head().to.as_deref(), Some("romeo@montague.lit"));
-/// assert_eq!(stanza.element().get_child("body", "jabber:client").unwrap().text(), "hi");
+/// assert_eq!(stanza.body().as_deref(), Some("hi"));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Stanza {
@@ -124,12 +124,12 @@ impl Stanza {
         })
     }
 
-    /// A client's message with a text.
+    /// A client's message with a text, which [`Stanza::body`] reads.
     ///
     /// ```
     /// # use onetrip_stream::Stanza;
     /// let message = Stanza::message("romeo@montague.lit", "Art thou not Romeo & a Montague?").unwrap();
-    /// assert_eq!(message.element().get_child("body", "jabber:client").unwrap().text(), "Art thou not Romeo & a Montague?");
+    /// assert_eq!(message.body().as_deref(), Some("Art thou not Romeo & a Montague?"));
     /// ```
     ///
     /// # Errors
@@ -185,6 +185,14 @@ impl Stanza {
         let read = scanner.run(frame.as_bytes(), &mut tree).ok();
         read.and_then(|_| tree.finish())
             .unwrap_or_else(|| Element::bare(self.head.kind.name(), self.head.content.namespace()))
+    }
+
+    /// The text of its first `<body/>`, whatever its language (RFC 6121 §5.2.3). It costs a tree, as [`Stanza::element`] does.
+    #[must_use]
+    pub fn body(&self) -> Option<String> {
+        let element = self.element();
+        let body = element.get_child("body", self.head.content.namespace());
+        body.map(Element::text)
     }
 }
 

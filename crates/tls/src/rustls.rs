@@ -4,6 +4,7 @@
 
 mod any;
 mod clients;
+mod driven;
 mod end_point;
 mod entropy;
 mod peers;

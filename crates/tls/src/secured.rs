@@ -2,7 +2,6 @@
 
 mod servers;
 
-use core::time::Duration;
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +10,7 @@ use onetrip_core::{
     Action, Answer, Connection, Deadline, Direction, EntityEvent, Error, Event, Request,
     TlsVersion, Unit, UsageError,
 };
-use onetrip_stream::{Env, Instant, Stanza, StreamError};
+use onetrip_stream::{Env, Stanza, StreamError};
 
 use crate::{TlsError, TlsSession, TlsState};
 
@@ -115,12 +114,6 @@ impl<T: TlsSession> Secured<T> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
         self.connection.poll_timeout()
-    }
-
-    /// How long it is until then, from `now` on; `None` when there is nothing to wait for but the peer.
-    #[must_use]
-    pub fn wait(&self, now: Instant) -> Option<Duration> {
-        self.poll_timeout().map(|deadline| deadline.at.since(now))
     }
 
     /// Takes in bytes from the transport, all of them.

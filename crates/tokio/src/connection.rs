@@ -143,6 +143,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
+    /// The outside as it is now, for a decision that needs it.
+    pub fn env(&mut self) -> Env<'_> {
+        let now = Instant::from_epoch(self.began.elapsed());
+        Env::new(now, &mut self.entropy)
+    }
+
     /// Answers a request.
     ///
     /// # Errors

@@ -154,10 +154,9 @@ impl<'a> Driver<'a> {
     }
 
     fn begin(&mut self, end: EndToEnd) -> Result<(), Failure> {
-        let session = self.job.tls.session(end.tls_role());
-        let session = session.map_err(|error| Failure::Check(error.to_string()))?;
         let env = &mut Env::new(self.clock.now(), &mut self.entropy);
-        self.end = Some(SecuredEnd::new(end, session, env));
+        let secured = self.job.tls.secure(end, env);
+        self.end = Some(secured.map_err(|error| Failure::Check(error.to_string()))?);
         Ok(())
     }
 

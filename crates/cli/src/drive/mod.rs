@@ -7,7 +7,7 @@ use onetrip_core::{
     Action, Answer, Connection, Decision, Error, Event, Registry, Request, TlsInfo,
 };
 use onetrip_simulator::Seeded;
-use onetrip_simulator::accounts::{Accounts, bind as bind_resource, derive};
+use onetrip_simulator::accounts::{Accounts, derive};
 use serde_json::{Value, json};
 
 mod answer;
@@ -362,7 +362,7 @@ impl Driver {
                 Some(Answer::Sasl(accounts.decide(request, &domain)))
             }
             (Request::Bind { account, request }, Some(_)) => {
-                Some(bind_resource(&request, &account, env))
+                Some(Answer::Bind(request.grant(&account, env)))
             }
             (request, Some(_)) => match self.registry.decide(env, &request) {
                 Some(Decision::Answer(answer)) => Some(answer),

@@ -9,7 +9,6 @@ use onetrip_core::quickstart::Transport;
 use onetrip_core::stream::{Build as _, Condition, Env, Jid, Stanza, StanzaKind, StreamError};
 use onetrip_core::stream_management as sm;
 use onetrip_core::{Answer, Connection, Decision, Event, Request};
-use onetrip_simulator::accounts::bind;
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::{Output, Secured};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -227,7 +226,7 @@ impl Session {
             Request::Sasl { domain, request } => {
                 Answer::Sasl(self.hub.settings.accounts.decide(request, &domain))
             }
-            Request::Bind { account, request } => bind(&request, &account, env),
+            Request::Bind { account, request } => Answer::Bind(request.grant(&account, env)),
             request => {
                 let decision = self.hub.state().registry.decide(env, &request);
                 match decision {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use onetrip_core::e2e::EndToEnd;
 use onetrip_core::jingle::xtls::TlsRole;
+use onetrip_stream::Env;
 use rustls::client::Resumption;
 use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
 use rustls::server::NoServerSessionStorage;
@@ -12,12 +14,12 @@ use super::any::AnyCertificate;
 use super::end_point::Shown;
 use super::peers::Proof;
 use super::{Identity, RustlsSession, Versions, server_with, unusable};
-use crate::TlsError;
+use crate::{SecuredEnd, TlsError};
 
 /// What a client needs for TLS with other clients, in both roles.
 ///
 /// Both ends show a certificate (JXS-20). Any will do here, as long as the peer has its key:
-/// [`EndToEnd`](onetrip_core::e2e::EndToEnd) compares its fingerprint. No session is resumed, so the certificate is seen
+/// [`EndToEnd`] compares its fingerprint. No session is resumed, so the certificate is seen
 /// each time; and no name is said, for anybody on the way to read.
 #[derive(Debug, Clone)]
 pub struct ClientPairTls {
@@ -61,7 +63,20 @@ impl ClientPairTls {
         &self.certificate
     }
 
-    /// A session in this role: [`EndToEnd::tls_role`](onetrip_core::e2e::EndToEnd::tls_role).
+    /// This end with its TLS, in the role that it has.
+    ///
+    /// # Errors
+    /// As [`ClientPairTls::session`].
+    pub fn secure(
+        &self,
+        end: EndToEnd,
+        env: &mut Env<'_>,
+    ) -> Result<SecuredEnd<RustlsSession>, TlsError> {
+        let session = self.session(end.tls_role())?;
+        Ok(SecuredEnd::new(end, session, env))
+    }
+
+    /// A session in this role: [`EndToEnd::tls_role`].
     ///
     /// # Errors
     /// [`TlsError`] when the configuration cannot work.
