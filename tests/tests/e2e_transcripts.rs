@@ -109,6 +109,8 @@ struct Juliet {
     said: Vec<Element>,
     written: String,
     encrypted: String,
+    ciphertext: Vec<u8>,
+    closed: usize,
     events: Vec<String>,
 }
 
@@ -123,6 +125,8 @@ impl Juliet {
                 Action::Send(stanza) => self.said.push(stanza),
                 Action::Write(_, bytes) => self.written.push_str(&escaped(&bytes)),
                 Action::Encrypt(bytes) => self.encrypted.push_str(&escaped(&bytes)),
+                Action::Encrypted(bytes) => self.ciphertext.extend_from_slice(&bytes),
+                Action::Close(_) => self.closed += 1,
                 Action::Event(Event::Stanza(received)) => {
                     let text = String::from_utf8_lossy(received.stanza.bytes()).into_owned();
                     self.events.push(format!("{} {text}", received.from));
@@ -147,12 +151,8 @@ fn iq(id: &str, action: &str, inside: &str) -> String {
     )
 }
 
-/// The founding text's flow, word for word but for its errata (digest §1.5.2): attributes where they belong (1), one sid and
-/// one name (2, 3), its own application (4), the offer inside the security element (5), which session-initiate has too (6).
-/// The streamhost without a port is passed over (8), streamhost-used goes to the peer (9), security-info is taken in
-/// `jingle:0` (13), and `initiator` stands everywhere (14). How to close (11) is what the later text says.
-#[test]
-fn the_founding_texts_flow_is_understood_from_session_initiate_to_the_reply() {
+/// Juliet where the founding text has her when both have connected and Romeo's streamhost has been taken.
+fn founding() -> Juliet {
     let mut entropy = Seeded::new(1);
     let mut config = session::Config::new(Some(b"juliet".to_vec()));
     config.security.allow_unannounced = true;
@@ -174,6 +174,8 @@ fn the_founding_texts_flow_is_understood_from_session_initiate_to_the_reply() {
         said: Vec::new(),
         written: String::new(),
         encrypted: String::new(),
+        ciphertext: Vec::new(),
+        closed: 0,
         events: Vec::new(),
     };
     let kind = CandidateKind::Direct;
@@ -207,6 +209,16 @@ fn the_founding_texts_flow_is_understood_from_session_initiate_to_the_reply() {
         "<transport xmlns='urn:xmpp:jingle:transports:s5b:0' sid='vj3hs98y' mode='tcp'><streamhost-used \
         jid='juliet@capulet.lit/balcony' host='134.102.201.180' port='16453'/></transport>",
     ));
+    juliet
+}
+
+/// The founding text's flow, word for word but for its errata (digest §1.5.2): attributes where they belong (1), one sid and
+/// one name (2, 3), its own application (4), the offer inside the security element (5), which session-initiate has too (6).
+/// The streamhost without a port is passed over (8), streamhost-used goes to the peer (9), security-info is taken in
+/// `jingle:0` (13), and `initiator` stands everywhere (14). How to close (11) is what the later text says.
+#[test]
+fn the_founding_texts_flow_is_understood_from_session_initiate_to_the_reply() {
+    let mut juliet = founding();
     let security = "<security xmlns='urn:xmpp:jingle:security:xtls:0' method='x509'/>";
     juliet.hears(&iq("hf749j", "security-info", security));
     for id in ["jingle1", "hjdi8", "hf749j"] {
@@ -253,4 +265,18 @@ fn the_founding_texts_flow_is_understood_from_session_initiate_to_the_reply() {
         "session-terminate success"
     );
     assert!(juliet.end.is_over());
+}
+
+/// What comes over the chosen socket before it is known whether it is TLS waits, but not without bound.
+#[test]
+fn what_comes_ahead_of_the_signalling_is_held_within_its_bound() {
+    for (bytes, closed) in [(64 * 1024, 0), (64 * 1024 + 1, 1)] {
+        let mut juliet = founding();
+        juliet.closed = 0;
+        for piece in vec![b'x'; bytes].chunks(7) {
+            juliet.act(|end, env| end.receive(env, Link::Taken, piece));
+        }
+        assert_eq!(juliet.closed, closed, "{bytes}");
+        assert!(juliet.ciphertext.is_empty(), "not to be looked at yet");
+    }
 }

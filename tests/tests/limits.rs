@@ -13,7 +13,8 @@ use onetrip_core::dialback::{
     Action as Dialed, Ask, Checked, ConnectionId, Event as Outcome, Facts, Key, Reason, Receiving,
     ReceivingConfig, StreamId, Verdict,
 };
-use onetrip_core::jingle::s5b;
+use onetrip_core::e2e;
+use onetrip_core::jingle::{self, s5b};
 use onetrip_core::negotiation::{bind, bind2, sasl};
 use onetrip_core::quickstart::Features;
 use onetrip_core::stream::stored::{Load, Store};
@@ -485,6 +486,27 @@ fn asked(pairs: usize, verified: bool) -> Option<String> {
     None
 }
 
+/// Bytes that come over a socket to this end before it is chosen, in pieces.
+fn ahead(bytes: usize) -> Option<String> {
+    env(|env| {
+        let config = e2e::Config::new(jingle::session::Config::new(Some(b"juliet".to_vec())));
+        let (us, peer) = (
+            ACCOUNT.parse().unwrap(),
+            "romeo@montague.lit/orchard".parse().unwrap(),
+        );
+        let mut end = e2e::EndToEnd::initiate(config, env, us, peer, None, Vec::new()).unwrap();
+        end.taken(env);
+        for piece in vec![b'x'; bytes].chunks(1000) {
+            end.receive(env, s5b::Link::Taken, piece);
+        }
+        let mut actions = core::iter::from_fn(|| end.poll_action());
+        actions.find_map(|action| match action {
+            e2e::Action::Close(link) => Some(format!("{link:?} closed")),
+            _ => None,
+        })
+    })
+}
+
 /// Stanzas of so many bytes in all that wait for a connection.
 fn waiting(bytes: usize, stanzas: usize) -> Option<String> {
     let mut peers = Peers::new(PeersConfig::default());
@@ -507,6 +529,12 @@ fn waiting(bytes: usize, stanzas: usize) -> Option<String> {
 #[test]
 fn what_waits_or_is_remembered() {
     check(&[
+        Bound {
+            what: "bytes ahead of the signalling between two clients",
+            allowed: 64 * 1024,
+            attempt: ahead,
+            refusal: "Taken closed",
+        },
         Bound {
             what: "stanzas that are not acknowledged",
             allowed: 512,
@@ -544,6 +572,22 @@ fn what_waits_or_is_remembered() {
                 (!sessions.push(&owner, vec![b'x'; bytes].into())).then(|| "no room".to_owned())
             },
             refusal: "no room",
+        },
+        Bound {
+            what: "sessions of one account that wait",
+            allowed: 32,
+            attempt: |count| {
+                let (mut sessions, owner) = suspended(QueueLimits::default());
+                for number in 1..count {
+                    let id = format!("w{number}");
+                    let session =
+                        Session::new(&id, &owner, Count::new(0), Count::new(0), Vec::new());
+                    sessions.suspend(session, Instant::from_millis(1));
+                }
+                let over = sessions.expire(Instant::from_millis(1));
+                (!over.is_empty()).then(|| "handed back".to_owned())
+            },
+            refusal: "handed back",
         },
         Bound {
             what: "sessions that are over and remembered",

@@ -88,6 +88,13 @@ impl Registry {
         }
     }
 
+    /// The same registry with places for so many sessions of one account that wait: [`Sessions::per_account`].
+    #[must_use]
+    pub fn per_account(mut self, sessions: usize) -> Self {
+        self.sessions = self.sessions.per_account(sessions);
+        self
+    }
+
     /// Says what date it is, by which tokens for logins end (XEP-0484): [`Request::FastIssue`] and [`Request::FastSwap`] are
     /// decided from here on.
     pub fn set_date(&mut self, now: Instant, date: fast::DateTime) {

@@ -1,7 +1,7 @@
 //! Sessions that wait for their owners: a store that a server may use, or replace by one its nodes share.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use onetrip_stream::{Instant, Jid};
@@ -10,6 +10,10 @@ use crate::{Count, QueueLimits, Session};
 
 /// How many ended sessions are remembered with their counts.
 const REMEMBERED: usize = 4096;
+
+/// How many sessions of one account wait unless it is said otherwise: a client that only ever connects and goes away fills
+/// its own places, not the memory.
+const PER_ACCOUNT: usize = 32;
 
 /// The session that was asked for is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +35,9 @@ struct Suspended {
 /// A session is here or with a connection, never at both (the second root cause of peers' losses). The same answer is
 /// given for a session that does not exist and for one that is somebody else's.
 ///
+/// Of one account so many wait, 32 unless [`Sessions::per_account`] says otherwise; where one more is suspended, the one
+/// that would expire first does so at once.
+///
 /// ```
 /// # use core::time::Duration;
 /// # use onetrip_stream::{Instant, Jid};
@@ -47,7 +54,12 @@ struct Suspended {
 pub struct Sessions {
     keep: Duration,
     limits: QueueLimits,
+    per_account: usize,
     suspended: BTreeMap<String, Suspended>,
+    /// The names of those that wait, by account.
+    accounts: BTreeMap<Jid, BTreeSet<String>>,
+    /// The same by the end of their time.
+    due: BTreeSet<(Instant, String)>,
     /// By session: its owner and what it had handled.
     ended: BTreeMap<String, (Jid, Count)>,
     /// Their names, the one that ended first in front.
@@ -61,10 +73,20 @@ impl Sessions {
         Self {
             keep,
             limits,
+            per_account: PER_ACCOUNT,
             suspended: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            due: BTreeSet::new(),
             ended: BTreeMap::new(),
             order: VecDeque::new(),
         }
+    }
+
+    /// The same store with so many sessions of one account, which has at least one.
+    #[must_use]
+    pub fn per_account(mut self, sessions: usize) -> Self {
+        self.per_account = sessions.max(1);
+        self
     }
 
     /// How many wait.
@@ -79,14 +101,59 @@ impl Sessions {
         self.suspended.is_empty()
     }
 
-    /// A connection has ended, and its session waits; until when is returned.
+    /// A connection has ended, and its session waits; until when is returned. Another one of the account's may have to go
+    /// for it: [`Sessions::next_expiry`] is `now` then.
     pub fn suspend(&mut self, session: Session, now: Instant) -> Instant {
         let granted = session.max.map(|max| Duration::from_secs(max.into()));
         let until = now + granted.unwrap_or(self.keep).min(self.keep);
         self.ended.remove(&session.id);
-        self.suspended
-            .insert(session.id.clone(), Suspended { session, until });
+        self.remove(&session.id);
+        self.make_room(&session.owner, now);
+        self.insert(session, until);
         until
+    }
+
+    /// Where all places of an account are taken, the session that would expire first has no more time.
+    fn make_room(&mut self, owner: &Jid, now: Instant) {
+        let names = self.accounts.get(&owner.to_bare());
+        let waiting = names.into_iter().flatten().filter_map(|id| {
+            let until = self.suspended.get(id)?.until;
+            (until > now).then_some((until, id))
+        });
+        let (taken, first) = waiting.fold((0_usize, None), |(taken, first), next| {
+            (
+                taken.saturating_add(1),
+                Some(first.map_or(next, |first| next.min(first))),
+            )
+        });
+        let Some((_, first)) = first.filter(|_| taken >= self.per_account) else {
+            return;
+        };
+        let first = first.clone();
+        if let Some(over) = self.remove(&first) {
+            self.insert(over, now);
+        }
+    }
+
+    fn insert(&mut self, session: Session, until: Instant) {
+        let id = session.id.clone();
+        let account = session.owner.to_bare();
+        self.accounts.entry(account).or_default().insert(id.clone());
+        self.due.insert((until, id.clone()));
+        self.suspended.insert(id, Suspended { session, until });
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Session> {
+        let (id, Suspended { session, until }) = self.suspended.remove_entry(id)?;
+        let account = session.owner.to_bare();
+        if let Some(names) = self.accounts.get_mut(&account) {
+            names.remove(&id);
+            if names.is_empty() {
+                self.accounts.remove(&account);
+            }
+        }
+        self.due.remove(&(until, id));
+        Some(session)
     }
 
     /// Hands a session to the connection of its owner; a resource in `account` does not matter.
@@ -96,8 +163,7 @@ impl Sessions {
     pub fn take(&mut self, id: &str, account: &Jid) -> Result<Session, Unknown> {
         let found = self.suspended.get(id);
         if found.is_some_and(|found| found.session.owner.same_bare(account)) {
-            let taken = self.suspended.remove(id).ok_or(Unknown { h: None })?;
-            return Ok(taken.session);
+            return self.remove(id).ok_or(Unknown { h: None });
         }
         let h = self.h(id, account);
         Err(Unknown { h })
@@ -118,10 +184,8 @@ impl Sessions {
     /// A stanza for an address whose session waits; `false` when there is none, or no room in it.
     pub fn push(&mut self, owner: &Jid, bytes: Bytes) -> bool {
         let limits = self.limits;
-        let waiting = self
-            .suspended
-            .values_mut()
-            .find(|waiting| waiting.session.owner == *owner);
+        let waiting = self.waiting_for(owner).next().cloned();
+        let waiting = waiting.and_then(|id| self.suspended.get_mut(&id));
         let Some(Suspended { session, .. }) = waiting else {
             return false;
         };
@@ -154,21 +218,21 @@ impl Sessions {
     /// back.
     #[must_use = "what the sessions hold is lost if it is not handed back"]
     pub fn replace(&mut self, owner: &Jid) -> Vec<Session> {
-        self.take_out(|waiting| waiting.session.owner == *owner)
+        let over = self.waiting_for(owner).cloned().collect();
+        self.take_out(over)
     }
 
-    fn take_out(&mut self, over: impl Fn(&Suspended) -> bool) -> Vec<Session> {
-        let over: Vec<String> = self
-            .suspended
-            .iter()
-            .filter(|(_, waiting)| over(waiting))
-            .map(|(id, _)| id.clone())
-            .collect();
-        let sessions: Vec<Session> = over
-            .iter()
-            .filter_map(|id| self.suspended.remove(id))
-            .map(|waiting| waiting.session)
-            .collect();
+    /// The names of the sessions that wait for this very address.
+    fn waiting_for(&self, owner: &Jid) -> impl Iterator<Item = &String> {
+        let names = self.accounts.get(&owner.to_bare());
+        names.into_iter().flatten().filter(|id| {
+            let waiting = self.suspended.get(*id);
+            waiting.is_some_and(|waiting| waiting.session.owner == *owner)
+        })
+    }
+
+    fn take_out(&mut self, over: Vec<String>) -> Vec<Session> {
+        let sessions: Vec<Session> = over.iter().filter_map(|id| self.remove(id)).collect();
         for session in &sessions {
             self.end(&session.id, &session.owner, session.handled);
         }
@@ -178,13 +242,15 @@ impl Sessions {
     /// When the next session expires.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.suspended.values().map(|waiting| waiting.until).min()
+        self.due.first().map(|(until, _)| *until)
     }
 
     /// Takes out the sessions whose time is over: what they hold has to be sent elsewhere or back.
     #[must_use = "what the sessions hold is lost if it is not handed back"]
     pub fn expire(&mut self, now: Instant) -> Vec<Session> {
-        self.take_out(|waiting| waiting.until <= now)
+        let over = self.due.iter().take_while(|(until, _)| *until <= now);
+        let over = over.map(|(_, id)| id.clone()).collect();
+        self.take_out(over)
     }
 }
 
@@ -245,5 +311,46 @@ mod tests {
         sessions.suspend(session, Instant::EPOCH);
         assert_eq!(sessions.expire(Instant::from_millis(5000)).len(), 1);
         assert!(sessions.is_empty());
+    }
+
+    /// Of one account so many wait; where one more comes the one that would expire first does so, and hands back what it
+    /// holds. Another account loses nothing.
+    #[test]
+    fn an_account_has_so_many_places_and_its_oldest_session_makes_room() {
+        let (sessions, owner) = store();
+        let mut sessions = sessions.per_account(2);
+        assert!(sessions.push(&owner, "<message/>".into()));
+        let mut suspend = |id: &str, owner: &str, at: u64| {
+            let owner: Jid = owner.parse().unwrap();
+            let session = Session::new(id, &owner, Count::new(0), Count::new(0), Vec::new());
+            sessions.suspend(session, Instant::from_millis(at));
+            let over = sessions.expire(Instant::from_millis(at));
+            over.into_iter()
+                .map(|over| (over.id, over.unacked.len()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(suspend("s2", "juliet@capulet.lit/orchard", 10), []);
+        assert_eq!(
+            suspend("s2", "juliet@capulet.lit/orchard", 20),
+            [],
+            "the same"
+        );
+        assert_eq!(suspend("r1", "romeo@montague.lit/orchard", 30), []);
+        assert_eq!(
+            suspend("s3", "juliet@capulet.lit/hall", 40),
+            [("s1".to_owned(), 1)]
+        );
+        assert_eq!(sessions.len(), 3);
+        let left: Vec<String> = sessions
+            .expire(Instant::from_millis(70_000))
+            .into_iter()
+            .map(|over| over.id)
+            .collect();
+        assert_eq!(
+            left,
+            ["s2", "r1", "s3"],
+            "the first to expire is the first out"
+        );
+        assert_eq!(sessions.next_expiry(), None);
     }
 }

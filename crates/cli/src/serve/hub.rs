@@ -50,6 +50,9 @@ pub(super) struct Hub {
     state: Mutex<State>,
 }
 
+/// How many sessions of one account wait. Many: all clients of a test often share theirs.
+const PLACES: usize = 4096;
+
 impl Hub {
     pub(super) fn new(
         settings: Settings,
@@ -58,7 +61,7 @@ impl Hub {
         proxy: Option<(Domain, mpsc::Sender<Element>)>,
     ) -> Self {
         let clock = Clock::new();
-        let mut registry = Registry::new(settings.resume_for);
+        let mut registry = Registry::new(settings.resume_for).per_account(PLACES);
         registry.set_date(clock.now(), date());
         Self {
             settings,

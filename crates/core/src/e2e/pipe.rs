@@ -3,8 +3,6 @@
 //! Until it is known what its bytes are, TLS or the stream's own, they wait: in the bytestream, which then slows its peer
 //! down, or here, bounded.
 
-use std::collections::VecDeque;
-
 use bytes::{Buf as _, Bytes, BytesMut};
 use minidom::Element;
 use onetrip_jingle_xmlstream::ibb::{self, Bytestream};
@@ -13,8 +11,9 @@ use onetrip_stream::Instant;
 
 use crate::UsageError;
 
-/// How much may come over a socket before it is known what it is.
-const AHEAD: usize = 64 * 1024;
+/// How much may come over a socket before it is known to be the one and what its bytes are: what the peer sends ahead of
+/// its signalling.
+pub(super) const AHEAD: usize = 64 * 1024;
 
 /// What the transport's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +54,7 @@ pub(super) struct Pipe {
     transport: Transport,
     pub(super) layer: Layer,
     /// What came over the socket and was not looked at.
-    incoming: VecDeque<Bytes>,
+    incoming: BytesMut,
     /// What the in-band bytestream has no room for.
     waiting: BytesMut,
     /// Whether somebody was refused for want of room.
@@ -70,7 +69,7 @@ impl Pipe {
         Self {
             transport: Transport::None,
             layer: Layer::Shut,
-            incoming: VecDeque::new(),
+            incoming: BytesMut::new(),
             waiting: BytesMut::new(),
             refused: false,
             finishing: false,
@@ -101,7 +100,7 @@ impl Pipe {
 
     pub(super) fn use_socket(&mut self, link: Link, held: Bytes) {
         self.transport = Transport::Socket(link);
-        self.incoming.push_back(held);
+        self.incoming.extend_from_slice(&held);
     }
 
     pub(super) fn use_in_band(&mut self, stream: Bytestream) {
@@ -117,9 +116,8 @@ impl Pipe {
 
     /// Bytes came over the socket; `false` when they are more than is held.
     pub(super) fn arrived(&mut self, bytes: &[u8]) -> bool {
-        self.incoming.push_back(Bytes::copy_from_slice(bytes));
-        let held: usize = self.incoming.iter().map(Bytes::len).sum();
-        self.layer != Layer::Shut || held <= AHEAD
+        self.incoming.extend_from_slice(bytes);
+        self.layer != Layer::Shut || self.incoming.len() <= AHEAD
     }
 
     /// Bytes for the peer; what goes to a socket comes out.
@@ -194,8 +192,10 @@ impl Pipe {
             return Some(told);
         }
         if self.layer != Layer::Shut {
-            let bytes = self.incoming.pop_front().or_else(|| self.read(now));
-            if let Some(bytes) = bytes {
+            if !self.incoming.is_empty() {
+                return Some(Told::Arrived(self.incoming.split().freeze()));
+            }
+            if let Some(bytes) = self.read(now) {
                 return Some(Told::Arrived(bytes));
             }
         }

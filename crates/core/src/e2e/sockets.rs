@@ -14,8 +14,7 @@ use onetrip_jingle_xmlstream::socks5::{self, Client, Destination, Timeouts};
 use onetrip_quickstart::Holdback;
 use onetrip_stream::Instant;
 
-/// How much may come over a socket before it is known to be the one: what the peer sends ahead of its signalling.
-const AHEAD: usize = 64 * 1024;
+use super::pipe::AHEAD;
 
 #[derive(Debug)]
 enum Socket {
