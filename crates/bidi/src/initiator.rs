@@ -172,18 +172,21 @@ impl Initiator {
         Ok(())
     }
 
-    /// Whether a further pair may be asked for by dialback on this stream. `trust` is about the peer's domain of the pair: on
-    /// a bidirectional stream the peer sends stanzas of its inverse as soon as it has said `valid`, and nobody is asked to send
+    /// Whether this pair may be asked for by dialback on this stream. `trust` is about the peer's domain of it: on a
+    /// bidirectional stream the peer sends stanzas of its inverse as soon as it has said `valid`, and nobody is asked to send
     /// who would not be heard (BIDI-17).
     ///
     /// # Errors
-    /// [`ReverseRefusal::NotCertified`] when such stanzas would not be taken.
-    pub fn may_ask(&self, trust: Trust) -> Result<(), ReverseRefusal> {
+    /// [`ReverseRefusal::NotCertified`] when such stanzas would not be taken, [`ReverseRefusal::Full`] when the pair could not
+    /// be entered.
+    pub fn may_ask(&self, pair: &Pair, trust: Trust) -> Result<(), ReverseRefusal> {
         let heard = trust == Trust::Certificate || !self.config.require_certificate;
-        if heard || !self.books.pairs.is_bidirectional() {
-            Ok(())
-        } else {
+        if !heard && self.books.pairs.is_bidirectional() {
             Err(ReverseRefusal::NotCertified)
+        } else if !self.books.pairs.has_room(&pair.from, &pair.to) {
+            Err(ReverseRefusal::Full)
+        } else {
+            Ok(())
         }
     }
 

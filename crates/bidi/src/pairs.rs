@@ -130,6 +130,12 @@ impl Pairs {
         self.count
     }
 
+    /// Whether what is validated of one of our domains and one of theirs can be entered.
+    #[must_use]
+    pub fn has_room(&self, ours: &Domain, theirs: &Domain) -> bool {
+        self.count < self.allowed || self.proofs_of(ours, theirs) != Proofs::default()
+    }
+
     /// Whether nothing was validated.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -174,10 +180,10 @@ impl Pairs {
             return Err(PairError::Untrusted);
         }
         let (ours, theirs) = sides(pair, outward);
-        let mut proofs = self.proofs_of(ours, theirs);
-        if proofs == Proofs::default() && self.count >= self.allowed {
+        if !self.has_room(ours, theirs) {
             return Err(PairError::TooMany(self.allowed));
         }
+        let mut proofs = self.proofs_of(ours, theirs);
         if outward {
             (proofs.accepted, proofs.trusted) = (true, trusted);
         } else {

@@ -255,6 +255,8 @@ impl Receiver {
             Err(ReverseRefusal::Sender)
         } else if !self.books.pairs.has_proved(&pair.to) {
             Err(ReverseRefusal::Target)
+        } else if !self.books.pairs.has_room(&pair.from, &pair.to) {
+            Err(ReverseRefusal::Full)
         } else {
             Ok(())
         }

@@ -105,6 +105,9 @@ pub enum ReverseRefusal {
     /// The stream id is on another live stream too.
     #[error("the stream id is in use elsewhere")]
     IdReused,
+    /// The table of pairs is full.
+    #[error("no room for a further pair on this connection")]
+    Full,
     /// The sender resolves to another place.
     #[error("the sender resolves to another address")]
     Address,
@@ -119,6 +122,7 @@ impl ReverseRefusal {
             Self::Sender | Self::IdReused | Self::Address => "not-acceptable",
             Self::NotCertified => "not-authorized",
             Self::Target => "item-not-found",
+            Self::Full => "resource-constraint",
         }
     }
 }

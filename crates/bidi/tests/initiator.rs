@@ -187,7 +187,7 @@ fn bidi_17_a_peer_that_would_not_be_heard_is_not_asked_to_send() {
     machine.validated(&pair(C, S), Trust::Dns, at_c).unwrap();
     assert!(!machine.pairs().is_bidirectional());
     // What never comes back may be asked for.
-    assert_eq!(machine.may_ask(Trust::Dns), Ok(()));
+    assert_eq!(machine.may_ask(&pair(C, S), Trust::Dns), Ok(()));
 }
 
 /// The peer takes its `valid` for leave to send stanzas of the inverse pair.
@@ -199,10 +199,29 @@ fn bidi_17_a_further_pair_that_would_not_be_heard_is_not_asked_for() {
         let mut machine = Initiator::new(config, Content::Server, Layer::Tls);
         machine.remembered();
         machine.authenticating(Trust::Certificate).unwrap();
-        let refused = machine.may_ask(Trust::Dns).err();
+        let refused = machine.may_ask(&pair(C, S), Trust::Dns).err();
         assert_eq!(refused, required.then_some(ReverseRefusal::NotCertified));
-        assert_eq!(machine.may_ask(Trust::Certificate), Ok(()));
+        assert_eq!(machine.may_ask(&pair(C, S), Trust::Certificate), Ok(()));
     }
+}
+
+/// What is verified for nothing costs the peer a connection, and what it may send then costs the stream.
+#[test]
+fn a_pair_that_has_no_place_is_not_asked_for() {
+    let mut config = InitiatorConfig::default();
+    config.pairs = 1;
+    let mut machine = Initiator::new(config, Content::Server, Layer::Tls);
+    machine.remembered();
+    machine.authenticating(Trust::Certificate).unwrap();
+    let further = pair("conference.montague.lit", S);
+    assert_eq!(machine.may_ask(&further, Trust::Dns), Ok(()));
+    machine
+        .validated(&pair(C, S), Trust::Certificate, at_c)
+        .unwrap();
+    let refused = machine.may_ask(&further, Trust::Dns);
+    assert_eq!(refused, Err(ReverseRefusal::Full));
+    let again = machine.may_ask(&pair(C, S), Trust::Dns);
+    assert_eq!(again, Ok(()), "it has its place");
 }
 
 #[test]

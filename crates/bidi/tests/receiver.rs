@@ -280,6 +280,8 @@ fn a_domain_of_ours_presented_by_the_peer_is_refused() {
 fn the_table_has_an_end_and_those_in_it_go_on() {
     let config = with(|config| config.pairs = 2);
     let mut machine = Receiver::new(config, Content::Server, Layer::Tls);
+    machine.announce();
+    machine.handle(&Bidi::default().to_element()).unwrap();
     for n in 0..2 {
         let next = pair(&format!("d{n}.lit"), S);
         machine.validated(&next, at_s).unwrap();
@@ -288,6 +290,8 @@ fn the_table_has_an_end_and_those_in_it_go_on() {
         machine.validated(&pair("d2.lit", S), at_s),
         Err(PairError::TooMany(2))
     );
+    let back = pair("another.montague.lit", "d0.lit");
+    assert_eq!(machine.may_ask(&back, |_| true), Err(ReverseRefusal::Full));
     assert_eq!(
         machine.authenticated(pair("d2.lit", S), at_s),
         Err(PairError::TooMany(2))

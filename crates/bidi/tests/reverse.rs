@@ -146,6 +146,7 @@ fn every_refusal_has_the_condition_of_xep0220() {
         (ReverseRefusal::Sender, "not-acceptable"),
         (ReverseRefusal::Target, "item-not-found"),
         (ReverseRefusal::NotCertified, "not-authorized"),
+        (ReverseRefusal::Full, "resource-constraint"),
         (ReverseRefusal::IdReused, "not-acceptable"),
         (ReverseRefusal::Address, "not-acceptable"),
     ];

@@ -274,7 +274,7 @@ impl Peering {
             }
             End::Initiator(machine) => {
                 machine
-                    .may_ask(self.trust(&pair.to))
+                    .may_ask(pair, self.trust(&pair.to))
                     .map_err(UsageError::MayNotAsk)?;
                 Ok(if machine.pairs().has_proved(&pair.to) {
                     Some(TargetGround::Proved)
