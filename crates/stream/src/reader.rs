@@ -280,7 +280,9 @@ impl Reader {
         let step = budget.saturating_sub(before).min(STEP);
         let (offered, rest) = input.split_at_checked(step).unwrap_or((input, &[]));
         // What is cut goes on: the next piece will find room, too.
-        self.make_room(offered.len(), input.len().saturating_mul(2));
+        if self.held.spare_capacity_mut().len() < offered.len() {
+            self.grow(offered.len(), input.len().saturating_mul(2));
+        }
         match offered {
             // Some bytes come one by one.
             [byte] => self.held.put_u8(*byte),

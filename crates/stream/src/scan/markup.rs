@@ -21,9 +21,9 @@ impl Scanner {
             end = class::run(bytes, end, class::NAME);
             next = bytes.get(end);
         }
-        let longest = self.mark.saturating_add(self.limits.token);
-        self.at = end.min(longest);
-        if end > longest {
+        self.at = end;
+        if end.saturating_sub(self.mark) > self.limits.token {
+            self.at = self.mark.saturating_add(self.limits.token);
             return Err(Fault::TooMuch(Limit::Token));
         }
         Ok(next.map(|_| end))
@@ -111,7 +111,12 @@ impl Scanner {
 
     #[inline(always)]
     pub(super) fn equals(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
-        let Some(byte) = self.space(bytes)? else {
+        // There is seldom white space around it.
+        let next = match bytes.get(self.at) {
+            Some(b'=') => Some(b'='),
+            _ => self.space(bytes)?,
+        };
+        let Some(byte) = next else {
             return Ok(false);
         };
         self.step(byte == b'=', Fault::Token)?;
@@ -121,7 +126,11 @@ impl Scanner {
 
     #[inline(always)]
     pub(super) fn quote(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
-        let Some(byte) = self.space(bytes)? else {
+        let next = match bytes.get(self.at) {
+            Some(&quote @ (b'\'' | b'"')) => Some(quote),
+            _ => self.space(bytes)?,
+        };
+        let Some(byte) = next else {
             return Ok(false);
         };
         self.step(matches!(byte, b'\'' | b'"'), Fault::Token)?;
@@ -181,15 +190,11 @@ impl Scanner {
 
     /// A value is no longer than the limit, its references resolved.
     pub(super) fn bound_value(&mut self, end: usize) -> Result<(), Fault> {
-        let allowed = self.limits.token;
-        let last = self
-            .value
-            .saturating_add(allowed)
-            .saturating_add(self.shorter);
-        if end <= last {
+        let allowed = self.limits.token.saturating_add(self.shorter);
+        if end.saturating_sub(self.value) <= allowed {
             return Ok(());
         }
-        self.at = last;
+        self.at = self.value.saturating_add(allowed);
         Err(Fault::TooMuch(Limit::Token))
     }
 

@@ -70,6 +70,18 @@ impl Name {
         self.local..self.end
     }
 
+    /// The prefix that an attribute of this name declares, none being the default namespace.
+    #[inline(always)]
+    pub(super) fn declares<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        // Few names begin like this one.
+        bytes.get(self.start).filter(|first| **first == b'x')?;
+        match bytes.get(self.range())? {
+            b"xmlns" => Some(b""),
+            [b'x', b'm', b'l', b'n', b's', b':', prefix @ ..] => Some(prefix),
+            _ => None,
+        }
+    }
+
     /// The whole of it.
     pub(super) fn range(&self) -> Range<usize> {
         self.start..self.end

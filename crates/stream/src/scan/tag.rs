@@ -109,12 +109,7 @@ impl Tag {
         limits: &Limits,
     ) -> Result<(), Fault> {
         let name = self.attribute;
-        let declares = match bytes.get(name.range()).unwrap_or_default() {
-            [b'x', b'm', b'l', b'n', b's'] => Some(&b""[..]),
-            [b'x', b'm', b'l', b'n', b's', b':', prefix @ ..] => Some(prefix),
-            _ => None,
-        };
-        if let Some(prefix) = declares {
+        if let Some(prefix) = name.declares(bytes) {
             return self.declare(prefix, bytes, value, gap, scopes, limits);
         }
         self.count(limits)?;
