@@ -79,22 +79,28 @@ pub(super) struct Stops {
 /// `<` and `>`, `&`.
 pub(super) const IN_TEXT: Stops = Stops {
     class: TEXT_STOP,
-    find: |bytes, ascii| Pairs([(b'>', b'<' ^ b'>'), (b'&', 0)]).find(bytes, TEXT_STOP, ascii),
+    find: |bytes, ascii| {
+        Pairs([(b'>', b'<' ^ b'>'), (b'&', 0)]).find(bytes, TEXT_STOP, true, ascii)
+    },
 };
 /// `>`.
 pub(super) const IN_CDATA: Stops = Stops {
     class: CDATA_STOP,
-    find: |bytes, ascii| Pairs([(b'>', 0), (b'>', 0)]).find(bytes, CDATA_STOP, ascii),
+    find: |bytes, ascii| Pairs([(b'>', 0), (b'>', 0)]).find(bytes, CDATA_STOP, true, ascii),
 };
 /// `'` and `&`, `<`.
 pub(super) const IN_APOSTROPHES: Stops = Stops {
     class: APOS_STOP,
-    find: |bytes, ascii| Pairs([(b'\'', b'\'' ^ b'&'), (b'<', 0)]).find(bytes, APOS_STOP, ascii),
+    find: |bytes, ascii| {
+        Pairs([(b'\'', b'\'' ^ b'&'), (b'<', 0)]).find(bytes, APOS_STOP, false, ascii)
+    },
 };
 /// `"` and `&`, `<`.
 pub(super) const IN_QUOTES: Stops = Stops {
     class: QUOT_STOP,
-    find: |bytes, ascii| Pairs([(b'&', b'"' ^ b'&'), (b'<', 0)]).find(bytes, QUOT_STOP, ascii),
+    find: |bytes, ascii| {
+        Pairs([(b'&', b'"' ^ b'&'), (b'<', 0)]).find(bytes, QUOT_STOP, false, ascii)
+    },
 };
 
 /// The characters among them that are not below 0x20: two pairs, each as one byte and the bit in which they differ.
@@ -102,22 +108,15 @@ pub(super) const IN_QUOTES: Stops = Stops {
 struct Pairs([(u8, u8); 2]);
 
 impl Pairs {
-    /// Sixteen bytes at a time, then eight: half of the instructions that one at a time takes.
+    /// Blocks at a time, half of the instructions that bytes would take; `long` ones first, where much may come.
     #[inline(always)]
-    fn find(self, bytes: &[u8], class: u8, ascii: &mut bool) -> usize {
+    fn find(self, bytes: &[u8], class: u8, long: bool, ascii: &mut bool) -> usize {
         let mut rest = bytes;
-        let mut before: usize = 0;
-        while let Some((block, behind)) = rest.split_first_chunk::<16>() {
-            if block
-                .iter()
-                .fold(false, |any, byte| any | self.may_be(*byte))
-            {
-                break;
-            }
-            *ascii &= block.is_ascii();
-            before = before.wrapping_add(16);
-            rest = behind;
+        if long {
+            rest = self.skip::<32>(rest, ascii);
         }
+        rest = self.skip::<16>(rest, ascii);
+        let mut before = bytes.len().wrapping_sub(rest.len());
         while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
             let word = u64::from_le_bytes(*eight);
             *ascii &= word & EACH_HIGHEST == 0;
@@ -136,7 +135,20 @@ impl Pairs {
         before
     }
 
-    /// Without a branch, so that sixteen bytes are one step.
+    /// Leaves out whole blocks with none of them.
+    #[inline(always)]
+    fn skip<'a, const N: usize>(self, bytes: &'a [u8], ascii: &mut bool) -> &'a [u8] {
+        let mut rest = bytes;
+        while let Some((block, behind)) = rest.split_first_chunk::<N>() {
+            if any(block, |byte| self.may_be(byte)) {
+                break;
+            }
+            *ascii &= block.is_ascii();
+            rest = behind;
+        }
+        rest
+    }
+
     #[inline(always)]
     fn may_be(self, byte: u8) -> bool {
         let [(first, bit), (second, other)] = self.0;
@@ -152,6 +164,16 @@ impl Pairs {
         let is = |(byte, bit): (u8, u8)| below((eight | each(bit)) ^ each(byte), 1);
         (below(eight, 0x20) | is(first) | is(second)) & EACH_HIGHEST
     }
+}
+
+/// Whether any byte of a block is one of those, without a branch: a loop that fills an array is done in wide registers.
+#[inline(always)]
+pub(crate) fn any<const N: usize>(block: &[u8; N], is: impl Fn(u8) -> bool) -> bool {
+    let mut marks = [0; N];
+    for (mark, byte) in marks.iter_mut().zip(block) {
+        *mark = u8::from(is(*byte));
+    }
+    marks.iter().fold(0, |all, mark| all | mark) != 0
 }
 
 const EACH_HIGHEST: u64 = each(0x80);

@@ -42,6 +42,7 @@ impl Scanner {
     pub(super) fn begin_run(&mut self) {
         self.mark = self.at;
         self.ascii = true;
+        self.plain = true;
     }
 
     /// Whether the run ends in `]]>` here.
@@ -65,7 +66,8 @@ impl Scanner {
         if !self.ascii {
             text::check(bytes.get(start..end).unwrap_or_default())?;
         }
-        let told = sink.text(Run { start, end });
+        let plain = self.plain;
+        let told = sink.text(Run { start, end, plain });
         self.told(told)
     }
 
@@ -94,7 +96,10 @@ impl Scanner {
             }
             Some(b'>') if self.ends_section(bytes) => return Err(Fault::CDataEnd),
             None | Some(b'>') => {}
-            Some(b'\r') => self.tame = false,
+            Some(b'\r') => {
+                self.plain = false;
+                self.tame = false;
+            }
             Some(_) => return Err(Fault::Forbidden),
         }
         Ok(false)
@@ -102,7 +107,11 @@ impl Scanner {
 
     pub(super) fn cdata(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<bool, Fault> {
         match self.until(bytes, class::IN_CDATA) {
-            None | Some(b'\r') => Ok(false),
+            None => Ok(false),
+            Some(b'\r') => {
+                self.plain = false;
+                Ok(false)
+            }
             Some(b'>') => {
                 if self.ends_section(bytes) {
                     self.tell_run(bytes, 3, sink)?;

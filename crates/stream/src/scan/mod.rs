@@ -59,6 +59,7 @@ use reference::Kind;
 use scopes::{Mark, Scopes};
 use tag::Tag;
 
+pub(crate) use class::any;
 pub(crate) use fault::Fault;
 pub(crate) use tag::{Attribute, Start};
 
@@ -84,12 +85,18 @@ pub(crate) trait Sink {
 pub(crate) struct Run {
     start: usize,
     end: usize,
+    /// Whether it stands there as it is meant: without line ends to be changed.
+    plain: bool,
 }
 
 impl Run {
     /// What it says, out of the text of the whole frame.
     pub(crate) fn text_in<'f>(&self, frame: &'f str) -> Cow<'f, str> {
-        text::lines(frame.get(self.start..self.end).unwrap_or_default())
+        let run = frame.get(self.start..self.end).unwrap_or_default();
+        if self.plain {
+            return Cow::Borrowed(run);
+        }
+        Cow::Owned(text::lines(run))
     }
 }
 
@@ -148,7 +155,7 @@ pub(crate) struct Scanner {
     value: usize,
     /// By how much references have made that value shorter.
     shorter: usize,
-    /// Whether it stands there as it is meant.
+    /// Whether that value, or the run that is being read, stands there as it is meant so far.
     plain: bool,
     /// Whether the run or value that is being read is ASCII so far.
     ascii: bool,

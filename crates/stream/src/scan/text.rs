@@ -1,7 +1,5 @@
 //! Characters: UTF-8, `Char` of XML 1.0 §2.2, and what a reader makes of line ends and white space (§2.11, §3.3.3).
 
-use std::borrow::Cow;
-
 use super::Fault;
 use super::reference;
 
@@ -29,11 +27,8 @@ pub(super) fn as_str(bytes: &[u8]) -> &str {
 }
 
 /// A run of text without references, its line ends made one LF each.
-pub(super) fn lines(run: &str) -> Cow<'_, str> {
-    if !run.contains('\r') {
-        return Cow::Borrowed(run);
-    }
-    Cow::Owned(run.replace("\r\n", "\n").replace('\r', "\n"))
+pub(super) fn lines(run: &str) -> String {
+    run.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// A checked value, its references resolved, its white space made spaces.
