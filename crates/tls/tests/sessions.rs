@@ -257,3 +257,16 @@ fn close_notify_ends_it_cleanly() {
         (TlsState::Closed, &b"bye"[..])
     );
 }
+
+/// What cannot work is said when it is configured, not to the first peer.
+#[test]
+fn a_key_of_another_certificate_is_refused_at_once() {
+    let (ours, _) = identity("im.example.com");
+    let (theirs, _) = identity_of("im.example.com", &PKCS_ECDSA_P256_SHA256);
+    let mixed = || (ours.0.clone(), theirs.1.clone_key());
+    let server = server_config(mixed(), Versions::Both, None, false);
+    let client = client_config(RootCertStore::empty(), Versions::Both, Some(mixed()));
+    for refused in [server.err(), client.err()] {
+        assert_eq!(refused.unwrap().kind, TlsErrorKind::Configuration);
+    }
+}
