@@ -23,6 +23,12 @@ impl Clock {
     }
 }
 
+impl onetrip_core::stream::Clock for Clock {
+    fn now(&mut self) -> Instant {
+        Self::now(self)
+    }
+}
+
 /// What day it is, for tokens that outlive a process.
 pub(crate) fn date() -> DateTime {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH);

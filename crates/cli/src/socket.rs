@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use minidom::Element;
 use onetrip_core::quickstart::{Level, Plan};
-use onetrip_core::stream::{Build as _, Env, Jid, Stanza, ns};
+use onetrip_core::stream::{Build as _, Jid, Stanza, ns};
 use onetrip_core::stream_management as sm;
-use onetrip_core::{ClientConfig, Connection, End, Entity, EntityEvent, ErrorKind, Event};
+use onetrip_core::{ClientConfig, End, Entity, EntityEvent, ErrorKind, Event};
 use onetrip_simulator::accounts::derive;
 use onetrip_tls::rustls::RustlsSession;
 use onetrip_tls::rustls::rustls::ClientConfig as TlsConfig;
-use onetrip_tls::{Output, Secured, SecuredError, TlsErrorKind};
+use onetrip_tls::{Driven, Output, SecuredError, TlsErrorKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -61,18 +61,15 @@ pub(crate) async fn login(
     let clock = Clock::new();
     let socket = connect(login.target, login.patience).await?;
     tokio::time::sleep(login.tcp).await;
-    let mut entropy = SystemEntropy::new();
     let session = RustlsSession::client(Arc::clone(&login.tls), login.config.account.domain())
         .map_err(|error| Failure::Check(error.to_string()))?;
-    let env = &mut Env::new(clock.now(), &mut entropy);
     let step_by_step = plan.level() == Level::Off;
-    let connection: Connection = entity.connect_as(login.config.clone(), plan, env);
-    let secured = Secured::new(connection, session);
+    let connection = Driven::new(session, clock, SystemEntropy::new(), |env| {
+        entity.connect_as(login.config.clone(), plan, env)
+    });
     let mut driver = Driver {
-        secured,
+        connection,
         socket,
-        clock,
-        entropy,
         meter: Meter::new(&login.title, clock),
         attempt: Attempt::default(),
         closed: false,
@@ -129,10 +126,8 @@ pub(crate) fn gave_no_answer(target: SocketAddr, patience: Duration, timed_out: 
 }
 
 struct Driver<'a> {
-    secured: Secured<RustlsSession>,
+    connection: Driven<RustlsSession, Clock, SystemEntropy>,
     socket: TcpStream,
-    clock: Clock,
-    entropy: SystemEntropy,
     meter: Meter,
     attempt: Attempt,
     closed: bool,
@@ -162,13 +157,9 @@ impl Driver<'_> {
             if self.drain().await.is_err() || self.closed {
                 return;
             }
-            let now = self.clock.now();
-            let wait = self
-                .secured
-                .poll_timeout()
-                .map_or(self.patience, |deadline| deadline.at.since(now));
+            let wait = self.connection.wait().unwrap_or(self.patience);
             match timeout(wait, self.socket.read(&mut chunk)).await {
-                Err(_) if self.secured.poll_timeout().is_none() => {
+                Err(_) if self.connection.secured().poll_timeout().is_none() => {
                     self.timed_out = true;
                     self.attempt
                         .reason
@@ -176,18 +167,14 @@ impl Driver<'_> {
                     return;
                 }
                 Err(_) => {
-                    let now = self.clock.now();
-                    self.secured
-                        .handle_timeout(&mut Env::new(now, &mut self.entropy));
+                    self.connection.handle_timeout();
                 }
                 Ok(Ok(count @ 1..)) => {
                     let bytes = chunk.get(..count).unwrap_or_default();
                     self.receive(bytes);
                 }
                 Ok(_) => {
-                    let now = self.clock.now();
-                    self.secured
-                        .receive_eof(&mut Env::new(now, &mut self.entropy));
+                    self.connection.receive_eof();
                 }
             }
         }
@@ -195,11 +182,7 @@ impl Driver<'_> {
 
     fn receive(&mut self, bytes: &[u8]) {
         self.meter.read(bytes.len());
-        let now = self.clock.now();
-        if let Err(error) = self
-            .secured
-            .receive(&mut Env::new(now, &mut self.entropy), bytes)
-        {
+        if let Err(error) = self.connection.receive(bytes) {
             if is_distrust(&error) {
                 self.attempt.hopeless = Some(refused(&error));
             }
@@ -220,13 +203,12 @@ impl Driver<'_> {
             .any(|event| event.report().is_some());
         if self.meter.is_over() && learnt && over && !self.closing {
             self.closing = true;
-            let now = self.clock.now();
-            self.secured.close(&mut Env::new(now, &mut self.entropy));
+            self.connection.close();
         }
     }
 
     async fn drain(&mut self) -> std::io::Result<()> {
-        while let Some(output) = self.secured.poll_output() {
+        while let Some(output) = self.connection.poll_output() {
             match output {
                 Output::Transmit(bytes) => {
                     self.meter.write(bytes.len());
@@ -234,11 +216,8 @@ impl Driver<'_> {
                 }
                 Output::Trace(unit) => self.meter.unit(unit),
                 Output::Request(request) => {
-                    let now = self.clock.now();
                     if let Some(answer) = derive(&request) {
-                        let _ = self
-                            .secured
-                            .answer(&mut Env::new(now, &mut self.entropy), answer);
+                        let _ = self.connection.answer(answer);
                     }
                 }
                 Output::Entity(event) => self.attempt.taught.push(event),
@@ -256,10 +235,8 @@ impl Driver<'_> {
 
     /// The connection is gone, however that came about: what outlives it comes out.
     fn leave(&mut self) {
-        let now = self.clock.now();
-        self.secured
-            .receive_eof(&mut Env::new(now, &mut self.entropy));
-        while let Some(output) = self.secured.poll_output() {
+        self.connection.receive_eof();
+        while let Some(output) = self.connection.poll_output() {
             match output {
                 Output::Entity(event) => self.attempt.taught.push(event),
                 Output::Event(event) => self.on_event(event),
@@ -285,7 +262,7 @@ impl Driver<'_> {
             }
             Event::Stanza(stanza) => {
                 self.on_stanza(&stanza);
-                return self.secured.handled(1);
+                return self.connection.handled(1);
             }
             Event::Management(sm::Event::HandedBack(entries)) => {
                 if let Some(exchange) = &mut self.exchange {
@@ -355,8 +332,7 @@ impl Driver<'_> {
             return;
         };
         while let Some(stanza) = exchange.next(jid) {
-            let env = &mut Env::new(self.clock.now(), &mut self.entropy);
-            let _ = self.secured.send(env, &stanza);
+            let _ = self.connection.send(&stanza);
         }
     }
 
@@ -367,15 +343,13 @@ impl Driver<'_> {
             .with_attr("to", self.attempt_domain())
             .with_child(Element::bare("ping", ns::PING));
         if let Ok(stanza) = Stanza::from_element(&ping) {
-            let now = self.clock.now();
-            let _ = self
-                .secured
-                .send(&mut Env::new(now, &mut self.entropy), &stanza);
+            let _ = self.connection.send(&stanza);
         }
     }
 
     fn attempt_domain(&self) -> String {
-        self.secured
+        self.connection
+            .secured()
             .connection()
             .peer_domain()
             .map(ToString::to_string)

@@ -42,6 +42,12 @@ impl<T: TlsSession, C: Clock, E: Entropy> Driven<T, C, E> {
         &self.secured
     }
 
+    /// The clock, to ask it something.
+    #[must_use]
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
     /// The outside as it is now, for a decision that needs it.
     pub fn env(&mut self) -> Env<'_> {
         Env::new(self.clock.now(), &mut self.entropy)

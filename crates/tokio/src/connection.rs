@@ -12,12 +12,12 @@ use bytes::{Buf as _, Bytes};
 use futures_core::Stream;
 use futures_sink::Sink;
 use onetrip_core::negotiation::sasl::SaltedPassword;
-use onetrip_core::stream::{Env, Instant, Stanza, StreamError};
+use onetrip_core::stream::{Clock, Env, Instant, Stanza, StreamError};
 use onetrip_core::stream_management::{Handle, Session};
 use onetrip_core::{Answer, Connection as Machine, Event, Request, ServerConfig, UsageError};
 use onetrip_tls::rustls::rustls::ServerConfig as TlsConfig;
 use onetrip_tls::rustls::{RustlsSession, SystemEntropy};
-use onetrip_tls::{Output, Secured, SecuredError, TlsError};
+use onetrip_tls::{Driven, Output, Secured, SecuredError, TlsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Time, Sleep, sleep_until};
@@ -47,6 +47,23 @@ enum Phase {
     Over,
 }
 
+/// How long it is since a connection began, by the clock of tokio, which a test may stop.
+#[derive(Debug, Clone, Copy)]
+struct Elapsed(Time);
+
+impl Elapsed {
+    /// When that is for tokio; `None` beyond the end of time.
+    fn at(self, instant: Instant) -> Option<Time> {
+        self.0.checked_add(instant.since_epoch())
+    }
+}
+
+impl Clock for Elapsed {
+    fn now(&mut self) -> Instant {
+        Instant::from_epoch(self.0.elapsed())
+    }
+}
+
 /// One connection and its transport: a [`Stream`] of [`Output`]s and a [`Sink`] of stanzas.
 ///
 /// It carries out [`Output::Transmit`] and [`Output::Close`] and derives the keys that are asked for, on a thread for
@@ -57,9 +74,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Connection<Io> {
     io: Io,
-    secured: Secured<RustlsSession>,
-    began: Time,
-    entropy: SystemEntropy,
+    driven: Driven<RustlsSession, Elapsed, SystemEntropy>,
     pub(crate) outputs: VecDeque<Output>,
     unwritten: VecDeque<Bytes>,
     /// How many bytes these are.
@@ -82,14 +97,12 @@ pub struct Connection<Io> {
 impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
     /// A connection that `make` makes, over a transport that is open.
     pub fn new(io: Io, tls: RustlsSession, make: impl FnOnce(&mut Env<'_>) -> Machine) -> Self {
-        let (began, mut entropy) = (Time::now(), SystemEntropy::new());
-        let machine = make(&mut Env::new(Instant::EPOCH, &mut entropy));
+        let began = Time::now();
+        let driven = Driven::new(tls, Elapsed(began), SystemEntropy::new(), make);
         Self {
-            observer: Observer::new(&machine),
+            observer: Observer::new(driven.secured().connection()),
             io,
-            secured: Secured::new(machine, tls),
-            began,
-            entropy,
+            driven,
             outputs: VecDeque::new(),
             unwritten: VecDeque::new(),
             unwritten_bytes: 0,
@@ -119,7 +132,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
     /// The machine, to ask it something.
     #[must_use]
     pub fn machine(&self) -> &Machine {
-        self.secured.connection()
+        self.driven.secured().connection()
     }
 
     /// What the peer did wrong, if it did.
@@ -145,8 +158,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
 
     /// The outside as it is now, for a decision that needs it.
     pub fn env(&mut self) -> Env<'_> {
-        let now = Instant::from_epoch(self.began.elapsed());
-        Env::new(now, &mut self.entropy)
+        self.driven.env()
     }
 
     /// Answers a request.
@@ -202,14 +214,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
     }
 
     fn act<R>(&mut self, act: impl FnOnce(&mut Secured<RustlsSession>, &mut Env<'_>) -> R) -> R {
-        let now = Instant::from_epoch(self.began.elapsed());
-        let result = act(&mut self.secured, &mut Env::new(now, &mut self.entropy));
+        let result = self.driven.act(act);
         self.drain();
         result
     }
 
     fn drain(&mut self) {
-        while let Some(output) = self.secured.poll_output() {
+        while let Some(output) = self.driven.poll_output() {
             self.observer.output(&output);
             match output {
                 Output::Transmit(bytes) => {
@@ -361,8 +372,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Connection<Io> {
 
     fn poll_timers(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<()> {
         // What is waited for may have come already and not be read: nobody is blamed for that but us.
-        let due = self.secured.poll_timeout().filter(|_| read || self.closing);
-        let due = due.and_then(|deadline| self.began.checked_add(deadline.at.since_epoch()));
+        let deadline = self.driven.secured().poll_timeout();
+        let deadline = deadline.filter(|_| read || self.closing);
+        let due = deadline.and_then(|deadline| self.driven.clock().at(deadline.at));
         let Some(next) = [due, self.stalls].into_iter().flatten().min() else {
             return Poll::Pending;
         };

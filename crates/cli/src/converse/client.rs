@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use minidom::Element;
 use onetrip_core::negotiation::sasl;
-use onetrip_core::stream::{Build as _, Env, Jid, Secret, Stanza, ns};
+use onetrip_core::stream::{Build as _, Jid, Secret, Stanza, ns};
 use onetrip_core::{ClientConfig, Entity, Event};
 use onetrip_simulator::accounts::derive;
 use onetrip_tls::rustls::RustlsSession;
-use onetrip_tls::{Output, Secured};
+use onetrip_tls::{Driven, Output};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -44,18 +44,14 @@ impl Client {
         let sasl = sasl::InitiatorConfig::password(name, password);
         let mut config = ClientConfig::new(target.account.clone(), transport, sasl);
         config.bounds.negotiation = target.patience;
-        let session = RustlsSession::client(Arc::clone(&target.tls), target.account.domain())
+        let mut entity = Entity::default();
+        let connection = Driven::client(&mut entity, config, Arc::clone(&target.tls), Clock::new())
             .map_err(|error| Failure::Check(error.to_string()))?;
-        let (clock, mut entropy) = (Clock::new(), SystemEntropy::new());
-        let env = &mut Env::new(clock.now(), &mut entropy);
-        let connection = Entity::default().connect(config, env);
         let (outbox, to_send) = mpsc::unbounded_channel();
         let (arrived, mut inbox) = mpsc::channel(INBOX);
         let driver = Driver {
-            secured: Secured::new(connection, session),
+            connection,
             socket,
-            clock,
-            entropy,
             arrived,
             reason: None,
             address,
@@ -94,10 +90,8 @@ impl Client {
 }
 
 struct Driver {
-    secured: Secured<RustlsSession>,
+    connection: Driven<RustlsSession, Clock, SystemEntropy>,
     socket: TcpStream,
-    clock: Clock,
-    entropy: SystemEntropy,
     arrived: mpsc::Sender<Element>,
     reason: Option<Failure>,
     address: SocketAddr,
@@ -117,42 +111,35 @@ impl Driver {
                 let reason = self.reason.or_else(|| (!self.online).then(silent));
                 return reason.map_or(Ok(()), Err);
             }
-            let now = self.clock.now();
-            let wait = self
-                .secured
-                .poll_timeout()
-                .map_or(Duration::from_secs(3600), |deadline| deadline.at.since(now));
+            let wait = self.connection.wait().unwrap_or(Duration::from_secs(3600));
             tokio::select! {
                 read = self.socket.read(&mut chunk) => {
-                    let env = &mut Env::new(self.clock.now(), &mut self.entropy);
                     self.timed_out = false;
                     match read {
                         Ok(count @ 1..) => {
                             let bytes = chunk.get(..count).unwrap_or_default();
-                            if let Err(error) = self.secured.receive(env, bytes) {
+                            if let Err(error) = self.connection.receive(bytes) {
                                 self.reason.get_or_insert_with(|| refused(&error));
                             }
                         }
-                        _ => self.secured.receive_eof(env),
+                        _ => self.connection.receive_eof(),
                     }
                 }
                 stanza = to_send.recv(), if open => {
-                    let env = &mut Env::new(self.clock.now(), &mut self.entropy);
                     match stanza.map(|element| Stanza::from_element(&element)) {
                         Some(Ok(stanza)) => {
-                            let _ = self.secured.send(env, &stanza);
+                            let _ = self.connection.send(&stanza);
                         }
                         Some(Err(_)) => {}
                         None => {
                             open = false;
-                            self.secured.close(env);
+                            self.connection.close();
                         }
                     }
                 }
                 () = tokio::time::sleep(wait) => {
                     self.timed_out = true;
-                    let env = &mut Env::new(self.clock.now(), &mut self.entropy);
-                    self.secured.handle_timeout(env);
+                    self.connection.handle_timeout();
                 }
             }
         }
@@ -161,7 +148,7 @@ impl Driver {
     /// Whether it is over.
     async fn drain(&mut self) -> bool {
         let mut over = false;
-        while let Some(output) = self.secured.poll_output() {
+        while let Some(output) = self.connection.poll_output() {
             match output {
                 Output::Transmit(bytes) => {
                     let written = self.socket.write_all(&bytes).await;
@@ -170,9 +157,8 @@ impl Driver {
                     }
                 }
                 Output::Request(request) => {
-                    let env = &mut Env::new(self.clock.now(), &mut self.entropy);
                     if let Some(answer) = derive(&request) {
-                        let _ = self.secured.answer(env, answer);
+                        let _ = self.connection.answer(answer);
                     }
                 }
                 Output::Event(Event::Online { jid, .. }) => {

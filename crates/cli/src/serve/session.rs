@@ -6,18 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use minidom::Element;
 use onetrip_core::quickstart::Transport;
-use onetrip_core::stream::{Build as _, Condition, Env, Jid, Stanza, StanzaKind, StreamError};
+use onetrip_core::stream::{Build as _, Condition, Jid, Stanza, StanzaKind, StreamError};
 use onetrip_core::stream_management as sm;
-use onetrip_core::{Answer, Connection, Decision, Event, Request};
+use onetrip_core::{Answer, Decision, Event, Request};
 use onetrip_tls::rustls::RustlsSession;
-use onetrip_tls::{Output, Secured};
+use onetrip_tls::{Driven, Output};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
 use super::hub::{Hub, Letter, Mailbox};
 use super::queries;
-use crate::environment::SystemEntropy;
+use crate::environment::{Clock, SystemEntropy};
 
 /// How many letters wait for one client.
 const MAILBOX: usize = 1024;
@@ -27,8 +27,7 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 /// One client.
 pub(super) struct Session {
     hub: Arc<Hub>,
-    secured: Secured<RustlsSession>,
-    entropy: SystemEntropy,
+    connection: Driven<RustlsSession, Clock, SystemEntropy>,
     mailbox: Mailbox,
     jid: Option<Jid>,
     /// The name of its session, if that may be resumed.
@@ -48,19 +47,14 @@ struct Fetching {
 impl Session {
     pub(super) async fn serve(hub: Arc<Hub>, socket: TcpStream, transport: Transport) {
         let _ = socket.set_nodelay(true);
-        let mut entropy = SystemEntropy::new();
-        let Ok(session) = RustlsSession::server(Arc::clone(&hub.settings.tls)) else {
+        let tls = Arc::clone(&hub.settings.tls);
+        let Ok(connection) = Driven::server(hub.config(transport), tls, hub.clock) else {
             return;
         };
-        let connection = Connection::server(
-            hub.config(transport),
-            &mut Env::new(hub.clock.now(), &mut entropy),
-        );
         let (mailbox, mut letters) = mpsc::channel(MAILBOX);
         let mut this = Self {
-            secured: Secured::new(connection, session),
+            connection,
             hub,
-            entropy,
             mailbox,
             jid: None,
             named: None,
@@ -78,7 +72,7 @@ impl Session {
     ) -> std::io::Result<()> {
         let mut chunk = vec![0_u8; 16 * 1024];
         loop {
-            while let Some(output) = self.secured.poll_output() {
+            while let Some(output) = self.connection.poll_output() {
                 match output {
                     Output::Transmit(bytes) => self.write(&mut socket, &bytes).await?,
                     output => self.on_output(output),
@@ -87,24 +81,17 @@ impl Session {
             if self.closed {
                 return socket.shutdown().await;
             }
-            let now = self.hub.clock.now();
-            let wait = self
-                .secured
-                .poll_timeout()
-                .map_or(Duration::from_secs(3600), |deadline| deadline.at.since(now));
+            let wait = self.connection.wait().unwrap_or(Duration::from_secs(3600));
             tokio::select! {
                 biased;
                 // First, so that letters that follow the session find it here.
                 fetched = fetched(&mut self.fetching) => self.on_fetched(fetched),
-                read = socket.read(&mut chunk) => {
-                    let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
-                    match read {
-                        Ok(count @ 1..) => { let _ = self.secured.receive(env, chunk.get(..count).unwrap_or_default()); }
-                        _ => self.secured.receive_eof(env),
-                    }
-                }
+                read = socket.read(&mut chunk) => match read {
+                    Ok(count @ 1..) => { let _ = self.connection.receive(chunk.get(..count).unwrap_or_default()); }
+                    _ => self.connection.receive_eof(),
+                },
                 Some(letter) = letters.recv() => self.on_letter(letter, letters),
-                () = tokio::time::sleep(wait) => self.secured.handle_timeout(&mut Env::new(self.hub.clock.now(), &mut self.entropy)),
+                () = tokio::time::sleep(wait) => self.connection.handle_timeout(),
             }
         }
     }
@@ -119,9 +106,8 @@ impl Session {
 
     /// The connection is over, however that came about: nothing that is on its way to this client is lost.
     fn leave(&mut self, mut letters: mpsc::Receiver<Letter>) {
-        let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
-        self.secured.receive_eof(env);
-        while let Some(output) = self.secured.poll_output() {
+        self.connection.receive_eof();
+        while let Some(output) = self.connection.poll_output() {
             self.on_output(output);
         }
         if let Some(session) = self.stop_fetching() {
@@ -167,14 +153,16 @@ impl Session {
             Letter::Replaced => {
                 let conflict = StreamError::new(Condition::Conflict)
                     .with_text("another connection has bound this address");
-                self.secured.close_with(&conflict);
+                self.connection
+                    .act(|connection, _| connection.close_with(&conflict));
             }
         }
     }
 
     fn hand_over(&mut self, reply: oneshot::Sender<Option<Box<sm::Session>>>, successor: Mailbox) {
-        let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
-        let session = self.secured.hand_over(env);
+        let session = self
+            .connection
+            .act(|connection, env| connection.hand_over(env));
         let Err(Some(session)) = reply.send(session) else {
             if let Some(jid) = &self.jid {
                 self.hub.state().online.insert(jid.clone(), successor);
@@ -221,7 +209,7 @@ impl Session {
     }
 
     fn on_request(&mut self, request: Request) {
-        let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
+        let env = &mut self.connection.env();
         let answer = match request {
             Request::Sasl { domain, request } => {
                 Answer::Sasl(self.hub.settings.accounts.decide(request, &domain))
@@ -249,8 +237,7 @@ impl Session {
             }
             _ => {}
         }
-        let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
-        let _ = self.secured.answer(env, answer);
+        let _ = self.connection.answer(answer);
     }
 
     /// From here on whoever wants this session has to ask here.
@@ -292,7 +279,7 @@ impl Session {
             Event::Stanza(stanza) => {
                 self.on_stanza(&stanza);
                 // It is with its addressee, or answered.
-                self.secured.handled(1);
+                self.connection.handled(1);
             }
             Event::Management(sm::Event::HandedBack(entries)) => {
                 if let Some(jid) = &self.jid {
@@ -315,8 +302,7 @@ impl Session {
     }
 
     fn send(&mut self, stanza: &Stanza) {
-        let env = &mut Env::new(self.hub.clock.now(), &mut self.entropy);
-        let sent = self.secured.send(env, stanza);
+        let sent = self.connection.send(stanza);
         if let (Err(_), Some(jid)) = (sent, &self.jid) {
             self.hub.undelivered(jid, stanza.bytes());
         }
