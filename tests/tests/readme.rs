@@ -83,6 +83,68 @@ fn the_round_trips_in_the_readme_are_those_of_the_simulator() {
     }
 }
 
+/// A machine's table of states stands at the top of its module, which nobody sees who reads the documentation, and on the public
+/// page that is about the machine.
+#[test]
+fn the_tables_of_states_on_the_front_pages_are_those_of_the_modules() {
+    let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates");
+    for (page, modules) in [
+        ("bidi/src/lib.rs", vec!["initiator", "receiver"]),
+        (
+            "core/src/lib.rs",
+            vec![
+                "initiator/mod",
+                "receiver/client/mod",
+                "receiver/server",
+                "link/end",
+            ],
+        ),
+        ("core/src/e2e/mod.rs", vec!["end_to_end"]),
+        (
+            "dialback/src/lib.rs",
+            vec!["originating", "receiving", "verifying"],
+        ),
+        ("fast/src/lib.rs", vec!["initiator", "receiver"]),
+        ("isr/src/lib.rs", vec!["initiator", "receiver"]),
+        ("jingle-xmlstream/src/ibb/mod.rs", vec!["bytestream"]),
+        ("jingle-xmlstream/src/s5b/mod.rs", vec!["negotiation"]),
+        ("jingle-xmlstream/src/session/mod.rs", vec!["session"]),
+        (
+            "jingle-xmlstream/src/socks5/mod.rs",
+            vec!["client", "connection"],
+        ),
+        ("negotiation/src/sasl/mod.rs", vec!["initiator", "receiver"]),
+        (
+            "negotiation/src/sasl2/mod.rs",
+            vec!["initiator", "receiver"],
+        ),
+        ("quickstart/src/lib.rs", vec!["initiator"]),
+        ("stream/src/lib.rs", vec!["reader"]),
+        (
+            "stream-management/src/lib.rs",
+            vec!["initiator", "receiver"],
+        ),
+        ("zero-handshake/src/lib.rs", vec!["link/mod"]),
+    ] {
+        let page = std::path::Path::new(crates).join(page);
+        let front = std::fs::read_to_string(&page).unwrap();
+        for module in modules {
+            let module = page.with_file_name(module).with_extension("rs");
+            let source = std::fs::read_to_string(&module).unwrap();
+            let own: Vec<&str> = source
+                .lines()
+                .take_while(|line| line.starts_with("//!"))
+                .collect();
+            let tables = own.split(|line| !line.starts_with("//! |"));
+            let mut tables = tables.filter(|table| !table.is_empty()).peekable();
+            assert!(tables.peek().is_some(), "{}", module.display());
+            for table in tables {
+                assert!(front.contains(&table.join("\n")), "{}", module.display());
+            }
+        }
+    }
+}
+
 /// Each piece of code on a page of `docs/` is in the example that the page names first, but for how far it is indented.
 #[test]
 fn the_code_on_the_pages_is_that_of_the_examples() {

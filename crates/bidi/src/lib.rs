@@ -39,8 +39,34 @@
 //! # Ok::<(), FeaturesUnknown>(())
 //! ```
 //!
-//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
-//! the machines themselves.
+//! # States
+//!
+//! [`Initiator`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | waiting | features with `<bidi/>`, or memory of them | announced |
+//! | waiting, announced | features without it | absent |
+//! | waiting | authentication | refused to the caller: features come first (vanaheimr S9) |
+//! | announced | authentication, TLS there or not required | `<bidi/>` is sent; requested |
+//! | announced, absent | authentication otherwise | passed: never sent late (BIDI-R4) |
+//! | requested | SASL's restart | requested (BIDI-08) |
+//! | waiting, announced, absent | SASL's restart, a validated pair | passed |
+//! | any | the restart of TLS | waiting; all pairs forgotten (BIDI-03, BIDI-08) |
+//!
+//! [`Receiver`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | off | features are made, TLS there or not required | announced |
+//! | off | `<bidi/>` | refused (BIDI-R9, prosody 53cde4a8a) |
+//! | announced | `<bidi/>` | on |
+//! | announced | `<bidi/>` behind authentication | on at once, or refused, as configured (BIDI-R4) |
+//! | on | `<bidi/>` | on (BIDI-21) |
+//! | any | SASL's restart | the same (BIDI-08) |
+//! | any | the restart of TLS | off; all pairs forgotten (BIDI-08) |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 //!
 //! # What it promises
 //!
@@ -49,7 +75,6 @@
 //! - A domain that we host is never the peer's, whatever it proves.
 //! - `<bidi/>` is sent behind TLS and before authentication, or not at all.
 //! - What is open is told in changes ([`Change`]), and everything that was opened is closed once.
-//! - A table holds at most as many pairs as it was made for.
 //!
 //! # What it needs from others, as input
 //!
@@ -61,6 +86,11 @@
 //! | what the certificate covers | [`Trust`], [`ReverseClaim::certified`] | TLS |
 //! | where a domain resolves to | [`ReverseClaim::resolves_here`] | the driver |
 //! | the ids of all live streams | [`ReverseClaim::with_fresh_id`] | `onetrip-core` |
+//!
+//! # Limits
+//!
+//! A table holds as many pairs as it was made for ([`ReceiverConfig::pairs`]) and refuses the next with [`PairError::TooMany`]. Of a peer
+//! nothing else is kept.
 //!
 //! # Requirements
 //!

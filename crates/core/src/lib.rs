@@ -209,11 +209,62 @@
 //!    [`Request::Verify`] and [`Request::Reverse`], which take long, the stream goes on.
 //! 6. After [`Connection::handle_timeout`] at a deadline, that deadline is gone; early calls do nothing.
 //!
+//! # States
+//!
+//! A client, and a server that connects to another, by what is next to send. Each rung of this ladder is gated by the plan:
+//!
+//! | next to send | may go when |
+//! |---|---|
+//! | header (clear) | at once |
+//! | `<starttls/>` | `Step::StartTls`: features seen, or at once |
+//! | ClientHello | `Step::ClientHello`: `<proceed/>` seen, after a gap, or at once |
+//! | header (secured) | TLS is up, or with the ClientHello where a token goes as early data |
+//! | `<inst-resume/>` | with a token or a key: `Step::InstantResume`, at once; then `<auth/>` only if it is refused |
+//! | `<auth/>` | `Step::Auth`: features seen, or at once |
+//! | header (restart) | `Step::Restart`: `<success/>` seen, after a gap, or at once; never before the last SASL message |
+//! | `<resume/>` | with a session: as bind; then bind only if it is refused (QS-39) |
+//! | `<authenticate/>` | as `<auth/>`, with resumption and binding in it; no restart follows (XEP-0388) |
+//! | bind | `Step::Bind`: features seen, or at once |
+//! | stanzas | bound, or resumed; between servers, features behind the restart |
+//!
+//! A client at its server:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | clear | header, `<starttls/>` | TLS |
+//! | secured | header, SASL | restart, or the attempts run out |
+//! | TLS, not yet up | as early data: header, SASL2 by a token | authenticated, bound, or the token is refused |
+//! | secured | SASL2, with what rides along | authenticated, bound, or the attempts run out |
+//! | secured | `<inst-resume/>` | bound, or refused and nothing changes |
+//! | authenticated | header, bind | bound |
+//! | authenticated | `<resume/>` | bound, or refused and nothing changes |
+//! | bound | stanzas, `<enable/>` | |
+//!
+//! A server at another:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | clear | header, `<starttls/>` | TLS |
+//! | secured | header, `<bidi/>`, SASL EXTERNAL | restart, or the attempts run out |
+//! | secured | dialback, if the peer has bound its prefix | a pair is open, when the certificate or the authoritative server proves it (XEP-0344, XEP-0220) |
+//! | authenticated | header | the pair that SASL has proved is open (BIDI-10, BIDI-12) |
+//! | open | stanzas of open pairs (BIDI-17) | |
+//!
+//! A zero-handshake link:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | securing | the end of the TLS handshake, with what it shows of the peer | up; failed, before a byte is parsed |
+//! | up | whatever a link takes | closed; failed |
+//! | any | the end of the transport, silence | closed; failed |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
+//!
 //! # Limits
 //!
 //! [`Bounds`] has all of them for one connection: what the reader takes before and behind authentication, 64 KiB in all before it, how long a
-//! negotiation, a close, silence and idleness may last. The states of a connection are drawn in `docs/states.md` of the repository, what becomes of bad
-//! input in `docs/bad-input.md`; how to write the loop around it, in `docs/driver.md` and `docs/server.md`.
+//! negotiation, a close, silence and idleness may last. What becomes of bad input is in `docs/bad-input.md` of the repository;
+//! how to write the loop around a connection, in `docs/driver.md` and `docs/server.md`.
 //!
 //! # Features
 //!

@@ -61,7 +61,45 @@
 //! # Ok::<(), AskError>(())
 //! ```
 //!
-//! The states of [`Originating`], [`Receiving`] and [`Verifying`] are drawn in `docs/states.md` of the repository.
+//! # States
+//!
+//! [`Originating`]:
+//!
+//! | state of a pair | takes | leads to |
+//! |---|---|---|
+//! | not asked for | `ask` | `db:result` is sent; asked |
+//! | asked | its answer | [`Event::Concluded`]; not asked for |
+//! | asked | the deadline | [`Event::Concluded`]; given up |
+//! | given up | `ask` | asked again |
+//! | given up | `valid` after all | [`Event::Concluded`]; not asked for |
+//! | not asked for | an answer | dropped (BIDI-22) |
+//! | any | the end | [`Event::Concluded`] where it is asked; ended |
+//!
+//! [`Receiving`]:
+//!
+//! | state of a pair | takes | leads to |
+//! |---|---|---|
+//! | unknown | `db:result`, target not ours | `item-not-found`; the stream goes on |
+//! | unknown | `db:result`, against a policy or a bound | an error; the stream goes on |
+//! | unknown | `db:result`, certificate covers the sender | `valid` at once; valid |
+//! | unknown | `db:result` otherwise | [`Action::Request`]; pending |
+//! | pending | `verified` with a good outcome | `valid`; valid |
+//! | pending | `verified` with `invalid`, no pair valid | `invalid` and [`Action::Close`]; closed |
+//! | pending | `verified` with `invalid`, others valid | `forbidden`, or `invalid` to a peer without errors; unknown |
+//! | pending | `verified` otherwise, the deadline | an error; unknown |
+//! | pending | `db:result` | dropped: its one answer will come |
+//! | valid | `db:result` | `valid` again |
+//!
+//! [`Verifying`]:
+//!
+//! | state of a verification | takes | leads to |
+//! |---|---|---|
+//! | none | `verify` | `db:verify` is sent; pending |
+//! | pending | its answer, the deadline | [`Event::Checked`]; none |
+//! | any | the end | [`Event::Checked`] where it is pending; ended |
+//! | none | an answer | dropped (BIDI-22) |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 //!
 //! # What it needs from others, as input
 //!
@@ -89,6 +127,14 @@
 //! | `invalid` for a later pair | `forbidden`; `invalid` where the peer announces dialback without errors |
 //!
 //! An initiating entity announces nothing, so errors are sent to it all the same (XEP-0220 §2.5).
+//!
+//! # Limits
+//!
+//! | what | limit |
+//! |---|---|
+//! | bytes of a key, of a stream id | 1024 each |
+//! | pairs of one connection, those that are verified at a time | [`ReceivingConfig::pairs`], [`ReceivingConfig::pending`] |
+//! | the time to an answer | `timeout` of each configuration |
 //!
 //! # Requirements
 //!

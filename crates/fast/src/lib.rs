@@ -25,19 +25,26 @@
 //!
 //! # States
 //!
-//! | initiator | takes | leads to |
-//! |---|---|---|
-//! | new | `login`, if there is a token that does | tried |
-//! | new, tried | `request`, if the server hands out tokens | asking |
-//! | any | the answers of `<success/>` | a token in the wallet, if one came that was due |
-//! | tried | `refused` | the token is forgotten; the other slot may be tried |
+//! [`Initiator`]:
 //!
-//! | receiver | takes | leads to |
+//! | state | takes | leads to |
 //! |---|---|---|
-//! | idle | `login` with `<fast/>` | deciding, or refused |
-//! | deciding | `swapped` | proved, or refused |
-//! | idle, proved | `authenticated` | issuing when a token is asked for, or answered |
-//! | issuing | `issued` | answered |
+//! | idle, asked | [`Initiator::login`], where there is a token | tried, tried and asked |
+//! | idle, tried | [`Initiator::request`], where the server has a mechanism of ours | asked, tried and asked |
+//! | tried, asked, tried and asked | success, refusal | idle |
+//!
+//! [`Receiver`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | any | a login by token | deciding, or idle: refused at once |
+//! | deciding | the store's answer | proved, or idle: refused |
+//! | proved | [`Receiver::authenticated`] | answered |
+//! | idle | the same, behind another login | issuing, or answered: no token is asked for |
+//! | issuing | [`Receiver::issued`] | answered |
+//! | any | [`Receiver::failed`] | idle |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 //!
 //! # The order of calls
 //!

@@ -37,21 +37,30 @@
 //!
 //! # States
 //!
-//! | initiator | takes | leads to |
+//! [`Initiator`]:
+//!
+//! | state | takes | leads to |
 //! |---|---|---|
 //! | ready | `request` | asked |
 //! | asked | `<inst-resumed/>`, `<failed/>` | answered |
-//! | answered | nothing: anything more is an error | |
+//! | answered | nothing | |
+//! | broken | nothing | |
 //!
-//! | receiver | takes | leads to |
+//! [`Receiver`]:
+//!
+//! | state | takes | leads to |
 //! |---|---|---|
 //! | idle | a request under TLS, before authentication | deciding; spent when it is malformed |
-//! | idle | a request in clear or behind authentication | spent, and refused; in clear its token is reported |
+//! | idle | a request elsewhere | spent, and refused |
+//! | idle | a request with a proof, likewise | proving |
 //! | deciding | `accept`, `refuse` | spent |
+//! | proving | `accept_proved`, `refuse` | spent |
+//! | deciding, proving | a request | refused behind the answer to the first |
 //! | spent | a request | refused |
+//! | any but broken | an element that is no request | broken |
+//! | any | a request in clear | its token, or its session, is reported besides |
 //!
-//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
-//! the machines themselves.
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 //!
 //! # The order of calls
 //!

@@ -60,8 +60,10 @@
 //! invited.accept(env.now, vec![]);
 //! ```
 //!
-//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
-//! the machines themselves.
+//! # States
+//!
+//! The table of each machine stands on the page of its module: [`session`], [`s5b`], [`socks5`], [`ibb`], [`xtls`]. Explored from the machines themselves, and
+//! drawn, they are in `docs/states.md` of the repository.
 //!
 //! # What it promises
 //!

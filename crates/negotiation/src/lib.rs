@@ -49,8 +49,10 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
-//! the machines themselves.
+//! # States
+//!
+//! The table of each machine stands on the page of its module: [`sasl`], [`sasl2`], [`bind`], [`bind2`]. Explored from the machines themselves, and
+//! drawn, they are in `docs/states.md` of the repository.
 //!
 //! # Mechanisms
 //!

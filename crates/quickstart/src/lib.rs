@@ -63,8 +63,18 @@
 //! unpipelined retry, under the same pin: never with a weaker mechanism, and never with "wrong password" for a
 //! refusal that came while more was in flight (QS-29 to QS-34, QS-R4, QS-R5).
 //!
-//! What is believed at which moment is the table at the top of the module `initiator`; its states are drawn in
-//! `docs/states.md` of the repository.
+//! # States
+//!
+//! [`Initiator`]:
+//!
+//! | what happens | with a tail in flight | with `<auth/>` from memory alone | otherwise |
+//! |---|---|---|---|
+//! | SASL refusal | abandon (QS-31, QS-R5) | once more on this stream, from the live list | believe it |
+//! | another challenge | abandon (QS-32) | go on | go on |
+//! | no header behind success | send the restart again, once | – | – |
+//! | the connection ends | abandon | abandon | it ended |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 //!
 //! # Limits
 //!

@@ -41,8 +41,28 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
-//! the machines themselves.
+//! # States
+//!
+//! [`Initiator`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | off | `enable`, `resume`, `await_resumption` | enabling, resuming, resuming |
+//! | enabling | `<enabled/>`, `<failed/>` | active, off and hand back |
+//! | resuming | `<resumed/>`, `<failed/>`; `resumed`, `withdraw` | active and replay, off and hand back; active and replay, off |
+//! | active | `<r/>`, `<a/>`, stanzas | |
+//!
+//! [`Receiver`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | off | `<enable/>` behind bind, `<resume/>` before it | deciding enable, deciding resume |
+//! | deciding enable | `grant`, `refuse` | active, off |
+//! | deciding resume | `resume`, `refuse` | active and replay, off |
+//! | off | `take_up`: a session that was asked for by other means | active |
+//! | active | `<r/>`, `<a/>`, stanzas | |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 //!
 //! # Limits
 //!

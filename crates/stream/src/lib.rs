@@ -38,6 +38,21 @@
 //! # Ok::<(), onetrip_stream::ReadError>(())
 //! ```
 //!
+//! # States
+//!
+//! [`Reader`]:
+//!
+//! | state | next frame | leads to |
+//! |---|---|---|
+//! | prolog | header | between, or empty |
+//! | behind (another document) | header, or the footer of that document | between, or empty; closed |
+//! | between | element or stanza, or footer | between, or closed |
+//! | empty (behind a header that was an empty element) | footer | closed |
+//! | closed | nothing but white space | closed |
+//! | any | what breaks a rule | failed |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
+//!
 //! # Limits
 //!
 //! | what | before authentication | after |

@@ -50,6 +50,17 @@
 //! # }
 //! ```
 //!
+//! # States
+//!
+//! Of a [`TlsSession`], as its [`TlsState`] tells them:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | handshaking | the handshake; early data, which may be a replay | sendable, established; failed |
+//! | sendable (a server with half-RTT data) | the rest of the handshake; data goes out already | established; failed |
+//! | established | data, both ways | closed; failed |
+//! | closed | nothing more from the peer | |
+//!
 //! # Limits
 //!
 //! None of its own: what waits for a handshake to end is bounded by what a [`Connection`](onetrip_core::Connection) writes before it hears something,

@@ -48,6 +48,25 @@ pub enum SecuredError {
 /// A connection and its TLS session.
 ///
 /// After every call that takes `&mut self`, drain [`Secured::poll_output`].
+///
+/// ```
+/// # use onetrip_core::negotiation::sasl::InitiatorConfig;
+/// # use onetrip_core::quickstart::Transport;
+/// # use onetrip_core::stream::{Env, Instant, Secret};
+/// # use onetrip_core::{ClientConfig, Entity};
+/// # use onetrip_tls::{NoTls, Output, Secured};
+/// # let mut entropy = |out: &mut [u8]| out.fill(4);
+/// # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+/// # let sasl = InitiatorConfig::password("juliet", Secret::from("r0m30myr0m30"));
+/// # let login = ClientConfig::new("juliet@capulet.lit".parse().unwrap(), Transport::StartTls, sasl);
+/// let mut connection = Secured::new(Entity::default().connect(login, env), NoTls);
+/// assert!(matches!(connection.poll_output(), Some(Output::Transmit(_)))); // header and <starttls/>
+/// env.now = connection.poll_timeout().unwrap().at;
+/// connection.handle_timeout(env);
+/// while let Some(output) = connection.poll_output() {
+///     println!("{output:?}"); // nobody has answered: it is over
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Secured<T> {
     connection: Connection,

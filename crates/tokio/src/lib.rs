@@ -33,6 +33,18 @@
 //! # }
 //! ```
 //!
+//! # The order of calls
+//!
+//! [`Client::tcp`] or [`Client::new`]; then [`Client::next`] until it gives `None`, with [`Client::send`] and [`Client::close`] in between.
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | connecting | the login, or the session that goes on | [`Event::Online`]; [`Event::Offline`] |
+//! | online | stanzas, both ways | [`Event::Stanza`], [`Event::Acked`]; [`Event::Offline`] when it is cut |
+//! | offline, again in a while | the time | connecting |
+//! | offline for good: it would end alike | | `None` |
+//! | closing | the peer's footer, or a deadline | `None` |
+//!
 //! # What it does with a connection that is cut
 //!
 //! It connects again, at once or after a pause that grows with every attempt and is drawn at random ([`Backoff`]), where
@@ -47,7 +59,7 @@
 //! `timeout`): nothing is lost, and a stanza whose `send` has not returned was not sent. Keep one of them polled,
 //! or acknowledgements wait.
 //!
-//! # Bounds
+//! # Limits
 //!
 //! Reading stops while [`INBOX`] events wait to be taken, so a slow application slows its server. [`Client::send`] waits
 //! while [`OUTBOX`] bytes wait to be written, while as many stanzas wait for their acknowledgement as can be kept, and while

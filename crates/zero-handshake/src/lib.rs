@@ -70,8 +70,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The states of its machines and what leads from one to the other are drawn in `docs/states.md` of the repository, explored from
-//! the machines themselves.
+//! # States
+//!
+//! [`Link`]: what comes in:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | opening | the first bytes | fresh, flowing, or failed |
+//! | fresh | the first frame; a stream header fails it (ZH-R3) | flowing |
+//! | flowing | stanzas, acknowledgements, a stream error, the footer | flowing, or ended |
+//! | ended | anything, without looking at it | |
+//!
+//! [`Link`]: what goes out:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | open | `send`, keepalive; `close`, idleness, the peer's footer | open; closing |
+//! | closing | acknowledgements; no action left to poll and nothing unhandled, or the deadline: the footer goes out | awaiting; over, if the peer has closed |
+//! | awaiting | the peer's footer, its end of transport, the deadline | over |
+//! | over | | |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 //!
 //! # What it promises
 //!

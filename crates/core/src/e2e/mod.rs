@@ -20,6 +20,41 @@
 //! 5. [`EndToEnd::close`]: footers, the transport flushed, the session ended with success, in this order. Then
 //!    [`Event::Ended`].
 //!
+//! # States
+//!
+//! [`EndToEnd`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | setup | what the session and the transports take | streaming; over |
+//! | streaming | stanzas, bytes, [`EndToEnd::close`] | leaving; over |
+//! | leaving | [`EndToEnd::tls_closed`], the last bytes of the transport | waiting; over |
+//! | waiting (the end that did not close first) | session-terminate, silence | over |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
+//!
+//! ```
+//! use onetrip_core::e2e::{Action, Config, EndToEnd};
+//! use onetrip_core::jingle::session;
+//! # use onetrip_core::stream::{Build as _, Env, Instant};
+//! # let mut entropy = |out: &mut [u8]| out.fill(7);
+//! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
+//!
+//! let mut session = session::Config::new(Some(b"a certificate in DER".to_vec()));
+//! session.s5b = false; // in band
+//! let (us, peer) = ("romeo@montague.lit/o".parse()?, "juliet@capulet.lit/b".parse()?);
+//! let mut romeo = EndToEnd::initiate(Config::new(session.clone()), env, us, peer, None, vec![])?;
+//! let Some(Action::Send(invitation)) = romeo.poll_action() else { panic!() };
+//!
+//! let invitation = invitation.with_attr("from", "romeo@montague.lit/o"); // as servers do
+//! let us = "juliet@capulet.lit/b".parse()?;
+//! let juliet = EndToEnd::incoming(Config::new(session), env, us, &invitation, true);
+//! let mut juliet = juliet.map_err(|_| "not for her")?;
+//! juliet.accept(env, vec![]);
+//! assert!(matches!(juliet.poll_action(), Some(Action::Send(_)))); // a result; session-accept is next
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What it promises
 //!
 //! - No stanza goes out or comes in before the transport is chosen, TLS is up and the peer's certificate is the announced

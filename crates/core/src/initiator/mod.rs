@@ -5,15 +5,15 @@
 //! | next to send | may go when |
 //! |---|---|
 //! | header (clear) | at once |
-//! | `<starttls/>` | [`Step::StartTls`]: features seen, or at once |
-//! | ClientHello | [`Step::ClientHello`]: `<proceed/>` seen, after a gap, or at once |
+//! | `<starttls/>` | `Step::StartTls`: features seen, or at once |
+//! | ClientHello | `Step::ClientHello`: `<proceed/>` seen, after a gap, or at once |
 //! | header (secured) | TLS is up, or with the ClientHello where a token goes as early data |
-//! | `<inst-resume/>` | with a token or a key: [`Step::InstantResume`], at once; then `<auth/>` only if it is refused |
-//! | `<auth/>` | [`Step::Auth`]: features seen, or at once |
-//! | header (restart) | [`Step::Restart`]: `<success/>` seen, after a gap, or at once; never before the last SASL message |
+//! | `<inst-resume/>` | with a token or a key: `Step::InstantResume`, at once; then `<auth/>` only if it is refused |
+//! | `<auth/>` | `Step::Auth`: features seen, or at once |
+//! | header (restart) | `Step::Restart`: `<success/>` seen, after a gap, or at once; never before the last SASL message |
 //! | `<resume/>` | with a session: as bind; then bind only if it is refused (QS-39) |
 //! | `<authenticate/>` | as `<auth/>`, with resumption and binding in it; no restart follows (XEP-0388) |
-//! | bind | [`Step::Bind`]: features seen, or at once |
+//! | bind | `Step::Bind`: features seen, or at once |
 //! | stanzas | bound, or resumed; between servers, features behind the restart |
 //!
 //! The receiving half waits for header, features, `<proceed/>`, header, features, SASL, header, features and the

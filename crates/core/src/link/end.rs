@@ -3,7 +3,7 @@
 //! | state | takes | leads to |
 //! |---|---|---|
 //! | securing | the end of the TLS handshake, with what it shows of the peer | up; failed, before a byte is parsed |
-//! | up | whatever the [`Link`] takes | closed; failed |
+//! | up | whatever a link takes | closed; failed |
 //! | any | the end of the transport, silence | closed; failed |
 
 use onetrip_stream::{Content, Domain, Env, Instant, Stanza, StreamError, StreamHeader};

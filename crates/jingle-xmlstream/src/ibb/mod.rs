@@ -26,6 +26,24 @@
 //!
 //! [XEP-0047]: https://xmpp.org/extensions/xep-0047.html
 //! [XEP-0261]: https://xmpp.org/extensions/xep-0261.html
+//!
+//! # States
+//!
+//! [`Bytestream`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | opening | the answer to `<open/>` | open, closed |
+//! | awaiting | `<open/>` | open |
+//! | open | `<data/>`, answers, `write`, `read` | open |
+//! | open, opening | `close` | finishing: what waits goes out first |
+//! | finishing | the last acknowledgement | closing: `<close/>` is sent |
+//! | closing | its answer, or the peer's own `<close/>` | closed |
+//! | open, finishing | `<close/>` | answering: what waits goes out first (XEP-0047 §2.3) |
+//! | answering | the last acknowledgement | closed: the answer is sent |
+//! | any | an error, silence | closed |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 
 mod bytestream;
 mod incoming;
@@ -84,12 +102,12 @@ pub enum Error {
     #[error("expected the next chunk, got a gap in `seq`")]
     Gap,
     /// A chunk is not base64 (XEP-0047 §5).
-    #[error("expected base64 in a chunk")]
+    #[error("expected base64 in a chunk, got something else")]
     NotBase64,
     /// A chunk is larger than agreed.
-    #[error("a chunk is larger than the block size")]
+    #[error("expected a chunk of at most the block size, got a larger one")]
     TooLong,
     /// The peer sends far ahead of its acknowledgements.
-    #[error("more was sent ahead of its acknowledgement than is held")]
+    #[error("expected the peer to wait for acknowledgements, got more ahead of them than is held")]
     TooMuch,
 }

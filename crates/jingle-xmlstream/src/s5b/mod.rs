@@ -20,6 +20,23 @@
 //!
 //! A proxy that is chosen is activated by the end that offered it.
 //!
+//! # States
+//!
+//! [`Negotiation`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | waiting | [`Negotiation::start`]: the session is accepted | choosing |
+//! | choosing | attempts that succeed or fail; the peer's report | when both are known, by the table in [`crate::s5b`]: not here yet, to our proxy, their proxy, done, done by proxy |
+//! | not here yet (what the peer made and our streamhost has not seen) | [`Input::Accepted`] | done |
+//! | to our proxy | its connection | activating; done |
+//! | activating | the proxy's answer | done |
+//! | their proxy | `<activated/>`, `<proxy-error/>` | done |
+//! | done by proxy (a streamhost's) | `<streamhost-error/>`: the peer finds that it does not work | done |
+//! | any | silence, [`Negotiation::stop`] | done: chosen, or failed |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
+//!
 //! # Streamhosts
 //!
 //! The form of 2009 (`s5b:0`) has no priorities: the order in the document counts (JXS-10). It has no word for an

@@ -17,6 +17,28 @@
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [XEP-0065]: https://xmpp.org/extensions/xep-0065.html
+//!
+//! # States
+//!
+//! [`Client`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | greeting | the choice of no authentication | requesting |
+//! | requesting | a reply of 00, with an address of any type | connected |
+//! | any before connected | anything else, silence | failed: close |
+//!
+//! [`Connection`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | greeting | a greeting that has "no authentication" among its methods | requesting |
+//! | requesting | connect, to a destination that is expected and has no connection yet | connected |
+//! | connected | [`Connection::used`] | used: nothing left to do here |
+//! | greeting, requesting | anything else, silence | failed: reply, close |
+//! | connected | silence | failed: the slot is free again |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 
 mod client;
 mod connection;
@@ -147,10 +169,10 @@ pub enum Error {
     #[error("expected SOCKS version 5, got {0}")]
     Version(u8),
     /// The other end wants authentication of a kind that bytestreams do not have.
-    #[error("no SOCKS5 method in common: the other end wants a login")]
+    #[error("expected SOCKS5 without a login, got another end that wants one")]
     Method,
     /// The streamhost refuses.
-    #[error("the streamhost refused: {0}")]
+    #[error("expected the streamhost to succeed, got: {0}")]
     Refused(Reply),
     /// The client asks for something else than to connect.
     #[error("expected the SOCKS5 command connect, got {0}")]
@@ -159,9 +181,9 @@ pub enum Error {
     #[error("expected a name or an address, got SOCKS5 address type {0}")]
     AddressType(u8),
     /// No session expects this destination, or it has its connection already.
-    #[error("a SOCKS5 destination that no session expects")]
+    #[error("expected the SOCKS5 destination of a session, got another")]
     Unexpected,
     /// It took too long.
-    #[error("the other end took too long over SOCKS5")]
+    #[error("expected SOCKS5 to be over in time, got nothing more")]
     Silent,
 }

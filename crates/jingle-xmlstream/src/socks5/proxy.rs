@@ -30,6 +30,16 @@ pub enum ProxyAction {
 }
 
 /// A proxy for SOCKS5 bytestreams.
+///
+/// ```
+/// # use onetrip_jingle_xmlstream::socks5::{Proxy, ProxyAction, Timeouts};
+/// # use onetrip_stream::Instant;
+/// let (mut proxy, now) = (Proxy::new(Timeouts::default(), 4), Instant::EPOCH);
+/// proxy.accepted(now, 1);
+/// assert_eq!(proxy.receive(now, 1, &[5, 1, 0]), 3); // version 5, one method: none
+/// let Some(ProxyAction::Write(1, answer)) = proxy.poll_action() else { panic!() };
+/// assert_eq!(&answer[..], [5, 0]);
+/// ```
 #[derive(Debug)]
 pub struct Proxy {
     timeouts: Timeouts,

@@ -1,4 +1,28 @@
 //! SASL (RFC 6120 §6): the exchange, and the mechanisms behind one shape.
+//!
+//! # States
+//!
+//! [`Initiator`]:
+//!
+//! | state | takes | sends | leads to |
+//! |---|---|---|---|
+//! | new | start | `<auth/>` | running |
+//! | running | `<challenge/>` | asks for a key | running |
+//! | running | the key | `<response/>`, the last | running |
+//! | running | `<success/>`, with the server's proof where there is one | | over: authenticated |
+//! | running | `<failure/>` | | over: refused |
+//! | any | anything else | | failed |
+//!
+//! [`Receiver`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | ready | `<auth/>` | deciding |
+//! | deciding | the decision | authenticated, refused, or challenged |
+//! | challenged | `<response/>` | authenticated or refused |
+//! | refused | `<auth/>` again, so often | as ready |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
 
 mod binding;
 mod choose;
@@ -39,19 +63,19 @@ pub use wire::{Failure, Refusal};
 #[non_exhaustive]
 pub enum Error {
     /// Not base64.
-    #[error("expected base64 in a SASL message")]
+    #[error("expected base64 in a SASL message, got something else")]
     Base64,
     /// A message longer than any mechanism needs.
-    #[error("expected a SASL message of at most {allowed} bytes")]
+    #[error("expected a SASL message of at most {allowed} bytes, got a longer one")]
     TooLong {
         /// How much is allowed.
         allowed: usize,
     },
     /// An element of the SASL namespace that is not expected.
-    #[error("a SASL message out of turn")]
+    #[error("expected another step of the login, got a SASL message out of turn")]
     OutOfTurn,
     /// A message that does not parse.
-    #[error("a SASL challenge with {what}")]
+    #[error("expected a SASL message that can be read, got one with {what}")]
     Malformed {
         /// What is wrong with it.
         what: &'static str,
@@ -71,7 +95,9 @@ pub enum Error {
     #[error("expected the server's proof that it knows the password, got a wrong one or none")]
     ServerSignature,
     /// What the server has advertised is not what has arrived, or it does not say so where it has to.
-    #[error("the lists of mechanisms and channel binding types were changed on their way")]
+    #[error(
+        "expected the lists of mechanisms and channel binding types as the server sent them, got others: somebody is on the way"
+    )]
     Downgrade,
 }
 

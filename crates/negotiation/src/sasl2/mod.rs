@@ -13,6 +13,38 @@
 //! of them. Nothing of it is reported before the server has proved itself, and nothing of it at all when the peer broke a
 //! rule.
 //!
+//! # States
+//!
+//! [`Initiator`]:
+//!
+//! | state | takes | sends | leads to |
+//! |---|---|---|---|
+//! | new | start | `<authenticate/>` | exchanging |
+//! | exchanging | `<challenge/>`, the derived key | `<response/>` | exchanging |
+//! | exchanging | `<success/>`, with the server's proof where there is one | | over |
+//! | exchanging | `<continue/>`, likewise | `<abort/>` if no task is known | choosing, or aborting |
+//! | choosing | the choice of a task | `<next/>` | at task |
+//! | at task | `<task-data/>` | `<task-data/>` | at task |
+//! | at task | `<continue/>`, `<success/>` | | choosing, or over |
+//! | any of these | abort | `<abort/>` | aborting |
+//! | any of these | `<failure/>` | | over |
+//! | any of these | anything else | | broken |
+//!
+//! [`Receiver`]:
+//!
+//! | state | takes | leads to |
+//! |---|---|---|
+//! | ready | `<authenticate/>` | exchanging |
+//! | exchanging | a decision, `<response/>` | exchanging; deciding once the mechanism has succeeded |
+//! | deciding | what follows from it | done, choosing, or ready |
+//! | choosing | `<next/>` with a task that was offered | at task |
+//! | at task | what follows from it, `<task-data/>` | done, choosing, at task, or ready |
+//! | exchanging, choosing, at task | `<abort/>` | ready |
+//! | exchanging, choosing, at task | anything else | broken |
+//! | done | nothing of SASL2 | |
+//!
+//! Explored from the machines themselves, and drawn, they are in `docs/states.md` of the repository.
+//!
 //! # Nothing in between
 //!
 //! From `<authenticate/>` to its end neither side sends anything else, not even white space (XEP-0388 §2.4,
@@ -80,16 +112,16 @@ pub enum Error {
     #[error("expected the next step of the authentication, got something else")]
     Intruder,
     /// An element of SASL2 that is not expected.
-    #[error("an element of SASL2 out of turn")]
+    #[error("expected another step of the login, got an element of SASL2 out of turn")]
     OutOfTurn,
     /// `<success/>` that does not say who we are.
-    #[error("expected an address in <authorization-identifier/>")]
+    #[error("expected an address in <authorization-identifier/>, got none")]
     NoIdentifier,
     /// `<continue/>` without anything to do.
-    #[error("expected <task/> in <continue/>")]
+    #[error("expected <task/> in <continue/>, got none")]
     NoTask,
     /// An element that may be there once.
-    #[error("more than one <{0}/>")]
+    #[error("expected one <{0}/>, got another")]
     Twice(&'static str),
 }
 

@@ -4,7 +4,7 @@
 //!
 //! | state | takes | leads to |
 //! |---|---|---|
-//! | opening | the first bytes ([`Opening`]) | fresh, flowing, or failed |
+//! | opening | the first bytes | fresh, flowing, or failed |
 //! | fresh | the first frame; a stream header fails it (ZH-R3) | flowing |
 //! | flowing | stanzas, acknowledgements, a stream error, the footer | flowing, or ended |
 //! | ended | anything, without looking at it | |
