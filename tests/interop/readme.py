@@ -26,8 +26,8 @@ def main(run):
     servers.prosody(run, PROSODY)
     check("Prosody is up", servers.await_peer(run, PROSODY))
     right = dict(os.environ, ACCOUNT="juliet@localhost", PASSWORD=servers.USERS["juliet"], TO="romeo@localhost", SSL_CERT_FILE=str(certs / "ca.crt"))
-    for name, different, says in (("sends a message", {}, None), ("says that its password is wrong", {"PASSWORD": "wrong"}, "Refused"),
-                                  ("trusts nobody but those it is told to", {"SSL_CERT_FILE": str(certs / "localhost.crt")}, "Certificate")):
+    for name, different, says in (("sends a message", {}, None), ("says that its password is wrong", {"PASSWORD": "wrong"}, "refused the credentials"),
+                                  ("trusts nobody but those it is told to", {"SSL_CERT_FILE": str(certs / "localhost.crt")}, "expected a certificate")):
         done = subprocess.run([HELLO], capture_output=True, text=True, env=dict(right, **different), timeout=60)
         good = done.returncode == 0 if says is None else done.returncode == 1 and says in done.stderr
         check(f"the README's client {name}", good, done.stderr)

@@ -164,8 +164,8 @@ fn the_page_of_errors_is_that_of_the_sources() {
     assert!(written == page, "BLESS=1 writes docs/errors.md anew");
 }
 
-/// The house's form of an error: a clause that begins in lower case and ends without a full stop, and that says enough by
-/// itself to be looked for; documented.
+/// The house's form of an error: a clause that begins in lower case and ends without a full stop, that says what was expected
+/// and what came, and enough by itself to be looked for; documented.
 #[test]
 fn every_text_is_a_clause_of_its_own() {
     for (name, entries) in all() {
@@ -188,6 +188,19 @@ fn every_text_is_a_clause_of_its_own() {
             assert!(
                 text.len() > 12 || part || entry.text.starts_with("{…}"),
                 "{name} {of} says too little: {text}"
+            );
+            // What is a whole of its own says what was expected; what a client is told is what became of it.
+            let whole = entry.text.trim_start_matches('`');
+            let told = [
+                "Reply::",
+                "Cause::",
+                "CertificateError::",
+                "WriteError::Build",
+            ];
+            let told = told.iter().any(|owner| of.starts_with(owner));
+            assert!(
+                text.starts_with("expected ") || told || whole.starts_with("{…}"),
+                "{name} {of} does not say what was expected: {text}"
             );
             assert!(!entry.meaning.is_empty(), "{name} {of} is not documented");
         }

@@ -190,7 +190,7 @@ fn a_record_that_cannot_be_read_says_where() {
     assert_eq!(text("{}"), "version: expected a whole number");
     assert_eq!(
         text(r#"{"version": 2}"#),
-        "version 2, but this reads version 1"
+        "expected a record of version 1, got version 2"
     );
     let write = r#"{"version":1,"title":"t","marks":[],"writes":[{"from":"nobody"}]}"#;
     assert_eq!(

@@ -244,6 +244,8 @@ async fn a_wrong_password_is_said_once_and_not_tried_again() {
         match client.next().await.unwrap() {
             Event::Offline { cause, again } => {
                 assert!(matches!(cause, Cause::Refused(_)), "{cause}");
+                // What `main` shows of it.
+                assert_eq!(format!("{cause:?}"), cause.to_string());
                 assert_eq!(again, None);
                 break;
             }

@@ -66,7 +66,7 @@ pub enum Trust {
 
 /// Authentication must wait for the features, or the stream could never become bidirectional. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the features of this stream are not known yet: authenticate when they have come")]
+#[error("expected the features of this stream to be known: authenticate when they have come")]
 pub struct FeaturesUnknown;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -75,19 +75,21 @@ pub enum Error {
     #[error("expected `<bidi/>`, got another element of its namespace")]
     Unknown,
     /// `<bidi/>` between a client and a server (BIDI-21).
-    #[error("`<bidi/>` on a client's stream")]
+    #[error("expected `<bidi/>` between servers only, got it on a client's stream")]
     ClientStream,
     /// `<bidi/>` from the receiving entity (BIDI-21).
-    #[error("`<bidi/>` from the end that accepted the connection")]
+    #[error(
+        "expected `<bidi/>` from the end that opened the connection, got it from the one that accepted it"
+    )]
     WrongEnd,
     /// `<bidi/>` before TLS where TLS is required (BIDI-23, prosody 53cde4a8a).
-    #[error("expected TLS before `<bidi/>`")]
+    #[error("expected TLS before `<bidi/>`, got it in clear")]
     Clear,
     /// `<bidi/>` that was not announced on this stream (BIDI-R9).
-    #[error("`<bidi/>` without having been announced")]
+    #[error("expected no `<bidi/>` on a stream that does not announce it, got one")]
     NotAnnounced,
     /// `<bidi/>` behind authentication, where that is not taken (BIDI-R4).
-    #[error("`<bidi/>` behind authentication")]
+    #[error("expected `<bidi/>` before authentication, got it behind")]
     Late,
 }
 

@@ -22,16 +22,18 @@ pub enum Change {
 #[non_exhaustive]
 pub enum PairError {
     /// The peer's domain is one that we host: nobody else speaks for it (digest §6.2).
-    #[error("the peer presents a domain that is ours")]
+    #[error("expected a domain of the peer's, got one that is hosted here")]
     OurDomain,
     /// Neither domain is one that we host.
-    #[error("neither domain is ours")]
+    #[error("expected a domain that is hosted here, got a pair without one")]
     NotOurs,
     /// The peer's own domain is proved by less than is required (BIDI-17).
-    #[error("the peer's domain is not trusted")]
+    #[error("expected the proof of the peer's domain that is required here, got less")]
     Untrusted,
     /// The table is full.
-    #[error("more than {0} domain pairs on one connection")]
+    #[error(
+        "expected at most {0} domain pairs on one connection, got one more: open another connection for it"
+    )]
     TooMany(usize),
 }
 
@@ -40,10 +42,12 @@ pub enum PairError {
 #[non_exhaustive]
 pub enum Blocked {
     /// `from` or `to` is missing or is no address.
-    #[error("the stanza's `{0}` is missing or is no address")]
+    #[error("expected an address in the stanza's `{0}`, got none")]
     Address(&'static str),
     /// The pair may not be sent on this connection.
-    #[error("stanzas from {0} may not be sent here")]
+    #[error(
+        "expected a stanza of a pair that is open here, got one from {0}: ask for the pair, or send on another connection"
+    )]
     Pair(Pair),
 }
 
@@ -52,16 +56,16 @@ pub enum Blocked {
 #[non_exhaustive]
 pub enum Intrusion {
     /// A stanza of `jabber:client` on a stream between servers.
-    #[error("a stanza of jabber:client between servers")]
+    #[error("expected a stanza of jabber:server, got one of jabber:client")]
     Content,
     /// `from` or `to` is missing or is no address.
-    #[error("the stanza's `{0}` is missing or is no address")]
+    #[error("expected an address in the stanza's `{0}`, got none")]
     Address(&'static str),
     /// The sender's domain was not validated here, or not for this recipient's.
-    #[error("a sender whose domain was not validated here")]
+    #[error("expected a sender whose domain was validated here, got another")]
     From,
     /// The recipient's domain is none that stanzas come in for here.
-    #[error("a recipient whose domain was not asked for here")]
+    #[error("expected a recipient whose domain was asked for here, got another")]
     To,
 }
 

@@ -85,31 +85,33 @@ pub enum ReverseVerdict {
 #[non_exhaustive]
 pub enum ReverseRefusal {
     /// The stream is not bidirectional.
-    #[error("the stream is not bidirectional")]
+    #[error("expected a bidirectional stream, got reverse dialback on another")]
     Unidirectional,
     /// Reverse dialback is not wanted here.
-    #[error("reverse dialback is not wanted here")]
+    #[error("expected no reverse dialback, which is not wanted here, got a request")]
     NotWanted,
     /// There is no TLS.
-    #[error("reverse dialback without TLS")]
+    #[error("expected TLS before reverse dialback, got it in clear")]
     Clear,
     /// The sender is on the wrong side: a domain that we host, or one to be asked for that we do not.
-    #[error("the sender is not a domain of the end that asks")]
+    #[error("expected a sender of the end that asks, got a domain of the other's or nobody's")]
     Sender,
     /// The target has not been validated here as a domain of the end that is asked.
-    #[error("the target was not validated on this connection")]
+    #[error("expected a target that was validated on this connection, got another")]
     Target,
     /// A certificate is required that covers the peer's domain, and there is none (BIDI-17).
-    #[error("no certificate for the peer's domain")]
+    #[error("expected a certificate for the peer's domain, got none that covers it")]
     NotCertified,
     /// The stream id is on another live stream too.
-    #[error("the stream id is in use elsewhere")]
+    #[error("expected a stream id of this stream only, got one that is in use elsewhere")]
     IdReused,
     /// The table of pairs is full.
-    #[error("no room for a further pair on this connection")]
+    #[error("expected room for a further pair on this connection, and there is none: open another")]
     Full,
     /// The sender resolves to another place.
-    #[error("the sender resolves to another address")]
+    #[error(
+        "expected a sender that resolves to the address of this connection, got one that is elsewhere"
+    )]
     Address,
 }
 

@@ -12,7 +12,7 @@ use crate::Reason;
 /// The peer broke a rule. Final: every later call returns it again, and the stream error, the footer and the
 /// close are already queued.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{kind}")]
+#[error("{kind}, at byte {offset}")]
 #[non_exhaustive]
 pub struct Error {
     /// What was wrong.
@@ -40,7 +40,7 @@ impl Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// Framing.
-    #[error(transparent)]
+    #[error("{}", .0.kind)]
     Read(#[from] ReadError),
     /// STARTTLS.
     #[error(transparent)]
@@ -82,12 +82,12 @@ pub enum ErrorKind {
     #[error(transparent)]
     Refused(zh::Refusal),
     /// A first-level element that does not belong here.
-    #[error("<{got}/> while {during}")]
+    #[error("expected {expected}, got <{got}/>")]
     Unexpected {
         /// Its name.
         got: String,
-        /// What was being negotiated.
-        during: &'static str,
+        /// What was due.
+        expected: &'static str,
         /// The stream error for it.
         condition: Condition,
     },
@@ -100,16 +100,16 @@ pub enum ErrorKind {
         condition: Condition,
     },
     /// A stanza that claims a sender who did not authenticate here.
-    #[error("a stanza from an address that did not authenticate here")]
+    #[error("expected a stanza from the address that authenticated here, got one from another")]
     From,
     /// Bytes behind a TLS boundary that an honest peer cannot have sent (QS-R6, CVE-2011-0411).
-    #[error("data behind the switch to TLS that cannot belong to TLS")]
+    #[error("expected nothing but TLS behind the switch to it, got other data")]
     Injected,
     /// Early data of TLS 1.3 that is not one login by token: it may be a replay, and nothing of it counts.
-    #[error("early data that is not one login by token")]
+    #[error("expected one login by token as early data, got something else")]
     Early,
     /// Too much before authentication.
-    #[error("more than {allowed} {}", Limit::UnauthenticatedTotal)]
+    #[error("expected at most {allowed} {}, got more", Limit::UnauthenticatedTotal)]
     TooMuch {
         /// How much is allowed.
         allowed: usize,
@@ -118,10 +118,10 @@ pub enum ErrorKind {
     #[error(transparent)]
     Overflow(#[from] Overflow),
     /// SASL was tried too often (RFC 6120 §6.4.5).
-    #[error("too many attempts to authenticate")]
+    #[error("expected no more attempts to authenticate after so many, got another")]
     TooManyAttempts,
     /// It took too long.
-    #[error("the peer took too long: {0:?}")]
+    #[error("expected {0} in time, got nothing")]
     TimedOut(Reason),
     /// Something of our own could not be written.
     #[error(transparent)]
@@ -206,22 +206,30 @@ impl ErrorKind {
 #[non_exhaustive]
 pub enum UsageError {
     /// Nothing was asked, or something else was.
-    #[error("an answer to a question that was not asked")]
+    #[error(
+        "expected an answer to the request that is pending, got another: answer each request once"
+    )]
     NotAsked,
     /// No resource is bound yet.
-    #[error("no stanza can be sent before the connection is online")]
+    #[error("expected to be online before a stanza is sent: wait for the event")]
     NotOnline,
     /// The stream is closing or closed.
-    #[error("the stream is closed")]
+    #[error("expected an open stream, and it is closed: connect again")]
     Closed,
     /// TLS is not being negotiated.
-    #[error("TLS is not being negotiated")]
+    #[error(
+        "expected a handshake of TLS under way, and there is none: wait for the switch of both halves"
+    )]
     NoTls,
     /// A stanza between servers whose `from` or `to` is missing or is no address.
-    #[error("a stanza without the addresses that servers need")]
+    #[error(
+        "expected addresses in `from` and `to` between servers, got a stanza without: set both"
+    )]
     NoAddress,
     /// A stanza between servers whose pair of domains may not be sent here (BIDI-10, BIDI-12, BIDI-13).
-    #[error("a stanza of a pair of domains that is not open here")]
+    #[error(
+        "expected a stanza of a pair of domains that is open here, got another: ask for the pair, or send on another connection"
+    )]
     PairNotOpen,
     /// A pair that may not be asked for on a connection that the peer opened (BIDI-14), or whose inverse would not be taken on a
     /// bidirectional one that we opened (BIDI-17).
@@ -234,18 +242,18 @@ pub enum UsageError {
     #[error(transparent)]
     CannotVerify(#[from] onetrip_dialback::VerifyError),
     /// Not a connection between servers.
-    #[error("not a connection between servers")]
+    #[error("expected a connection between servers, got a client's")]
     NotBetweenServers,
     /// A stanza of the other content namespace.
-    #[error("a stanza of another content namespace")]
+    #[error("expected a stanza of the stream's content namespace, got one of the other")]
     OtherContent,
     /// As much is unacknowledged on a link as was agreed: the stanza may be sent when something is acknowledged. Or as much
     /// waits in band for another client as is held: [`e2e::Event::Writable`](crate::e2e::Event::Writable) says when there is
     /// room.
-    #[error("no more may be unacknowledged")]
+    #[error("expected less to be unacknowledged: send it when something has been acknowledged")]
     Full,
     /// A stanza that is longer than was agreed for a link.
-    #[error("{size} bytes, where {allowed} were agreed")]
+    #[error("expected a stanza of at most {allowed} bytes, got {size}: send a smaller one")]
     TooLarge {
         /// Its length in bytes.
         size: usize,

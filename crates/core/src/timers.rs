@@ -38,6 +38,29 @@ pub enum Reason {
     Close,
 }
 
+/// What was waited for.
+impl core::fmt::Display for Reason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Gap => "the end of a gap",
+            Self::TlsSilence => "the answer to the ClientHello",
+            Self::RestartSilence => "a stream header behind success",
+            Self::LaterSilence => "the answer to a stanza",
+            Self::ResumeSilence => "the answer to the request to resume",
+            Self::Acknowledgement => "an acknowledgement",
+            Self::Dialback => "the answer of dialback",
+            Self::Stall => "the rest of a stanza",
+            Self::Idle => "anything at all",
+            Self::Keepalive => "the time of a keepalive",
+            Self::Quiet => "the arrival of what was sent elsewhere",
+            Self::Retry => "the time of the next attempt",
+            Self::Nudge => "the rest of what a proxy may keep",
+            Self::Negotiation => "the end of the negotiation",
+            Self::Close => "the peer's close",
+        })
+    }
+}
+
 impl From<onetrip_zero_handshake::Reason> for Reason {
     fn from(reason: onetrip_zero_handshake::Reason) -> Self {
         use onetrip_zero_handshake::Reason as Link;

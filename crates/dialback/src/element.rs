@@ -77,13 +77,13 @@ pub enum ElementError {
     #[error("expected `result` or `verify`, got another element of dialback")]
     Unknown,
     /// `from` or `to` is missing or is no domain.
-    #[error("`{0}` is missing or is no domain")]
+    #[error("expected a domain in `{0}`, got none")]
     Address(&'static str),
     /// A `db:verify` without a usable `id`.
-    #[error("`id` is missing, empty or too long")]
+    #[error("expected a stream id in `id`, got none, or one that is too long")]
     Id,
     /// A key that nobody needs.
-    #[error("expected a dialback key of at most 1024 bytes")]
+    #[error("expected a dialback key of at most 1024 bytes, got a longer one")]
     Key,
 }
 

@@ -54,19 +54,23 @@ pub enum TargetGround {
 #[non_exhaustive]
 pub enum AskError {
     /// The pair is being asked for.
-    #[error("the pair is being asked for already")]
+    #[error("expected a pair that is not asked for yet: wait for its answer")]
     Pending,
     /// The stream was not opened to this target domain, and nothing says that it may be asked for here.
-    #[error("the target domain may not be asked for on this stream")]
+    #[error(
+        "expected a target domain that may be asked for on this stream, got another: open a connection for it"
+    )]
     Target,
     /// The peer does not understand dialback errors, so an unknown target could cost the stream.
-    #[error("the peer does not announce dialback errors")]
+    #[error(
+        "expected a peer that announces dialback errors, and it does not: open a connection for the pair"
+    )]
     Errors,
     /// The peer does not announce dialback, so it may never answer.
-    #[error("the peer does not announce dialback")]
+    #[error("expected a peer that announces dialback, and it does not: try a certificate")]
     Unannounced,
     /// The stream has ended.
-    #[error("the stream has ended")]
+    #[error("expected an open stream, and it has ended: open another")]
     Ended,
 }
 

@@ -39,13 +39,17 @@ impl Default for VerifyingConfig {
 #[non_exhaustive]
 pub enum VerifyError {
     /// The key arrived on this very connection: whoever sent it would be asked about himself (BIDI-11, BIDI-R7).
-    #[error("the key arrived on this connection")]
+    #[error(
+        "expected a key from another connection, got one that arrived on this very one: verify it elsewhere"
+    )]
     SameConnection,
     /// One for the same pair and stream id is pending, and the answers could not be told apart.
-    #[error("a verification for the same pair and stream id is pending")]
+    #[error(
+        "expected no second verification of a pair and stream id: wait for the answer to the first"
+    )]
     Pending,
     /// The connection has ended.
-    #[error("the connection has ended")]
+    #[error("expected an open connection, and it has ended: open another")]
     Ended,
 }
 

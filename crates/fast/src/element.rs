@@ -10,10 +10,10 @@ use crate::DateTime;
 #[non_exhaustive]
 pub enum Error {
     /// An attribute that must be there is missing or malformed.
-    #[error("`{0}` is missing or malformed")]
+    #[error("expected a well-formed `{0}`, got none or a malformed one")]
     Attribute(&'static str),
     /// An element that may be there once.
-    #[error("more than one <{0}/>")]
+    #[error("expected one <{0}/>, got another")]
     Twice(&'static str),
 }
 

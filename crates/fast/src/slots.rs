@@ -85,25 +85,27 @@ impl Accepted {
 #[non_exhaustive]
 pub enum Refused {
     /// No `<fast/>` beside it: whatever it is, it is not for here.
-    #[error("a token without <fast/>")]
+    #[error("expected <fast/> beside a token, got none")]
     NotFast,
     /// Without an id of the client, or with more than one of what may be there once.
-    #[error("a request without the client's id, or with an element twice")]
+    #[error(
+        "expected the client's id and each element once, got a request without it or with one twice"
+    )]
     Malformed,
     /// The mechanism is not offered.
-    #[error("a mechanism that is not offered")]
+    #[error("expected a mechanism that is offered, got another")]
     NotOffered,
     /// No token of this client is proved by it: never handed out, used up, revoked or forgotten.
-    #[error("no such token")]
+    #[error("expected a token that was handed out and not used up, got another")]
     Unknown,
     /// The token is of another mechanism.
-    #[error("the token of another mechanism")]
+    #[error("expected the mechanism that the token is for, got another")]
     Mechanism,
     /// Too late; the token is dead now.
-    #[error("the token has expired")]
+    #[error("expected a token that is still good, got one that has expired")]
     Expired,
     /// Early data without a count, with one that was seen, or where none is taken.
-    #[error("early data that may be a replay")]
+    #[error("expected early data with a count that was not seen yet, got a possible replay")]
     Replay,
 }
 

@@ -98,7 +98,7 @@ pub enum Verdict {
 #[non_exhaustive]
 pub enum Error {
     /// The answer lacks what it must have.
-    #[error("`{0}` of <inst-resumed/> is missing or malformed")]
+    #[error("expected a well-formed `{0}` of <inst-resumed/>, got none or a malformed one")]
     Attribute(&'static str),
     /// The server has not proved that it knows the key: whoever it is, it is not the one that handed it out.
     #[error("expected the server's proof that it knows the key, got a wrong one")]
@@ -107,7 +107,7 @@ pub enum Error {
     #[error("expected the session that was asked for, got another")]
     Session,
     /// An element that is out of place.
-    #[error("an element of instant stream resumption out of turn")]
+    #[error("expected no element of instant stream resumption now, got one")]
     OutOfTurn,
 }
 

@@ -29,26 +29,26 @@ pub enum Rotation {
 #[non_exhaustive]
 pub enum Refused {
     /// No such token: never issued, used, revoked, or forgotten.
-    #[error("no such token")]
+    #[error("expected a token that was handed out and not used up, got another")]
     Unknown,
     /// The account is not the token's or was not named: the token is in wrong hands, and is dead now (ISR-27).
-    #[error("the token of another account, which is revoked by that")]
+    #[error("expected a token of this account, got another's, which is revoked by that")]
     Account,
     /// Too late; the token is dead now (ISR-29).
-    #[error("the token has expired")]
+    #[error("expected a token that is still good, got one that has expired")]
     Expired {
         /// Its session: if that is still remembered, the refusal may say how much of it was handled (ISR-21).
         session: String,
     },
     /// The session was named and its key not proved, or by another mechanism: the key is dead now, and the session must
     /// end, too (XEP-0397 §4.2, ISR-R6).
-    #[error("a wrong proof of a key, which is revoked by that")]
+    #[error("expected a proof of the session's key, got a wrong one, by which the key is revoked")]
     Proof {
         /// The session.
         session: String,
     },
     /// The token that was to replace it is known already, so it is not random. Nothing has changed.
-    #[error("the fresh token is not fresh")]
+    #[error("expected a fresh token in the place of the old, got one that is known already")]
     NotFresh,
 }
 

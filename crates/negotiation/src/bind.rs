@@ -35,10 +35,10 @@ pub fn is_request(stanza: &Element) -> bool {
 #[non_exhaustive]
 pub enum Error {
     /// A result without an address.
-    #[error("expected <jid/> in the bind result")]
+    #[error("expected an address in the <jid/> of the bind result, got none")]
     NoAddress,
     /// More requests than are taken on one stream.
-    #[error("more than {0} bind requests")]
+    #[error("expected at most {0} bind requests on a stream, got more")]
     TooMany(u8),
 }
 

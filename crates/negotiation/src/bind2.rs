@@ -78,16 +78,16 @@ pub fn resumes(offer: &Offer) -> bool {
 #[non_exhaustive]
 pub enum Error {
     /// A session that goes on, and a resource for a new one.
-    #[error("both <resumed/> and <bound/> in one answer")]
+    #[error("expected either <resumed/> or <bound/>, got both")]
     Both,
     /// An answer to what was not asked.
-    #[error("<{0}/> without having asked for it")]
+    #[error("expected only what was asked for, got <{0}/>")]
     Unasked(&'static str),
     /// `<bound/>`, and an address without a resource.
-    #[error("expected a full address with <bound/>")]
+    #[error("expected a full address with <bound/>, got one without a resource")]
     NoResource,
     /// An element that may be there once.
-    #[error("more than one <{0}/>")]
+    #[error("expected one <{0}/>, got another")]
     Twice(&'static str),
 }
 

@@ -48,7 +48,7 @@ impl ReceiverConfig {
 
 /// More input than may wait: the stream ends with `policy-violation` (QS-26).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {allowed} bytes sent ahead of a pending decision")]
+#[error("expected at most {allowed} bytes ahead of a pending decision, got more")]
 pub struct Overflow {
     /// How many may wait.
     pub allowed: usize,

@@ -130,7 +130,7 @@ pub enum LabError {
     #[error(transparent)]
     Certificates(#[from] CertificateError),
     /// An address of the lab does not parse; it is our own.
-    #[error("the lab's own address is none")]
+    #[error("expected the lab's own addresses to be some, got one that is not")]
     Address,
     /// An agreement of the lab's servers does not hold.
     #[error(transparent)]
@@ -139,7 +139,7 @@ pub enum LabError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The step-by-step login that is to fill the cache failed.
-    #[error("the login that fills the cache failed: {0}")]
+    #[error("expected the login that fills the cache to succeed, got: {0}")]
     Rehearsal(String),
 }
 

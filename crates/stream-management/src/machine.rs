@@ -97,7 +97,7 @@ pub enum Error {
     #[error(transparent)]
     Nonza(#[from] NonzaError),
     /// An element that is out of place.
-    #[error("an element of stream management out of turn")]
+    #[error("expected no such element of stream management now, got one out of turn")]
     OutOfTurn,
 }
 

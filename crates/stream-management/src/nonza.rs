@@ -76,7 +76,7 @@ pub enum NonzaError {
     #[error("expected an element of stream management, got an unknown one of its namespace")]
     Unknown,
     /// An attribute that must be there is missing or malformed.
-    #[error("`{0}` is missing or malformed")]
+    #[error("expected a well-formed `{0}`, got none or a malformed one")]
     Attribute(&'static str),
 }
 

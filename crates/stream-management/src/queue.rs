@@ -74,7 +74,7 @@ impl Default for QueueLimits {
 
 /// The peer acknowledged more than was sent (XEP-0198 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{h} stanzas acknowledged, but only {sent} were sent")]
+#[error("expected at most the {sent} stanzas that were sent to be acknowledged, got {h}")]
 pub struct TooHigh {
     /// What the peer said.
     pub h: Count,

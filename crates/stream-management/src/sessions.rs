@@ -17,7 +17,7 @@ const PER_ACCOUNT: usize = 32;
 
 /// The session that was asked for is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no such session")]
+#[error("expected a session that may be resumed, got the name of none")]
 #[non_exhaustive]
 pub struct Unknown {
     /// What it had handled when it ended, if that is still known: it lets the peer settle what had arrived.

@@ -72,7 +72,7 @@ pub struct Jid {
 
 /// The text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an XMPP address")]
+#[error("expected an XMPP address, such as juliet@capulet.lit or capulet.lit, got something else")]
 pub struct AddressError;
 
 impl Jid {

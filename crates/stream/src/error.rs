@@ -44,13 +44,13 @@ pub enum ReadErrorKind {
         first: u8,
     },
     /// Not well-formed, or not well-formed with regard to namespaces.
-    #[error("XML that is not well-formed: {what}")]
+    #[error("expected well-formed XML, got {what}")]
     NotWellFormed {
         /// The violated constraint.
         what: &'static str,
     },
     /// A comment, processing instruction, DTD or entity.
-    #[error("restricted XML: {what}")]
+    #[error("expected the XML that streams may hold, got {what}")]
     Restricted {
         /// The construct.
         what: &'static str,
@@ -62,7 +62,7 @@ pub enum ReadErrorKind {
         what: &'static str,
     },
     /// More than a limit allows.
-    #[error("more than {allowed} {limit}")]
+    #[error("expected at most {allowed} {limit}, got more")]
     TooMuch {
         /// Which limit.
         limit: Limit,
@@ -73,31 +73,31 @@ pub enum ReadErrorKind {
     #[error("expected a stream header, got another root element")]
     NotAStream,
     /// The root element is `stream` of another namespace.
-    #[error("expected the stream namespace on the stream header")]
+    #[error("expected the stream namespace on the stream header, got another")]
     StreamNamespace,
     /// The content namespace is neither `jabber:client` nor `jabber:server`, or not the one expected.
-    #[error("expected the content namespace {expected}")]
+    #[error("expected the content namespace {expected}, got another")]
     ContentNamespace {
         /// What this end speaks.
         expected: &'static str,
     },
     /// A `to` or `from` that is no address.
-    #[error("the stream header's `{attribute}` is not an address")]
+    #[error("expected an address in the stream header's `{attribute}`, got something else")]
     Address {
         /// Which attribute.
         attribute: &'static str,
     },
     /// A `version` that is not two numbers.
-    #[error("the stream header's `version` is not a version")]
+    #[error("expected a version in the stream header's `version`, got something else")]
     Version,
     /// A stream header inside a stream: the peer has restarted and we have not.
-    #[error("a stream header inside a stream")]
+    #[error("expected the stream to go on, got the header of another inside it")]
     NestedHeader,
     /// Text between first-level elements.
-    #[error("text between first-level elements")]
+    #[error("expected a first-level element, got text")]
     StrayText,
     /// Anything but white space behind the footer.
-    #[error("data behind the end of the stream")]
+    #[error("expected nothing behind the end of the stream, got more")]
     AfterFooter,
 }
 
@@ -142,15 +142,15 @@ impl ReadErrorKind {
 #[non_exhaustive]
 pub enum WriteError {
     /// Text or an attribute value holds a character that XML 1.0 forbids.
-    #[error("U+{0:04X} cannot be written in XML")]
+    #[error("expected characters that XML can hold, got U+{0:04X}")]
     Character(u32),
     /// An element or attribute name that is no NCName.
-    #[error("a name that is not an XML name")]
+    #[error("expected an XML name, got something else")]
     Name,
     /// Nested deeper than anything a reader of ours would accept.
-    #[error("nested deeper than {0} levels")]
+    #[error("expected at most {0} levels of elements, got more")]
     Depth(usize),
     /// Not a `message`, `presence` or `iq` of the content namespace.
-    #[error("not a stanza of the content namespace")]
+    #[error("expected a message, presence or iq of the content namespace, got something else")]
     NotAStanza,
 }

@@ -10,13 +10,13 @@ pub const MAX_FIELD: usize = 1 << 20;
 #[non_exhaustive]
 pub enum StoredError {
     /// Not written by this crate, or a value of another kind.
-    #[error("not a stored value of this kind")]
+    #[error("expected a stored value of this kind, got something else")]
     Foreign,
     /// Written by a version that this one does not know.
-    #[error("stored by version {0}, which is not known here")]
+    #[error("expected a stored value of a version known here, got version {0}")]
     Version(u8),
     /// Cut short or damaged.
-    #[error("a stored value that is damaged at byte {0}")]
+    #[error("expected a whole stored value, got one that is damaged at byte {0}")]
     Damaged(usize),
 }
 

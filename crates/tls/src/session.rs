@@ -127,18 +127,20 @@ impl TlsError {
 #[non_exhaustive]
 pub enum TlsErrorKind {
     /// The peer's certificate was not accepted (RFC 6120 §13.7.2).
-    #[error("the peer's certificate was refused")]
+    #[error(
+        "expected a certificate of the domain by an authority that is trusted, got none that is accepted"
+    )]
     Certificate,
     /// The peer refused the session with an alert.
-    #[error("the peer refused TLS")]
+    #[error("expected the peer to go on with TLS, got an alert")]
     Alert,
     /// What came was not TLS: plaintext behind the boundary, or a peer that does not speak it.
     #[error("expected TLS, got something else")]
     NotTls,
     /// The peer broke TLS, or the two have nothing in common.
-    #[error("the TLS handshake failed")]
+    #[error("expected TLS that both ends can speak, and they cannot")]
     Protocol,
     /// The configuration cannot work.
-    #[error("the TLS configuration cannot work")]
+    #[error("expected a TLS configuration that can work, got another")]
     Configuration,
 }

@@ -16,7 +16,7 @@ pub enum JsonError {
     #[error("expected JSON: {0}")]
     Syntax(String),
     /// It was written for another version.
-    #[error("version {0}, but this reads version {VERSION}")]
+    #[error("expected a record of version {VERSION}, got version {0}")]
     Version(u64),
     /// A value that must be there is not, or is of another kind.
     #[error("{place}: expected {expected}")]

@@ -34,7 +34,7 @@ pub struct Fingerprint([u8; 32]);
 
 /// The text is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected 64 hexadecimal digits")]
+#[error("expected 64 hexadecimal digits, got something else")]
 pub struct NotAFingerprint;
 
 impl Fingerprint {
@@ -142,28 +142,28 @@ impl Authorised {
 #[non_exhaustive]
 pub enum Refusal {
     /// We do not open connections, or the peer does not (ZH-12).
-    #[error("the agreement is that only the other side opens connections")]
+    #[error("expected the side that opens connections by agreement, got the other")]
     Direction,
     /// Not from a source that may connect, or not to the host that was agreed (ZH-20).
-    #[error("{0} is not an allowed source")]
+    #[error("expected a connection from an allowed source, got one from {0}")]
     Source(SocketAddr),
     /// TLS was agreed, and there is none.
-    #[error("TLS was agreed, and there is none")]
+    #[error("expected TLS, as agreed, and there is none")]
     Plain,
     /// No TLS was agreed.
-    #[error("a link without TLS was agreed, and there is TLS")]
+    #[error("expected a link without TLS, as agreed, and there is TLS")]
     Tls,
     /// The peer showed no certificate, or not in the form that is asked for.
-    #[error("the peer showed no certificate")]
+    #[error("expected a certificate from the peer, got none")]
     NoCertificate,
     /// The certificate or key is none of those pinned.
-    #[error("the certificate or key {0} is not pinned")]
+    #[error("expected a pinned certificate or key, got {0}")]
     Pin(Fingerprint),
     /// The certificate covers none of the peer's domains (ZH-R7).
-    #[error("the certificate covers none of the peer's domains")]
+    #[error("expected a certificate that covers the peer's domains, got one that covers none")]
     Names,
     /// Another application protocol than agreed, or none (ZH-28).
-    #[error("another application protocol than agreed")]
+    #[error("expected the application protocol that was agreed, got another or none")]
     Alpn,
 }
 

@@ -7,7 +7,7 @@ use crate::{Blocked, Invalid, Reason};
 /// The peer broke a rule. Final: every later call returns it again, and what is said about it, and the close, are
 /// already queued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{kind}")]
+#[error("{kind}, at byte {offset}")]
 #[non_exhaustive]
 pub struct Error {
     /// What was wrong.
@@ -35,16 +35,18 @@ impl Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The peer opens a stream where none is opened: it is not configured for zero handshake (ZH-R3). Not answered.
-    #[error("the peer opens a stream (RFC 6120): it is not configured for zero handshake")]
+    #[error(
+        "expected stanzas, got a stream header (RFC 6120): the peer is not configured for zero handshake"
+    )]
     PeerSpeaksRfc6120,
     /// The peer speaks TLS on a link that was agreed to be plain. Not answered.
-    #[error("the peer speaks TLS on a link that was agreed to be plain")]
+    #[error("expected a link without TLS, as agreed, got TLS")]
     PeerSpeaksTls,
     /// Framing (ZH-27).
-    #[error(transparent)]
+    #[error("{}", .0.kind)]
     Read(#[from] ReadError),
     /// A first-level element that is no stanza: negotiation, of which there is none (ZH-24).
-    #[error("<{name} xmlns='{namespace}'/> on a link without negotiation")]
+    #[error("expected a stanza on a link without negotiation, got <{name} xmlns='{namespace}'/>")]
     Unexpected {
         /// Its name, at most 256 bytes.
         name: String,
@@ -52,13 +54,13 @@ pub enum ErrorKind {
         namespace: String,
     },
     /// A stanza of `jabber:client` (ZH-05).
-    #[error("a stanza of jabber:client between servers")]
+    #[error("expected a stanza of jabber:server, got one of jabber:client")]
     Content,
     /// A stanza that was not agreed (ZH-11).
     #[error(transparent)]
     Invalid(Invalid),
     /// It took too long.
-    #[error("the peer took too long: {0:?}")]
+    #[error("expected {0} in time, got nothing")]
     TimedOut(Reason),
 }
 
@@ -96,13 +98,15 @@ impl ErrorKind {
 #[non_exhaustive]
 pub enum UsageError {
     /// The link is closing or closed.
-    #[error("the link is closed")]
+    #[error("expected an open link, and it is closed: send on another")]
     Closed,
     /// The stanza may not go out here.
     #[error(transparent)]
     Blocked(#[from] Blocked),
     /// Acknowledgements were not agreed, or it is none.
-    #[error("only acknowledgements may be sent besides stanzas, and only where they were agreed")]
+    #[error(
+        "expected an acknowledgement besides stanzas, and only where they were agreed, got something else"
+    )]
     NotAnAcknowledgement,
     /// It cannot be written.
     #[error(transparent)]

@@ -107,42 +107,44 @@ impl AgreementError {
 #[non_exhaustive]
 pub enum Fault {
     /// Nothing where something is needed.
-    #[error("empty, where at least one is needed")]
+    #[error("expected at least one, got none")]
     Empty,
     /// The same entry twice.
-    #[error("given twice")]
+    #[error("expected each once, got one twice")]
     Twice,
     /// A domain of ours among the peer's: nobody else speaks for it (digest §6.2).
-    #[error("{0} is ours")]
+    #[error("expected domains of the peer's, got {0}, which is ours")]
     OurDomain(Domain),
     /// Nothing proves who the peer is, and `insecure_implicit` is not set (ZH-R6).
     #[error(
-        "nothing proves who the peer is: TLS with certificates, or allowed sources, or `insecure-implicit = true`"
+        "expected something that proves who the peer is, got nothing: TLS with certificates, or allowed sources, or `insecure-implicit = true`"
     )]
     NoIdentity,
     /// Insecurity is spelt out although something proves who the peer is: one of the two is a mistake.
-    #[error("set although something proves who the peer is")]
+    #[error("expected it to be left out where something proves who the peer is, got it set")]
     NotInsecure,
     /// We may open and do not know where to.
-    #[error("missing, and we may open connections")]
+    #[error("expected one where we may open connections, got none")]
     Missing,
     /// Only the other side opens, so this is never used.
-    #[error("given, and never used in this direction")]
+    #[error("expected none in this direction, where it is never used, got one")]
     Unused,
     /// Port 0, or a range that contains no port.
-    #[error("a port that no connection has")]
+    #[error("expected ports that a connection can have, got one that none has")]
     Port,
     /// Every address of a family: it says nothing about who connects (ZH-R6).
-    #[error("a network that contains every address, without `insecure-implicit = true`")]
+    #[error(
+        "expected a network that says who connects, got every address: say so by `insecure-implicit = true`"
+    )]
     Everything,
     /// A plain link is opened to an address that the source rules do not know.
-    #[error("an address outside the allowed sources")]
+    #[error("expected an address of the allowed sources, got another")]
     Outside,
     /// The peer alone opens, and we do not send on what it opens.
-    #[error("nothing could ever be sent")]
+    #[error("expected a way to send something, got none: open connections, or reply on the peer's")]
     Mute,
     /// No time at all.
-    #[error("zero, where more is needed")]
+    #[error("expected more than zero")]
     Zero,
     /// Too small.
     #[error("expected at least {0}")]
@@ -151,6 +153,6 @@ pub enum Fault {
     #[error("expected between 1 and 255 bytes")]
     Length,
     /// Characters that XML cannot hold, or too much of them.
-    #[error("cannot stand in a stream header")]
+    #[error("expected what can stand in a stream header, got something else")]
     Unwritable,
 }

@@ -53,7 +53,7 @@ pub enum Pending {
 
 /// The peer has more connections open than can be of use (ZH-07): close this one before a byte of it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many connections with this peer")]
+#[error("expected fewer connections with this peer: close this one")]
 pub struct Crowded;
 
 #[derive(Debug)]

@@ -32,10 +32,10 @@ pub enum NetworkError {
     #[error("expected an address or a network, such as 192.0.2.0/24")]
     Text,
     /// More bits than the address has.
-    #[error("expected a prefix of at most {0} bits")]
+    #[error("expected a prefix of at most {0} bits, got a longer one")]
     Prefix(u8),
     /// The address has bits behind the prefix: one of the two is a mistake.
-    #[error("an address with bits behind its prefix")]
+    #[error("expected an address without bits behind its prefix, got one with some")]
     HostBits,
 }
 

@@ -13,20 +13,20 @@ use crate::{Agreement, Authorised};
 #[non_exhaustive]
 pub enum Blocked {
     /// A stanza of `jabber:client`.
-    #[error("a stanza of jabber:client between servers")]
+    #[error("expected a stanza of jabber:server, got one of jabber:client")]
     Content,
     /// `from` or `to` is missing or is no address (ZH-05).
-    #[error("the stanza's `{0}` is missing or is no address")]
+    #[error("expected an address in the stanza's `{0}`, got none")]
     Address(&'static str),
     /// The sender's domain is none of ours.
-    #[error("{0} is not ours to send from")]
+    #[error("expected a sender of ours, got {0}")]
     From(Domain),
     /// The recipient's domain is none of the peer's on this link.
-    #[error("{0} is not the peer's on this link")]
+    #[error("expected a recipient of the peer's on this link, got {0}")]
     To(Domain),
     /// Longer than was agreed (ZH-R5). A stanza that came in may be: the safe form it is kept in can be longer than
     /// what was on the wire.
-    #[error("a stanza of {size} bytes, where at most {allowed} were agreed")]
+    #[error("expected a stanza of at most {allowed} bytes, as agreed, got {size}")]
     TooLarge {
         /// Its length in bytes.
         size: usize,
@@ -40,13 +40,13 @@ pub enum Blocked {
 #[non_exhaustive]
 pub enum Invalid {
     /// `from` or `to` is missing or is no address (ZH-05).
-    #[error("the stanza's `{0}` is missing or is no address")]
+    #[error("expected an address in the stanza's `{0}`, got none")]
     Address(&'static str),
     /// The sender's domain is none that the peer speaks for here.
-    #[error("a sender for whom the peer does not speak here")]
+    #[error("expected a sender for whom the peer speaks here, got another")]
     From,
     /// The recipient's domain is none of ours.
-    #[error("a recipient who is not ours")]
+    #[error("expected a recipient of ours, got another")]
     To,
 }
 

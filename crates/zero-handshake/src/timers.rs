@@ -20,6 +20,20 @@ pub enum Reason {
     Retry,
 }
 
+/// What was waited for.
+impl core::fmt::Display for Reason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Stall => "the rest of a stanza",
+            Self::Close => "the peer's close",
+            Self::Idle => "the next stanza",
+            Self::Keepalive => "the time of a keepalive",
+            Self::Quiet => "the arrival of what was sent elsewhere",
+            Self::Retry => "the time of the next attempt",
+        })
+    }
+}
+
 /// When to call `handle_timeout`, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

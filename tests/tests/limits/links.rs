@@ -48,19 +48,19 @@ fn what_a_link_carries() {
             what: "stanzas that are not acknowledged on a link",
             allowed: 3,
             attempt: |stanzas| over_link(stanzas * 200, stanzas),
-            refusal: "no more may be unacknowledged",
+            refusal: "expected less to be unacknowledged: send it when something has been acknowledged",
         },
         Bound {
             what: "bytes that are not acknowledged on a link",
             allowed: 20_000,
             attempt: |bytes| over_link(bytes, 2),
-            refusal: "no more may be unacknowledged",
+            refusal: "expected less to be unacknowledged: send it when something has been acknowledged",
         },
         Bound {
             what: "a stanza that goes out on a link",
             allowed: 12_000,
             attempt: |bytes| over_link(bytes, 1),
-            refusal: "12001 bytes, where 12000 were agreed",
+            refusal: "expected a stanza of at most 12000 bytes, got 12001: send a smaller one",
         },
     ]);
 }

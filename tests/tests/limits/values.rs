@@ -25,19 +25,19 @@ fn what_an_element_or_a_value_may_hold() {
             what: "a local part",
             allowed: 1023,
             attempt: |bytes| address(|part| format!("{part}@b"), bytes),
-            refusal: "not an XMPP address",
+            refusal: "expected an XMPP address, such as juliet@capulet.lit or capulet.lit, got something else",
         },
         Bound {
             what: "a domain",
             allowed: 1023,
             attempt: |bytes| address(|part| format!("a@{part}"), bytes),
-            refusal: "not an XMPP address",
+            refusal: "expected an XMPP address, such as juliet@capulet.lit or capulet.lit, got something else",
         },
         Bound {
             what: "a resource",
             allowed: 1023,
             attempt: |bytes| address(|part| format!("a@b/{part}"), bytes),
-            refusal: "not an XMPP address",
+            refusal: "expected an XMPP address, such as juliet@capulet.lit or capulet.lit, got something else",
         },
         Bound {
             what: "a resource that is asked for",
@@ -105,7 +105,7 @@ fn what_an_element_or_a_value_may_hold() {
                 let read = Nonza::read(&element(&resume)).unwrap();
                 read.err().map(|error| error.to_string())
             },
-            refusal: "`previd` is missing or malformed",
+            refusal: "expected a well-formed `previd`, got none or a malformed one",
         },
         Bound {
             what: "a token",

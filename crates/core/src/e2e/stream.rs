@@ -169,7 +169,7 @@ impl PeerStream {
                 } else if !(self.role == Role::Initiator && element.is("features", ns::STREAMS)) {
                     self.fail(ErrorKind::Unexpected {
                         got: element.name().chars().take(64).collect(),
-                        during: "exchanging stanzas",
+                        expected: "a stanza",
                         condition: Condition::UnsupportedStanzaType,
                     });
                 }
@@ -190,7 +190,7 @@ impl PeerStream {
         self.shell.timers.stop(Reason::Negotiation);
         if let Err(condition) = self.rules.check_header(header) {
             return self.fail(ErrorKind::Header {
-                what: "a stream header that does not fit the session",
+                what: "expected a stream header of the two ends of the session, got another",
                 condition,
             });
         }

@@ -20,16 +20,19 @@ impl Initiator {
         header: &StreamHeader,
     ) {
         let Expect::Header(stage) = self.expect else {
-            return self.unexpected(env, shell, "stream header");
+            return self.unexpected(env, shell, "stream");
         };
         let problem = if header.version < Version::V1_0 {
-            Some(("a stream version below 1.0", Condition::UnsupportedVersion))
+            Some((
+                "expected a stream of version 1.0, got an older one",
+                Condition::UnsupportedVersion,
+            ))
         } else if header
             .content
             .is_some_and(|content| content != shell.content)
         {
             Some((
-                "a stream of another content namespace",
+                "expected the content namespace of this kind of stream, got the other",
                 Condition::InvalidNamespace,
             ))
         } else {
@@ -59,7 +62,7 @@ impl Initiator {
         if self.stranger {
             self.on_end(env, shell);
             return shell.fail(ErrorKind::Header {
-                what: "a stream from another domain",
+                what: "expected a stream from the domain that was asked for, got one from another",
                 condition: Condition::InvalidFrom,
             });
         }
@@ -377,21 +380,21 @@ impl Initiator {
 
     pub(super) fn unexpected(&mut self, env: &mut Env<'_>, shell: &mut Shell, got: &str) {
         self.on_end(env, shell);
-        let during = match self.expect {
-            Expect::Header(_) => "waiting for a stream header",
-            Expect::Features(_) => "waiting for stream features",
-            Expect::Proceed => "negotiating TLS",
-            Expect::Tls => "switching to TLS",
-            Expect::InstantResumed | Expect::Resumed => "resuming a session",
-            Expect::Sasl => "authenticating",
-            Expect::Bound => "binding a resource",
-            Expect::Validated => "waiting for dialback",
-            Expect::Anything => "exchanging stanzas",
+        let expected = match self.expect {
+            Expect::Header(_) => "a stream header",
+            Expect::Features(_) => "stream features",
+            Expect::Proceed => "<proceed/>",
+            Expect::Tls => "TLS",
+            Expect::InstantResumed | Expect::Resumed => "the answer to the request to resume",
+            Expect::Sasl => "a step of the authentication",
+            Expect::Bound => "the answer to the request for a resource",
+            Expect::Validated => "the answer of dialback",
+            Expect::Anything => "a stanza",
         };
         let got = got.chars().take(64).collect();
         shell.fail(ErrorKind::Unexpected {
             got,
-            during,
+            expected,
             condition: Condition::UnsupportedStanzaType,
         });
     }

@@ -65,7 +65,7 @@ impl Shell {
             Some(Err(error)) if possible => Err(ErrorKind::Dialback(error)),
             _ => Err(ErrorKind::Unexpected {
                 got: element.name().chars().take(64).collect(),
-                during: "speaking without dialback",
+                expected: "no dialback, which was not announced",
                 condition: Condition::UnsupportedStanzaType,
             }),
         }

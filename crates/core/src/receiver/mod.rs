@@ -22,7 +22,7 @@ pub(crate) use server::Receiver as PeerReceiver;
 type Refused = (&'static str, Condition);
 
 const OTHER_ADDRESS: Refused = (
-    "a stream from another address than the one that authenticated",
+    "expected a stream from the address that authenticated, got one from another",
     Condition::InvalidFrom,
 );
 
@@ -38,18 +38,21 @@ fn served(
         .is_some_and(|content| content != shell.content)
     {
         return Err((
-            "a stream of another content namespace",
+            "expected the content namespace of this kind of stream, got the other",
             Condition::InvalidNamespace,
         ));
     }
     if header.version < Version::V1_0 {
-        return Err(("a stream version below 1.0", Condition::UnsupportedVersion));
+        return Err((
+            "expected a stream of version 1.0, got an older one",
+            Condition::UnsupportedVersion,
+        ));
     }
     let domain = match (&header.to, known, domains) {
         (Some(to), ..) if domains.contains(to.domain()) => to.domain().clone(),
         (Some(_), ..) => {
             return Err((
-                "a stream to a domain that is not served here",
+                "expected a stream to a domain that is served here, got one to another",
                 Condition::HostUnknown,
             ));
         }
@@ -57,7 +60,7 @@ fn served(
         (None, None, [only]) => only.clone(),
         (None, None, _) => {
             return Err((
-                "a stream header without `to`",
+                "expected `to` in the stream header, got none",
                 Condition::ImproperAddressing,
             ));
         }
@@ -65,7 +68,7 @@ fn served(
     // What was said in clear does not bind (RFC 6120 §5.4.3.3); what was said under TLS does.
     if shell.facts.have(Facts::SECURED) && known.is_some_and(|known| *known != domain) {
         return Err((
-            "a stream to another domain than before",
+            "expected a stream to the domain of before, got one to another",
             Condition::HostUnknown,
         ));
     }
@@ -125,7 +128,7 @@ fn tail(refused: bool, error: ReadError) -> ErrorKind {
     match error.kind {
         ReadErrorKind::NestedHeader if refused => ErrorKind::Unexpected {
             got: "stream".to_owned(),
-            during: "authenticating",
+            expected: "another attempt to authenticate",
             condition: Condition::NotAuthorized,
         },
         _ => error.into(),
@@ -133,18 +136,18 @@ fn tail(refused: bool, error: ReadError) -> ErrorKind {
 }
 
 pub(crate) fn unexpected(shell: &mut Shell, got: &str, condition: Condition) {
-    let during = if shell.facts.have(Facts::BOUND) {
-        "exchanging stanzas"
+    let expected = if shell.facts.have(Facts::BOUND) {
+        "a stanza"
     } else if shell.facts.have(Facts::AUTHENTICATED) {
-        "binding a resource"
+        "a request for a resource"
     } else if shell.facts.have(Facts::SECURED) {
-        "authenticating"
+        "a step of the authentication"
     } else {
-        "negotiating TLS"
+        "<starttls/>"
     };
     shell.fail(ErrorKind::Unexpected {
         got: got.chars().take(64).collect(),
-        during,
+        expected,
         condition,
     });
 }

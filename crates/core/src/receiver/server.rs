@@ -119,7 +119,10 @@ impl Receiver {
             .as_ref()
             .is_some_and(|from| from.local().is_some())
         {
-            return Err(("a server whose address is a user's", Condition::InvalidFrom));
+            return Err((
+                "expected a server's address, got a user's",
+                Condition::InvalidFrom,
+            ));
         }
         let from = header.from.as_ref().map(|from| from.domain().clone());
         let proved = self.authenticated.as_ref().zip(from.as_ref());

@@ -116,13 +116,13 @@ pub enum Link {
 #[non_exhaustive]
 pub enum Failure {
     /// Neither end got through to the other.
-    #[error("neither end got through to the other")]
+    #[error("expected one end to get through to the other, and neither did")]
     NoCandidate,
     /// The proxy that was chosen does not pass bytes on.
-    #[error("the proxy does not pass bytes on")]
+    #[error("expected the proxy to pass bytes on, and it does not")]
     Proxy,
     /// Something that was due did not come.
-    #[error("the other end did not say or do what was due")]
+    #[error("expected the other end to say or do what was due, got nothing")]
     Silent,
 }
 
@@ -151,9 +151,9 @@ pub enum Input<'a> {
 #[non_exhaustive]
 pub enum Untimely {
     /// It is not the time for it.
-    #[error("an input that is not due")]
+    #[error("expected another input now: nothing has changed")]
     OutOfOrder,
     /// There is no candidate by that name.
-    #[error("no such candidate")]
+    #[error("expected a candidate of this session, got another")]
     NoSuchCandidate,
 }

@@ -70,10 +70,14 @@ impl Config {
 #[non_exhaustive]
 pub enum Unsupported {
     /// No dialect of this application, with in-band bytestreams.
-    #[error("the peer does not announce this application")]
+    #[error(
+        "expected a peer that announces this application with in-band bytestreams, got one that does not"
+    )]
     Application,
     /// No TLS on transports, at the peer or for want of a certificate here, and the policy demands it.
-    #[error("there would be no TLS on the transport")]
+    #[error(
+        "expected TLS on the transport, and there would be none: give a certificate, or let sessions go without"
+    )]
     Security,
 }
 

@@ -50,19 +50,19 @@ pub enum XtlsError {
     #[error("expected `<security/>`, got none: it may have been taken out on the way")]
     Stripped,
     /// Certificates are not among the methods (JXS-R11).
-    #[error("no method in common: certificates are needed")]
+    #[error("expected certificates among the methods, got others only")]
     Method,
     /// There is no fingerprint to compare with.
     #[error("expected a fingerprint to compare with, got none that counts")]
     NoFingerprint,
     /// The handshake failed, or brought no certificate.
-    #[error("the TLS handshake failed, or brought no certificate")]
+    #[error("expected a TLS handshake with a certificate, and it failed or brought none")]
     Handshake,
     /// The certificate is another one.
     #[error("expected the certificate whose fingerprint was announced, got another")]
     Mismatch,
     /// Something came that was not due.
-    #[error("a step of the security that is not due")]
+    #[error("expected another step of the security first, got one that is not due")]
     OutOfOrder,
 }
 

@@ -1,5 +1,6 @@
 //! What a client says, and why there is no connection.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -38,14 +39,16 @@ pub enum Event {
 }
 
 /// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
+///
+/// A `main` that returns it shows people what they can read: its `Debug` is its text.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
     /// The transport: it could not be opened, or it broke.
     #[error("the connection could not be made or broke: {0}")]
     Transport(#[from] io::Error),
     /// The domain says that it has no service for clients (RFC 6120 §3.2.1).
-    #[error("the domain says that it has no XMPP service for clients")]
+    #[error("expected an XMPP service for clients, and the domain says that it has none")]
     NoService,
     /// The peer broke a rule, of TLS or of XMPP; its certificate among others.
     #[error(transparent)]
@@ -57,7 +60,7 @@ pub enum Cause {
     #[error("the server refused the credentials: {0}")]
     Refused(sasl::Failure),
     /// There is no mechanism that both ends take.
-    #[error("no mechanism in common; the server offers {}", .0.join(", "))]
+    #[error("expected a mechanism in common, and the server offers {} only", .0.join(", "))]
     NoMechanism(Vec<String>),
     /// The server gave no resource.
     #[error("the server refused a resource: {}", .0.condition)]
@@ -71,6 +74,12 @@ pub enum Cause {
     /// The connection ended in mid-stream, or what was assumed of the server proved wrong.
     #[error("the connection was cut")]
     Cut,
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Cause {

@@ -28,10 +28,10 @@ pub enum Problem {
     #[error("{0}")]
     Syntax(String),
     /// A key that means nothing: it is never ignored.
-    #[error("a key that means nothing here")]
+    #[error("expected a key that means something here, got another")]
     Unknown,
     /// A key that must be there. The line is that of its table.
-    #[error("missing")]
+    #[error("expected this key, got none")]
     Missing,
     /// A value of another type, or one that cannot be read.
     #[error("{0}")]
@@ -60,7 +60,7 @@ impl Agreement {
     /// # use onetrip_zero_handshake::Agreement;
     /// let text = "ours = ['a.example']\ntheirs = ['a.example']\nsecurity = 'plain'";
     /// let error = Agreement::from_toml(text).unwrap_err();
-    /// assert_eq!(error.to_string(), "line 2: `theirs`: a.example is ours");
+    /// assert_eq!(error.to_string(), "line 2: `theirs`: expected domains of the peer's, got a.example, which is ours");
     /// ```
     ///
     /// # Errors

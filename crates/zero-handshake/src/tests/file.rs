@@ -329,7 +329,7 @@ fn values_that_cannot_be_read_are_named_with_their_line() {
         place(&pins),
         15,
         "tls.pins",
-        "`ab`: expected 64 hexadecimal digits",
+        "`ab`: expected 64 hexadecimal digits, got something else",
     );
     expect(
         place(&tls("certificate = 'names'\npins = []")),
@@ -354,25 +354,25 @@ fn terms_that_are_no_agreement_are_named_with_their_line() {
         spoilt("['ground.example']", "[]"),
         1,
         "ours",
-        "empty, where at least one is needed",
+        "expected at least one, got none",
     );
     expect(
         spoilt("'muc.air.example'", "'AIR.example'"),
         4,
         "theirs",
-        "given twice",
+        "expected each once, got one twice",
     );
     expect(
         spoilt("'muc.air.example'", "'ground.example'"),
         4,
         "theirs",
-        "ground.example is ours",
+        "expected domains of the peer's, got ground.example, which is ours",
     );
     expect(
         spoilt("100.7:5299", "100.7:0"),
         6,
         "address",
-        "a port that no connection has",
+        "expected ports that a connection can have, got one that none has",
     );
     expect(
         spoilt("198.51.100.7:", "203.0.113.1:"),
@@ -417,12 +417,18 @@ fn terms_that_are_no_agreement_are_named_with_their_line() {
             spoilt("security", &format!("{key} = 0\nsecurity")),
             7,
             &key,
-            "zero, where more is needed",
+            "expected more than zero",
         );
     }
     for (line, problem) in [
-        ("source-port = 0", "a port that no connection has"),
-        ("language = \"\\u0001\"", "cannot stand in a stream header"),
+        (
+            "source-port = 0",
+            "expected ports that a connection can have, got one that none has",
+        ),
+        (
+            "language = \"\\u0001\"",
+            "expected what can stand in a stream header, got something else",
+        ),
     ] {
         let key = line.split(' ').next().unwrap();
         expect(
@@ -440,14 +446,14 @@ fn terms_that_are_no_agreement_are_named_with_their_line() {
         place(&error(&inward)),
         7,
         "reply-on-inbound",
-        "nothing could ever be sent",
+        "expected a way to send something, got none: open connections, or reply on the peer's",
     );
     let presets = |line: &str| place(&error(&format!("{LEAST}\n[presets]\n{line}\n")));
     expect(
         presets("keepalive-seconds = 0"),
         13,
         "presets.keepalive-seconds",
-        "zero, where more is needed",
+        "expected more than zero",
     );
     expect(
         presets("max-stanza-size = 9999"),
@@ -460,7 +466,7 @@ fn terms_that_are_no_agreement_are_named_with_their_line() {
         found,
         13,
         "presets.acknowledgements",
-        "zero, where more is needed",
+        "expected more than zero",
     );
     let tls = |lines: &str| {
         place(&error(&format!(
@@ -472,17 +478,22 @@ fn terms_that_are_no_agreement_are_named_with_their_line() {
         tls("certificate = 'key'"),
         12,
         "tls.pins",
-        "empty, where at least one is needed",
+        "expected at least one, got none",
     );
     expect(
         tls("certificate = 'key'\npins = []"),
         14,
         "tls.pins",
-        "empty, where at least one is needed",
+        "expected at least one, got none",
     );
     let pin = Fingerprint::of(b"x");
     let twice = format!("certificate = 'certificate'\npins = [\n'{pin}',\n'{pin}']");
-    expect(tls(&twice), 16, "tls.pins", "given twice");
+    expect(
+        tls(&twice),
+        16,
+        "tls.pins",
+        "expected each once, got one twice",
+    );
     expect(
         tls("certificate = 'names'\nalpn = ''"),
         14,

@@ -380,7 +380,7 @@ impl Receiver {
         };
         let account = address.parse::<Jid>().ok();
         if account.is_none() {
-            let what = "an identity that is no address";
+            let what = "expected an identity that is an address, got another from the decision of this side";
             shell.fail(ErrorKind::Header {
                 what,
                 condition: Condition::InternalServerError,
