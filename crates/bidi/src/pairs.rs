@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use onetrip_stream::{Content, Domain, Head, Jid, Text};
+use onetrip_stream::{Content, Domain, DomainRef, Head, Text};
 
 use crate::{Blocked, Change, Intrusion, Pair, PairError};
 
@@ -63,13 +63,13 @@ impl Pairs {
     /// Whether stanzas may go out here.
     #[must_use]
     pub fn may_send(&self, from: &Domain, to: &Domain) -> bool {
-        self.sends(self.proofs_of(from, to))
+        self.sends(self.proofs_of(from.as_str(), to.as_str()))
     }
 
     /// Whether stanzas may come in here.
     #[must_use]
     pub fn may_receive(&self, from: &Domain, to: &Domain) -> bool {
-        self.receives(self.proofs_of(to, from))
+        self.receives(self.proofs_of(to.as_str(), from.as_str()))
     }
 
     /// Looks at a stanza before it is written.
@@ -78,10 +78,13 @@ impl Pairs {
     /// [`Blocked`] when it must not go out here.
     pub fn check_outgoing(&self, head: &Head) -> Result<(), Blocked> {
         let (from, to) = addresses(head).map_err(Blocked::Address)?;
-        if self.may_send(&from, &to) {
+        if self.sends(self.proofs_of(from.as_str(), to.as_str())) {
             Ok(())
         } else {
-            Err(Blocked::Pair(Pair::new(from, to)))
+            Err(Blocked::Pair(Pair::new(
+                from.into_domain(),
+                to.into_domain(),
+            )))
         }
     }
 
@@ -95,13 +98,13 @@ impl Pairs {
             return Err(Intrusion::Content);
         }
         let (from, to) = addresses(head).map_err(Intrusion::Address)?;
-        if self.may_receive(&from, &to) {
+        if self.receives(self.proofs_of(to.as_str(), from.as_str())) {
             return Ok(());
         }
         let (mut known_from, mut known_to) = (false, false);
         for pair in self.receivable() {
-            known_from |= pair.from == from;
-            known_to |= pair.to == to;
+            known_from |= pair.from.as_str() == from.as_str();
+            known_to |= pair.to.as_str() == to.as_str();
         }
         if known_from && !known_to {
             Err(Intrusion::To)
@@ -133,7 +136,8 @@ impl Pairs {
     /// Whether what is validated of one of our domains and one of theirs can be entered.
     #[must_use]
     pub fn has_room(&self, ours: &Domain, theirs: &Domain) -> bool {
-        self.count < self.allowed || self.proofs_of(ours, theirs) != Proofs::default()
+        self.count < self.allowed
+            || self.proofs_of(ours.as_str(), theirs.as_str()) != Proofs::default()
     }
 
     /// Whether nothing was validated.
@@ -183,7 +187,7 @@ impl Pairs {
         if !self.has_room(ours, theirs) {
             return Err(PairError::TooMany(self.allowed));
         }
-        let mut proofs = self.proofs_of(ours, theirs);
+        let mut proofs = self.proofs_of(ours.as_str(), theirs.as_str());
         if outward {
             (proofs.accepted, proofs.trusted) = (true, trusted);
         } else {
@@ -195,12 +199,12 @@ impl Pairs {
     /// Takes a validated pair back: exactly this one, so that what rests on its inverse stays.
     pub fn withdraw(&mut self, pair: &Pair) -> Vec<Change> {
         let mut changes = Vec::new();
-        let mut proofs = self.proofs_of(&pair.from, &pair.to);
+        let mut proofs = self.proofs_of(pair.from.as_str(), pair.to.as_str());
         if proofs.accepted {
             (proofs.accepted, proofs.trusted) = (false, false);
             changes = self.put(&pair.from, &pair.to, proofs);
         }
-        let mut proofs = self.proofs_of(&pair.to, &pair.from);
+        let mut proofs = self.proofs_of(pair.to.as_str(), pair.from.as_str());
         if proofs.proved {
             proofs.proved = false;
             changes.extend(self.put(&pair.to, &pair.from, proofs));
@@ -244,7 +248,7 @@ impl Pairs {
             .flat_map(|(theirs, row)| row.iter().map(move |(ours, proofs)| (ours, theirs, proofs)))
     }
 
-    fn proofs_of(&self, ours: &Domain, theirs: &Domain) -> Proofs {
+    fn proofs_of(&self, ours: &str, theirs: &str) -> Proofs {
         let row = self.proofs.get(theirs);
         row.and_then(|row| row.get(ours))
             .copied()
@@ -261,7 +265,7 @@ impl Pairs {
 
     /// The only place where a row changes.
     fn put(&mut self, ours: &Domain, theirs: &Domain, proofs: Proofs) -> Vec<Change> {
-        let old = self.proofs_of(ours, theirs);
+        let old = self.proofs_of(ours.as_str(), theirs.as_str());
         let row = self.proofs.entry(theirs.clone()).or_default();
         if proofs == Proofs::default() {
             row.remove(ours);
@@ -310,10 +314,13 @@ fn differences(
 }
 
 /// The domains of a stanza's addresses, or which one is missing.
-fn addresses(head: &Head) -> Result<(Domain, Domain), &'static str> {
-    let domain = |text: &Option<Text>, name: &'static str| {
-        let jid: Option<Jid> = text.as_ref().and_then(|text| text.parse().ok());
-        jid.map(|jid| jid.domain().clone()).ok_or(name)
-    };
-    Ok((domain(&head.from, "from")?, domain(&head.to, "to")?))
+fn addresses(head: &Head) -> Result<(DomainRef<'_>, DomainRef<'_>), &'static str> {
+    Ok((
+        domain_of(&head.from).ok_or("from")?,
+        domain_of(&head.to).ok_or("to")?,
+    ))
+}
+
+fn domain_of(address: &Option<Text>) -> Option<DomainRef<'_>> {
+    DomainRef::of(address.as_ref()?)
 }

@@ -5,7 +5,7 @@
 
 use minidom::Element;
 use onetrip_isr as isr;
-use onetrip_stream::{Condition, Domain, Env, Jid, Stanza, ns};
+use onetrip_stream::{Condition, Domain, Env, Stanza, ns};
 
 use crate::ErrorKind;
 use crate::order::{self, Step};
@@ -94,9 +94,7 @@ fn refuse_instant_resume(env: &mut Env<'_>, shell: &mut Shell, element: &Element
 pub(crate) fn from_client(shell: &mut Shell, stanza: Stanza) {
     let honest = match (&stanza.head().from, shell.management.owner()) {
         (None, _) => true,
-        (Some(from), Some(jid)) => from
-            .parse::<Jid>()
-            .is_ok_and(|from| from == *jid || (from.resource().is_none() && from.same_bare(jid))),
+        (Some(from), Some(jid)) => jid.is(from) || jid.is_bare(from),
         (Some(_), None) => false,
     };
     if honest {

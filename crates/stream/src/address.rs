@@ -1,6 +1,10 @@
 //! Addresses (RFC 7622), compared so that doubt means "different".
 
+use core::borrow::Borrow;
 use core::fmt;
+use std::borrow::Cow;
+
+use compact_str::CompactString;
 
 /// The longest part of an address in bytes (RFC 7622 §3).
 const MAX_PART: usize = 1023;
@@ -17,20 +21,14 @@ const MAX_PART: usize = 1023;
 /// assert!(Domain::new("capulet.lit/orchard").is_none());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Domain(String);
+pub struct Domain(CompactString);
 
 impl Domain {
     /// Reads a domain; `None` when it cannot be one (RFC 7622 §3.2). One dot at the end is left out; a second would be an
     /// empty label, which no domain has.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let text = text.strip_suffix('.').unwrap_or(text);
-        // Most are ASCII, which needs no decoding.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        let written = text.bytes().all(plain) || text.chars().all(is_domain_char);
-        let fits = !text.is_empty() && text.len() <= MAX_PART && written;
-        let empty_label = text.starts_with('.') || text.ends_with('.') || text.contains("..");
-        (fits && !empty_label).then(|| Self(text.to_ascii_lowercase()))
+        DomainRef::read(text).map(DomainRef::into_domain)
     }
 
     /// The comparable form.
@@ -46,11 +44,61 @@ impl fmt::Display for Domain {
     }
 }
 
-/// Letters, digits, `-`, `_`, dots, the marks of IP literals, and whatever lies outside ASCII and is no space.
-fn is_domain_char(c: char) -> bool {
-    c.is_ascii_alphanumeric()
-        || matches!(c, '-' | '_' | '.' | ':' | '[' | ']')
-        || (!c.is_ascii() && !c.is_whitespace() && !c.is_control())
+/// A table of domains may be asked for one that is [borrowed](DomainRef), which costs no copy.
+impl Borrow<str> for Domain {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The domain of an address, in the form of a [`Domain`]: copied only where it does not stand in that form.
+///
+/// ```
+/// # use std::collections::BTreeSet;
+/// # use onetrip_stream::{Domain, DomainRef};
+/// let ours: BTreeSet<Domain> = Domain::new("capulet.lit").into_iter().collect();
+/// let domain = DomainRef::of("juliet@Capulet.Lit/balcony").unwrap();
+/// assert!(ours.contains(domain.as_str()));
+/// assert!(DomainRef::of("juliet@capulet.lit/").is_none(), "that is no address");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainRef<'a>(Cow<'a, str>);
+
+impl<'a> DomainRef<'a> {
+    /// Reads the domain of an address; `None` when the whole is none, exactly where [`Jid`] refuses it.
+    #[must_use]
+    pub fn of(address: &'a str) -> Option<Self> {
+        Parts::of(address).map(|parts| parts.domain)
+    }
+
+    /// Reads what is nothing but a domain.
+    fn read(text: &'a str) -> Option<Self> {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        // No label is empty, neither the first nor the last.
+        let mut bytes = text.bytes();
+        let last = bytes.try_fold(b'.', |last, byte| {
+            (last != b'.' || byte != b'.').then_some(byte)
+        });
+        let labels = last.is_some_and(|last| last != b'.');
+        match in_all(text) {
+            _ if !labels || text.len() > MAX_PART => None,
+            places if places & COMPARABLE != 0 => Some(Self(Cow::Borrowed(text))),
+            places if places & IN_DOMAIN != 0 => Some(Self(Cow::Owned(lowercase(text).into()))),
+            _ => None,
+        }
+    }
+
+    /// The comparable form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A copy of its own.
+    #[must_use]
+    pub fn into_domain(self) -> Domain {
+        Domain(CompactString::from(self.0))
+    }
 }
 
 /// An address: `[local@]domain[/resource]` (RFC 7622 §3.1).
@@ -65,9 +113,9 @@ fn is_domain_char(c: char) -> bool {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Jid {
-    local: Option<String>,
+    local: Option<CompactString>,
     domain: Domain,
-    resource: Option<String>,
+    resource: Option<CompactString>,
 }
 
 /// The text is not an address.
@@ -119,11 +167,13 @@ impl Jid {
     /// # Errors
     /// [`AddressError`] when the resource is empty, too long or holds a control character.
     pub fn with_resource(&self, resource: &str) -> Result<Self, AddressError> {
-        let resource = checked_resource(resource)?;
+        if !is_resource(resource) {
+            return Err(AddressError);
+        }
         Ok(Self {
             local: self.local.clone(),
             domain: self.domain.clone(),
-            resource: Some(resource),
+            resource: Some(CompactString::new(resource)),
         })
     }
 
@@ -135,6 +185,34 @@ impl Jid {
         local.chain([self.domain.as_str()]).chain(resource)
     }
 
+    /// Whether this text is the address.
+    ///
+    /// ```
+    /// # use onetrip_stream::Jid;
+    /// let juliet: Jid = "juliet@capulet.lit/balcony".parse().unwrap();
+    /// assert!(juliet.is("Juliet@Capulet.lit./balcony") && !juliet.is("juliet@capulet.lit"));
+    /// assert!(juliet.to_bare().is("juliet@capulet.lit"));
+    /// ```
+    #[must_use]
+    pub fn is(&self, address: &str) -> bool {
+        Parts::of(address)
+            .is_some_and(|parts| self.has_bare(&parts) && self.resource() == parts.resource)
+    }
+
+    /// Whether this text is the address without its resource.
+    #[must_use]
+    pub fn is_bare(&self, address: &str) -> bool {
+        Parts::of(address).is_some_and(|parts| self.has_bare(&parts) && parts.resource.is_none())
+    }
+
+    fn has_bare(&self, parts: &Parts<'_>) -> bool {
+        let same_local = match (self.local(), parts.local) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            (one, other) => one == other,
+        };
+        same_local && self.domain.as_str() == parts.domain.as_str()
+    }
+
     /// Whether both have the same local part and domain.
     #[must_use]
     pub fn same_bare(&self, other: &Self) -> bool {
@@ -142,52 +220,122 @@ impl Jid {
     }
 }
 
-fn checked_resource(resource: &str) -> Result<String, AddressError> {
-    let fits = !resource.is_empty()
-        && resource.len() <= MAX_PART
-        && !resource.chars().any(char::is_control);
-    if fits {
-        Ok(resource.to_owned())
-    } else {
-        Err(AddressError)
-    }
-}
-
-fn checked_local(local: &str) -> Result<String, AddressError> {
-    // RFC 7622 §3.3.1 excludes these from a local part.
-    let forbidden = |c: char| {
-        c.is_whitespace()
-            || c.is_control()
-            || matches!(c, '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@')
-    };
-    let fits = !local.is_empty() && local.len() <= MAX_PART && !local.chars().any(forbidden);
-    if fits {
-        Ok(local.to_ascii_lowercase())
-    } else {
-        Err(AddressError)
-    }
-}
-
 impl core::str::FromStr for Jid {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (bare, resource) = match text.split_once('/') {
-            Some((bare, resource)) => (bare, Some(checked_resource(resource)?)),
-            None => (text, None),
-        };
-        let (local, domain) = match bare.split_once('@') {
-            Some((local, domain)) => (Some(checked_local(local)?), domain),
-            None => (None, bare),
-        };
-        let domain = Domain::new(domain).ok_or(AddressError)?;
+        let parts = Parts::of(text).ok_or(AddressError)?;
         Ok(Self {
+            local: parts.local.map(lowercase),
+            domain: parts.domain.into_domain(),
+            resource: parts.resource.map(CompactString::new),
+        })
+    }
+}
+
+/// The parts of an address that was checked, as they stand in it.
+struct Parts<'a> {
+    local: Option<&'a str>,
+    domain: DomainRef<'a>,
+    resource: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let (local, rest) = match split(text, |byte| matches!(byte, b'@' | b'/')) {
+            (local, Some(rest)) if rest.starts_with('@') => (Some(local), rest.get(1..)?),
+            _ => (None, text),
+        };
+        let (domain, resource) = split(rest, |byte| byte == b'/');
+        let resource = resource.and_then(|resource| resource.get(1..));
+        if !local.is_none_or(is_local) || !resource.is_none_or(is_resource) {
+            return None;
+        }
+        let domain = DomainRef::read(domain)?;
+        Some(Self {
             local,
             domain,
             resource,
         })
     }
 }
+
+/// What stands before the first of these bytes of ASCII, and what begins with it.
+fn split(text: &str, at: impl Fn(u8) -> bool) -> (&str, Option<&str>) {
+    let place = text.bytes().position(at);
+    match place.and_then(|place| text.split_at_checked(place)) {
+        Some((before, rest)) => (before, Some(rest)),
+        None => (text, None),
+    }
+}
+
+fn lowercase(text: &str) -> CompactString {
+    let mut text = CompactString::new(text);
+    text.make_ascii_lowercase();
+    text
+}
+
+fn is_local(local: &str) -> bool {
+    !local.is_empty() && local.len() <= MAX_PART && in_all(local) & IN_LOCAL != 0
+}
+
+fn is_resource(resource: &str) -> bool {
+    !resource.is_empty() && resource.len() <= MAX_PART && in_all(resource) & IN_RESOURCE != 0
+}
+
+/// Everywhere but among controls.
+const IN_RESOURCE: u8 = 1;
+/// All but spaces, controls, and what RFC 7622 §3.3.1 excludes.
+const IN_LOCAL: u8 = 2;
+/// Letters, digits, `-`, `_`, dots, the marks of IP literals, and whatever lies outside ASCII and is no space.
+const IN_DOMAIN: u8 = 4;
+/// The same, if it is no letter that has a lower case in ASCII.
+const COMPARABLE: u8 = 8;
+
+/// In what parts all characters of a text may stand. Most addresses are ASCII, which one look at each byte tells.
+fn in_all(text: &str) -> u8 {
+    let place = |byte: u8| ASCII.get(usize::from(byte)).copied().unwrap_or_default();
+    match text.bytes().fold(u8::MAX, |all, byte| all & place(byte)) {
+        0 => text.chars().fold(u8::MAX, |all, c| all & places(c)),
+        all => all,
+    }
+}
+
+/// In what parts a character may stand.
+fn places(c: char) -> u8 {
+    match u8::try_from(c) {
+        Ok(byte) if byte.is_ascii() => ascii(byte),
+        _ if c.is_control() => 0,
+        _ if c.is_whitespace() => IN_RESOURCE,
+        _ => IN_RESOURCE | IN_LOCAL | IN_DOMAIN | COMPARABLE,
+    }
+}
+
+const fn ascii(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'[' | b']' => {
+            IN_RESOURCE | IN_LOCAL | IN_DOMAIN | COMPARABLE
+        }
+        b'A'..=b'Z' => IN_RESOURCE | IN_LOCAL | IN_DOMAIN,
+        b':' => IN_RESOURCE | IN_DOMAIN | COMPARABLE,
+        b' ' | b'"' | b'&' | b'\'' | b'/' | b'<' | b'>' | b'@' => IN_RESOURCE,
+        b'!'..=b'~' => IN_RESOURCE | IN_LOCAL,
+        _ => 0,
+    }
+}
+
+/// What [`ascii`] says of each byte: nothing beyond ASCII.
+static ASCII: [u8; 256] = {
+    let mut places = [0; 256];
+    let mut rest: &mut [u8] = &mut places;
+    let mut byte: u8 = 0;
+    while let Some((place, behind)) = rest.split_first_mut() {
+        *place = ascii(byte);
+        byte = byte.wrapping_add(1);
+        rest = behind;
+    }
+    places
+};
 
 impl fmt::Display for Jid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -114,7 +114,7 @@ mod text;
 mod tree;
 mod writer;
 
-pub use address::{AddressError, Domain, Jid};
+pub use address::{AddressError, Domain, DomainRef, Jid};
 pub use build::Build;
 pub use condition::{Condition, StreamError};
 pub use env::{Clock, Entropy, Env, Instant};

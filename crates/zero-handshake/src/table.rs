@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use minidom::Element;
-use onetrip_stream::{Build, Condition, Content, Domain, Head, Jid, Stanza, StanzaKind, Text, ns};
+use onetrip_stream::{
+    Build, Condition, Content, Domain, DomainRef, Head, Jid, Stanza, StanzaKind, Text, ns,
+};
 
 use crate::{Agreement, Authorised};
 
@@ -100,11 +102,11 @@ impl Table {
         }
         let from = domain_of(&head.from).ok_or(Blocked::Address("from"))?;
         let to = domain_of(&head.to).ok_or(Blocked::Address("to"))?;
-        if !self.ours.contains(&from) {
-            return Err(Blocked::From(from));
+        if !self.ours.contains(from.as_str()) {
+            return Err(Blocked::From(from.into_domain()));
         }
-        if !self.theirs.contains(&to) {
-            return Err(Blocked::To(to));
+        if !self.theirs.contains(to.as_str()) {
+            return Err(Blocked::To(to.into_domain()));
         }
         let (size, allowed) = (stanza.bytes().len(), self.allowed);
         if size > allowed {
@@ -116,10 +118,10 @@ impl Table {
     pub(crate) fn check_incoming(&self, head: &Head) -> Result<(), Invalid> {
         let from = domain_of(&head.from).ok_or(Invalid::Address("from"))?;
         let to = domain_of(&head.to).ok_or(Invalid::Address("to"))?;
-        if !self.theirs.contains(&from) {
+        if !self.theirs.contains(from.as_str()) {
             return Err(Invalid::From);
         }
-        if !self.ours.contains(&to) {
+        if !self.ours.contains(to.as_str()) {
             return Err(Invalid::To);
         }
         Ok(())
@@ -161,7 +163,6 @@ fn is_answer(head: &Head) -> bool {
     }
 }
 
-fn domain_of(address: &Option<Text>) -> Option<Domain> {
-    let jid: Jid = address.as_ref()?.parse().ok()?;
-    Some(jid.domain().clone())
+fn domain_of(address: &Option<Text>) -> Option<DomainRef<'_>> {
+    DomainRef::of(address.as_ref()?)
 }

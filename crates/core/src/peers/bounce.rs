@@ -2,16 +2,13 @@
 
 use minidom::Element;
 use onetrip_dialback::Reason;
-use onetrip_stream::{Build, Condition, Jid, Pair, Stanza, Text, ns};
+use onetrip_stream::{Build, Condition, DomainRef, Pair, Stanza, Text, ns};
 
 use crate::End;
 
 /// The pair of domains of a stanza.
 pub(crate) fn pair_of(stanza: &Stanza) -> Option<Pair> {
-    let domain = |text: &Option<Text>| {
-        let jid: Jid = text.as_ref()?.parse().ok()?;
-        Some(jid.domain().clone())
-    };
+    let domain = |text: &Option<Text>| Some(DomainRef::of(text.as_ref()?)?.into_domain());
     let head = stanza.head();
     Some(Pair::new(domain(&head.from)?, domain(&head.to)?))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onetrip_core::dialback::Reason;
-use onetrip_core::stream::{Domain, Env, Jid, Stanza, Text};
+use onetrip_core::stream::{DomainRef, Env, Stanza, Text};
 use onetrip_core::zero_handshake::{Agreement, ConnectionId, Security};
 use onetrip_core::{AgreedPeer, AgreedPeerAction, End, Event, LinkConfig, PeersConfig, UsageError};
 use onetrip_tls::rustls::{PeerTls, RustlsSession};
@@ -246,10 +246,7 @@ impl Agreed {
     }
 
     fn send(&self, state: &mut State, stanza: &Stanza) -> bool {
-        let domain = |text: &Option<Text>| -> Option<Domain> {
-            let jid: Jid = text.as_ref()?.parse().ok()?;
-            Some(jid.domain().clone())
-        };
+        let domain = |text: &Option<Text>| Some(DomainRef::of(text.as_ref()?)?.into_domain());
         let head = stanza.head();
         let (Some(from), Some(to)) = (domain(&head.from), domain(&head.to)) else {
             return false;
