@@ -75,11 +75,15 @@ impl Receiving {
         }
     }
 
-    /// Begins a new document. Nothing of the old one survives (RFC 6120 §4.3.3).
-    pub(crate) fn restart(&mut self, reader: Reader) {
+    /// Begins a new document, in a new layer or behind the old one. Nothing of that survives (RFC 6120 §4.3.3).
+    pub(crate) fn restart(&mut self, limits: Limits, behind: bool) {
         self.before = self.total();
         self.opened = false;
-        self.reader = reader;
+        if behind {
+            self.reader.restart_behind(limits);
+        } else {
+            self.reader.restart(limits);
+        }
     }
 
     /// How many bytes have been read in all documents.

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use minidom::Element;
 use onetrip_quickstart::Holdback;
 use onetrip_stream::{
-    Content, Env, Instant, Reader, Stanza, StreamError, StreamHeader, WriteError, Writer,
+    Content, Env, Instant, Stanza, StreamError, StreamHeader, WriteError, Writer,
 };
 use onetrip_stream_management as sm;
 
@@ -215,12 +215,12 @@ impl Shell {
 
     /// Begins a new document in the receiving half.
     pub(crate) fn restart_receiving(&mut self) {
-        let authenticated = self.facts.have(Facts::AUTHENTICATED);
-        self.receiving.restart(Reader::behind(if authenticated {
+        let limits = if self.facts.have(Facts::AUTHENTICATED) {
             self.bounds.after
         } else {
             self.bounds.before
-        }));
+        };
+        self.receiving.restart(limits, true);
     }
 
     pub(crate) fn element(&mut self, element: &Element) {
@@ -373,7 +373,7 @@ impl Shell {
     /// From here on this half's bytes come through TLS. Nothing learnt in clear survives (RFC 6120 §5.4.3.3).
     pub(crate) fn upgrade_receiving(&mut self) {
         self.receiving.layer = Layer::Switching;
-        self.receiving.restart(Reader::new(self.bounds.before));
+        self.receiving.restart(self.bounds.before, false);
         self.push(Action::UpgradeReceive);
     }
 

@@ -115,7 +115,8 @@ impl<'a> Env<'a> {
         self.entropy.fill(&mut bytes);
         let mut id = String::with_capacity(32);
         for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]) {
-            id.extend(char::from_digit(nibble.into(), 16));
+            let digit = if nibble < 10 { b'0' } else { b'a' - 10 };
+            id.push(char::from(digit.wrapping_add(nibble)));
         }
         id
     }

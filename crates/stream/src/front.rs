@@ -141,7 +141,7 @@ impl Place {
     fn of(attribute: &Attribute<'_>) -> Self {
         match attribute.place() {
             Some(range) => Self::Here(range),
-            None => Self::Elsewhere(Text::from(attribute.value())),
+            None => Self::Elsewhere(Text::from(attribute.value().into_owned())),
         }
     }
 }

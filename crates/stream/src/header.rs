@@ -1,5 +1,7 @@
 //! The stream header: what both ends say first (RFC 6120 §4.7, §4.8).
 
+use std::borrow::Cow;
+
 use crate::scan::Start;
 use crate::{Jid, ReadErrorKind, ns};
 
@@ -120,40 +122,41 @@ impl StreamHeader {
                 Some(Content::from_namespace(namespace).ok_or(unknown)?)
             }
         };
-        let version = match text(start, "version") {
+        let [mut version, mut from, mut to, mut id, mut lang] = [const { None }; 5];
+        for attribute in start.attributes() {
+            let value = attribute.value();
+            let place = match attribute.key() {
+                (namespace, b"lang") if namespace == ns::XML.as_bytes() => &mut lang,
+                // Empty counts as absent, since servers in the field send `id=''`.
+                _ if value.is_empty() => continue,
+                (b"", b"version") => &mut version,
+                (b"", b"from") => &mut from,
+                (b"", b"to") => &mut to,
+                (b"", b"id") => &mut id,
+                _ => continue,
+            };
+            *place = Some(value);
+        }
+        let version = match version {
             None => Version::V0_9,
             Some(version) => Version::read(&version).ok_or(ReadErrorKind::Version)?,
         };
         Ok(Self {
             content,
-            from: address(start, "from")?,
-            to: address(start, "to")?,
-            id: text(start, "id"),
-            lang: attribute(start, ns::XML, "lang"),
+            from: address(from, "from")?,
+            to: address(to, "to")?,
+            id: id.map(Cow::into_owned),
+            lang: lang.map(Cow::into_owned),
             version,
             dialback: start.means("db") == Some(ns::DIALBACK),
         })
     }
 }
 
-fn attribute(start: &Start<'_>, namespace: &str, local: &str) -> Option<String> {
-    start
-        .attributes()
-        .find(|one| one.key() == (namespace.as_bytes(), local.as_bytes()))
-        .map(|one| one.value())
-}
-
-/// An attribute's value; empty counts as absent, since servers in the field send `id=''`.
-fn text(start: &Start<'_>, name: &str) -> Option<String> {
-    attribute(start, "", name).filter(|value| !value.is_empty())
-}
-
-fn address(start: &Start<'_>, name: &'static str) -> Result<Option<Jid>, ReadErrorKind> {
-    text(start, name)
-        .map(|value| {
-            value
-                .parse()
-                .map_err(|_| ReadErrorKind::Address { attribute: name })
-        })
-        .transpose()
+fn address(
+    value: Option<Cow<'_, str>>,
+    attribute: &'static str,
+) -> Result<Option<Jid>, ReadErrorKind> {
+    let address = value.map(|value| value.parse()).transpose();
+    address.map_err(|_| ReadErrorKind::Address { attribute })
 }

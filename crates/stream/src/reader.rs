@@ -53,7 +53,7 @@ enum State {
     Closed,
 }
 
-/// Reads one XML document of a stream; a stream restart takes a new one (RFC 6120 §4.3.3).
+/// Reads one XML document of a stream; a stream restart takes [another](Reader::restart) (RFC 6120 §4.3.3).
 ///
 /// It takes bytes in any split, stops exactly behind the `>` that completes a frame, and never looks at the
 /// byte behind it: what follows may be TLS, a new document or an attack.
@@ -106,14 +106,33 @@ impl Reader {
         }
     }
 
-    /// The same for a document that follows another one in the same layer, as behind SASL: the peer may close that one
+    /// Becomes what [`Reader::new`] makes, in the room that it has: the stream restarts in a new layer. Nothing that was
+    /// read survives (RFC 6120 §5.4.3.3).
+    pub fn restart(&mut self, limits: Limits) {
+        // Every field, so that none is forgotten.
+        let Self {
+            scanner,
+            front,
+            limits: allowed,
+            state,
+            held,
+            before,
+            failed,
+        } = self;
+        scanner.restart(limits);
+        *front = Front::default();
+        *allowed = limits;
+        *state = State::Prolog;
+        held.clear();
+        *before = 0;
+        *failed = None;
+    }
+
+    /// The same for a document that follows this one in the same layer, as behind SASL: the peer may close this one
     /// instead, before it knows of the restart (RFC 6120 §4.4).
-    #[must_use]
-    pub fn behind(limits: Limits) -> Self {
-        Self {
-            state: State::Behind(0),
-            ..Self::new(limits)
-        }
+    pub fn restart_behind(&mut self, limits: Limits) {
+        self.restart(limits);
+        self.state = State::Behind(0);
     }
 
     /// A reader that behaves as if it had read `header` already: zero handshake (ZH-R1) and single stanzas.

@@ -91,7 +91,7 @@ pub(crate) fn attributes(start: &Start<'_>, frame: &str) -> Result<AttrMap, Read
         let namespace = Namespace::try_share_static(namespace)
             .unwrap_or_else(|| Namespace::from(namespace.to_owned()));
         let name = NcName::try_from(attribute.local_in(frame)).map_err(|_| NOT_A_NAME)?;
-        attributes.insert(namespace, name, attribute.value_in(frame));
+        attributes.insert(namespace, name, attribute.value_in(frame).into_owned());
     }
     Ok(attributes)
 }

@@ -61,11 +61,22 @@ impl Writer {
         self.dialback = header.dialback;
         let before = out.len();
         let content = header.content.unwrap_or(self.content).namespace();
-        out.put_slice(b"<stream:stream");
-        let written = attribute(out, "xmlns", [content])
-            .and_then(|()| attribute(out, "xmlns:stream", [ns::STREAMS]))
-            .and_then(|()| attribute(out, "xmlns:db", header.dialback.then_some(ns::DIALBACK)))
-            .and_then(|()| attribute(out, "from", header.from.iter().flat_map(Jid::parts)))
+        // Names of namespaces need no escaping.
+        for part in [
+            "<stream:stream xmlns='",
+            content,
+            "' xmlns:stream='",
+            ns::STREAMS,
+            "'",
+        ] {
+            out.put_slice(part.as_bytes());
+        }
+        if header.dialback {
+            for part in [" xmlns:db='", ns::DIALBACK, "'"] {
+                out.put_slice(part.as_bytes());
+            }
+        }
+        let written = attribute(out, "from", header.from.iter().flat_map(Jid::parts))
             .and_then(|()| attribute(out, "to", header.to.iter().flat_map(Jid::parts)))
             .and_then(|()| attribute(out, "id", header.id.as_deref()))
             .and_then(|()| attribute(out, "xml:lang", header.lang.as_deref()));
@@ -74,7 +85,9 @@ impl Writer {
             return written;
         }
         let Version { major, minor } = header.version;
-        if header.version > Version::V0_9 {
+        if header.version == Version::V1_0 {
+            out.put_slice(b" version='1.0'");
+        } else if header.version > Version::V0_9 {
             let _ = write!(out, " version='{major}.{minor}'");
         }
         out.put_slice(b">");

@@ -42,11 +42,10 @@ type Read = (Vec<Frame>, Option<ReadError>, u64);
 
 /// The frames, the error, and how much was taken in.
 fn read(how: u8, limits: Limits, bytes: &[u8], piece: usize) -> Read {
-    let mut reader = if how & 4 == 0 {
-        Reader::new(limits)
-    } else {
-        Reader::behind(limits)
-    };
+    let mut reader = Reader::new(limits);
+    if how & 4 != 0 {
+        reader.restart_behind(limits);
+    }
     let most = limits.element.max(limits.header);
     let mut frames = Vec::new();
     for chunk in bytes.chunks(piece) {

@@ -43,7 +43,11 @@ fn reader() -> Diagram {
         state: &|document: &Document| printed("state")(&document.0),
         begins: &[
             ("new()", &|| Document(Reader::new(Limits::default()))),
-            ("behind()", &|| Document(Reader::behind(Limits::default()))),
+            ("restart_behind()", &|| {
+                let mut reader = Reader::new(Limits::default());
+                reader.restart_behind(Limits::default());
+                Document(reader)
+            }),
         ],
         inputs: &[
             ("the header", &|document| document.take(open.as_bytes())),

@@ -181,6 +181,18 @@ pub(crate) struct Scanner {
 impl Scanner {
     /// A document that has not begun.
     pub(crate) fn new(limits: Limits) -> Self {
+        let levels = Vec::with_capacity(8);
+        Self::made_of(limits, Tag::default(), levels, Vec::new(), Scopes::new())
+    }
+
+    /// Of parts that have nothing in them but room.
+    fn made_of(
+        limits: Limits,
+        tag: Tag,
+        levels: Vec<Level>,
+        root: Vec<u8>,
+        scopes: Scopes,
+    ) -> Self {
         Self {
             limits,
             state: State::Outside,
@@ -194,10 +206,10 @@ impl Scanner {
             gap: 0,
             event: 0,
             declaration: None,
-            tag: Tag::default(),
-            levels: Vec::with_capacity(8),
-            root: Vec::new(),
-            scopes: Scopes::new(),
+            tag,
+            levels,
+            root,
+            scopes,
             elements: 0,
             tame: true,
             refused: None,
@@ -252,6 +264,22 @@ impl Scanner {
         if !self.levels.is_empty() {
             self.state = State::Text;
         }
+    }
+
+    /// Expects another document. Nothing of this one is left but room.
+    pub(crate) fn restart(&mut self, limits: Limits) {
+        self.shrink();
+        self.tag.clear();
+        self.levels.clear();
+        self.root.clear();
+        self.scopes.restart();
+        *self = Self::made_of(
+            limits,
+            core::mem::take(&mut self.tag),
+            core::mem::take(&mut self.levels),
+            core::mem::take(&mut self.root),
+            core::mem::take(&mut self.scopes),
+        );
     }
 
     /// Gives back what a large frame has taken.

@@ -30,7 +30,7 @@ pub(super) struct Mark {
 }
 
 /// All declarations in force.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scopes {
     text: Vec<u8>,
     bindings: Vec<Binding>,
@@ -42,14 +42,23 @@ pub(super) struct Scopes {
 impl Scopes {
     /// Those of a document that has not begun: `xml` alone.
     pub(super) fn new() -> Self {
-        let mut text = Vec::with_capacity(256);
-        text.extend_from_slice(ns::XML.as_bytes());
-        Self {
-            text,
+        let mut scopes = Self {
+            text: Vec::with_capacity(256),
             bindings: Vec::new(),
             sorted: Vec::new(),
             default: Span::default(),
-        }
+        };
+        scopes.restart();
+        scopes
+    }
+
+    /// Those of another document.
+    pub(super) fn restart(&mut self) {
+        self.text.clear();
+        self.text.extend_from_slice(ns::XML.as_bytes());
+        self.bindings.clear();
+        self.sorted.clear();
+        self.default = Span::default();
     }
 
     pub(super) fn mark(&self) -> Mark {

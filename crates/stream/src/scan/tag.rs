@@ -33,11 +33,11 @@ impl Place {
         bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    fn said(&self, raw: &str) -> String {
+    fn said<'a>(&self, raw: &'a str) -> Cow<'a, str> {
         if self.plain {
-            raw.to_owned()
+            Cow::Borrowed(raw)
         } else {
-            text::value(raw)
+            Cow::Owned(text::value(raw))
         }
     }
 
@@ -81,6 +81,16 @@ impl Tag {
         self.default = None;
         self.redundant = false;
         self.tame = true;
+    }
+
+    /// Forgets what was read.
+    pub(super) fn clear(&mut self) {
+        let mut attributes = core::mem::take(&mut self.attributes);
+        attributes.clear();
+        *self = Self {
+            attributes,
+            ..Self::default()
+        };
     }
 
     /// Whether every reader would resolve its names alike, wherever it stands. At the first level a declaration of the
@@ -318,14 +328,14 @@ impl<'a> Attribute<'a> {
         frame.get(self.part.name.local_range()).unwrap_or_default()
     }
 
-    pub(crate) fn value(&self) -> String {
+    pub(crate) fn value(&self) -> Cow<'a, str> {
         self.part
             .value
             .said(text::as_str(self.part.value.raw(self.bytes)))
     }
 
     /// The same, out of the text of the whole frame.
-    pub(crate) fn value_in(&self, frame: &str) -> String {
+    pub(crate) fn value_in<'f>(&self, frame: &'f str) -> Cow<'f, str> {
         let Place { start, end, .. } = self.part.value;
         self.part
             .value

@@ -44,12 +44,18 @@ fn zh_r1_a_primed_reader_needs_no_header() {
     );
 }
 
+fn reader_behind() -> Reader {
+    let mut reader = Reader::new(Limits::default());
+    reader.restart_behind(Limits::default());
+    reader
+}
+
 /// RFC 6120 §4.4: behind a restart the footer of the document before is a footer, at any split, and nothing else changes.
 #[test]
 fn behind_another_document_its_footer_is_one() {
     let behind = |document: &str, size| {
         let pieces = document.as_bytes().chunks(size);
-        read_by(Reader::behind(Limits::default()), pieces)
+        read_by(reader_behind(), pieces)
     };
     for size in [1, 2, 7, 1000] {
         assert_eq!(
@@ -80,7 +86,7 @@ fn behind_another_document_its_footer_is_one() {
         let error = behind("</stream:stream><a/>", size).1.unwrap();
         assert_eq!(error.kind, ReadErrorKind::AfterFooter);
     }
-    let mut reader = Reader::behind(Limits::default());
+    let mut reader = reader_behind();
     assert_eq!(reader.next(&mut &b"</str"[..]), Ok(None));
     assert!(reader.is_mid_frame());
 }

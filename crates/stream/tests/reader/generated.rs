@@ -1,9 +1,9 @@
 //! Documents that are generated and changed: no split changes anything, and rxml agrees.
 
-use onetrip_stream::{Content, Frame, Limits, ReadError, ReadErrorKind, Stanza};
+use onetrip_stream::{Content, Frame, Limits, ReadError, ReadErrorKind, Reader, Stanza};
 use proptest::prelude::*;
 
-use crate::{HEADER, frames, inside, whole};
+use crate::{HEADER, frames, inside, read_by, whole};
 
 /// Documents that are mostly well-formed, and pieces that are mostly not.
 fn fragment() -> impl Strategy<Value = String> {
@@ -183,6 +183,27 @@ proptest! {
             let again = format!("<r xmlns='jabber:client'>{}</r>", std::str::from_utf8(stanza.bytes()).unwrap());
             prop_assert!(!rxml_refuses(again.as_bytes()));
         }
+    }
+
+    /// RFC 6120 §5.4.3.3: nothing of the document before counts, wherever that had come to.
+    #[test]
+    fn a_reader_that_restarts_reads_as_a_new_one_does(
+        before in document(),
+        cut in any::<prop::sample::Index>(),
+        after in document(),
+        tight: bool,
+        size in 1_usize..60,
+    ) {
+        let mut limits = Limits::default();
+        if tight {
+            (limits.depth, limits.attributes) = (3, 1);
+        }
+        let mut used = Reader::new(Limits::UNAUTHENTICATED);
+        let mut rest = &before[..cut.index(before.len())];
+        while let Ok(Some(_)) = used.next(&mut rest) {}
+        used.restart(limits);
+        prop_assert_eq!((used.consumed(), used.pending()), (0, 0));
+        prop_assert_eq!(read_by(used, after.chunks(size)), frames(limits, after.chunks(size)));
     }
 
     #[test]
