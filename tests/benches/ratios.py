@@ -3,6 +3,7 @@
 
     python3 tests/benches/ratios.py              # all of them
     python3 tests/benches/ratios.py reading      # one
+    python3 tests/benches/ratios.py reading logins peers    # with tokio-xmpp beside them
     python3 tests/benches/ratios.py --from F     # what an earlier run with --save F measured
 
 Ratios are of instructions in one run; see README.md here.
@@ -18,6 +19,8 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 BENCHES = ["reading", "writing", "stream_management", "logins", "ibb"]
+# A package of its own, which takes a long time to build: only when it is asked for.
+PEERS = "peers"
 ELEMENTS = 1000
 REFERENCE = "reading.reference.pieces_1460"
 
@@ -26,6 +29,8 @@ RATIOS = [
     ("reader, head and bytes, pieces of 1460", "reading.reader.pieces_1460", REFERENCE, 0.20),
     ("reader, pieces of 16 against pieces of 1460", "reading.reader.pieces_16", "reading.reader.pieces_1460", 1.8),
     ("reader, pieces of 1 against pieces of 1460", "reading.reader.pieces_1", "reading.reader.pieces_1460", None),
+    ("tokio-xmpp's stream, each element as its type", "peers.stream.pieces_1460", REFERENCE, None),
+    ("quick-xml, events and nothing made of them", "reading.quick.whole", REFERENCE, None),
     ("routing by the head", "reading.routed.pieces_1460", REFERENCE, None),
     ("element() of every stanza, reading included", "reading.trees.pieces_1460", REFERENCE, 0.60),
     ("element() alone", "reading.element.corpus", REFERENCE, None),
@@ -35,6 +40,7 @@ RATIOS = [
     ("forwarding between two links, bytes checked", "reading.linked.pieces_1460", REFERENCE, 0.22),
     ("IBB, blocks of 4096, base64 alone", "ibb.base64_alone.blocks_4096", "ibb.reference.blocks_4096", None),
     ("IBB, blocks of 4096, with acknowledgements", "ibb.bytestream.blocks_4096", "ibb.reference.blocks_4096", 0.25),
+    ("a classic login against tokio-xmpp's streams", "logins.login.classic_plain", "peers.login.classic_plain", None),
     ("1 MB byte by byte against in one piece", "reading.worst.text_1m_bytewise", "reading.worst.text_1m_whole", 12),
     ("text, 4 times as long", "reading.worst.text_1m", "reading.worst.text_256k", 4.2),
     ("children, 4 times as many", "reading.worst.children_1m", "reading.worst.children_256k", 4.2),
@@ -68,6 +74,8 @@ INSTRUCTIONS = [
 ]
 ALLOCATIONS = [
     ("rxml into minidom", REFERENCE, ELEMENTS, None),
+    ("tokio-xmpp's stream", "peers.stream.pieces_1460", ELEMENTS, None),
+    ("quick-xml", "reading.quick.whole", ELEMENTS, None),
     ("reader, head and bytes, each dropped before the next", "reading.reader.pieces_1460", ELEMENTS, 1),
     ("the same, all kept", "reading.kept.pieces_1460", ELEMENTS, 1),
     ("element() of a stanza", "reading.element.corpus", ELEMENTS, None),
@@ -109,7 +117,8 @@ def metric(profile, tool, name):
 def measure(benches):
     figures = {}
     for bench in benches:
-        command = ["cargo", "bench", "-q", "-p", "onetrip-tests", "--bench", bench]
+        package = ["--manifest-path", str(HERE / "peers/Cargo.toml")] if bench == PEERS else ["-p", "onetrip-tests"]
+        command = ["cargo", "bench", "-q", *package, "--bench", bench]
         run = subprocess.run([*command, "--", "--output-format=json"], stdout=subprocess.PIPE, text=True, check=True)
         for document in documents(run.stdout):
             name = ".".join([bench, document["function_name"], document["id"] or ""])
