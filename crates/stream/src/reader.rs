@@ -195,11 +195,12 @@ impl Reader {
     /// # Errors
     /// [`ReadError`] when the peer broke a rule. It is final, and repeated on every later call.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
         let offered = *input;
         let progress = if self.held.is_empty() {
+            // Behind an error nothing is held.
+            if let Some(error) = &self.failed {
+                return Err(error.clone());
+            }
             self.begin(input)
         } else {
             self.go_on(input)
