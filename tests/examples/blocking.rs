@@ -19,7 +19,7 @@ pub fn talk(server: &Local, stanza: &Stanza) -> Result<Option<Stanza>, Failure> 
             let _ = chunks.send(buffer[..count].to_vec());
         }
     });
-    let (mut entity, mut back) = (Entity::default(), None);
+    let (mut entity, mut back, mut received) = (Entity::default(), None, Ok(()));
     let began = Instant::now();
     let clock = move || began.elapsed();
     let mut connection = Driven::client(&mut entity, server.login(), server.tls(), clock)?;
@@ -36,13 +36,13 @@ pub fn talk(server: &Local, stanza: &Stanza) -> Result<Option<Stanza>, Failure> 
                 Output::Close => {
                     // The peer may have been quicker.
                     let _ = socket.shutdown(Shutdown::Both);
-                    return Ok(back);
+                    return Ok(received.map(|()| back)?);
                 }
                 _ => {}
             }
         }
         match arrived.recv_timeout(connection.wait().unwrap_or(Duration::MAX)) {
-            Ok(bytes) => connection.receive(&bytes)?,
+            Ok(bytes) => received = connection.receive(&bytes),
             Err(RecvTimeoutError::Timeout) => connection.handle_timeout(),
             Err(RecvTimeoutError::Disconnected) => connection.receive_eof(),
         }

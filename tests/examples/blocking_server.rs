@@ -45,7 +45,7 @@ fn serve(server: &Echo, mut socket: TcpStream) -> Result<(), Failure> {
         let wait = connection.wait();
         socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
         match socket.read(&mut buffer) {
-            Ok(count @ 1..) => connection.receive(&buffer[..count])?,
+            Ok(count @ 1..) => _ = connection.receive(&buffer[..count]),
             Ok(_) => connection.receive_eof(),
             Err(_) => connection.handle_timeout(),
         }

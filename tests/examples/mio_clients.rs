@@ -26,7 +26,7 @@ pub fn talk(server: &Local, stanza: &Stanza, clients: usize) -> Result<usize, Fa
             let (socket, client, _) = &mut all[event.token().0];
             loop {
                 match socket.read(&mut buffer) {
-                    Ok(count @ 1..) => client.receive(&buffer[..count])?,
+                    Ok(count @ 1..) => _ = client.receive(&buffer[..count]),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     _ => break client.receive_eof(),
                 }

@@ -13,7 +13,7 @@ use smol::{Timer, net::TcpStream, unblock};
 pub async fn talk(server: &Local, stanza: &Stanza) -> Result<Option<Stanza>, Failure> {
     let mut socket = TcpStream::connect(server.address).await?;
     let mut buffer = vec![0; 16 * 1024];
-    let (mut entity, mut back) = (Entity::default(), None);
+    let (mut entity, mut back, mut received) = (Entity::default(), None, Ok(()));
     let began = Instant::now();
     let clock = move || began.elapsed();
     let mut connection = Driven::client(&mut entity, server.login(), server.tls(), clock)?;
@@ -30,7 +30,7 @@ pub async fn talk(server: &Local, stanza: &Stanza) -> Result<Option<Stanza>, Fai
                     back = Some(stanza);
                     connection.close();
                 }
-                Output::Close => return Ok(back),
+                Output::Close => return Ok(received.map(|()| back)?),
                 _ => {}
             }
         }
@@ -44,7 +44,7 @@ pub async fn talk(server: &Local, stanza: &Stanza) -> Result<Option<Stanza>, Fai
         };
         let read = async { Some(socket.read(&mut buffer).await) };
         match read.or(due).await {
-            Some(Ok(count @ 1..)) => connection.receive(&buffer[..count])?,
+            Some(Ok(count @ 1..)) => received = connection.receive(&buffer[..count]),
             Some(_) => connection.receive_eof(),
             None => connection.handle_timeout(),
         }

@@ -11,7 +11,7 @@ use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
 pub async fn talk(server: &Local, stanza: &Stanza) -> Result<Option<Stanza>, Failure> {
     let mut socket = TcpStream::connect(server.address).await?;
     let mut buffer = vec![0; 16 * 1024];
-    let (mut entity, mut back) = (Entity::default(), None);
+    let (mut entity, mut back, mut received) = (Entity::default(), None, Ok(()));
     let began = Instant::now();
     let clock = move || began.elapsed();
     let mut connection = Driven::client(&mut entity, server.login(), server.tls(), clock)?;
@@ -28,13 +28,13 @@ pub async fn talk(server: &Local, stanza: &Stanza) -> Result<Option<Stanza>, Fai
                     back = Some(stanza);
                     connection.close();
                 }
-                Output::Close => return Ok(back),
+                Output::Close => return Ok(received.map(|()| back)?),
                 _ => {}
             }
         }
         let wait = connection.wait().unwrap_or(Duration::MAX);
         match timeout(wait, socket.read(&mut buffer)).await {
-            Ok(Ok(count @ 1..)) => connection.receive(&buffer[..count])?,
+            Ok(Ok(count @ 1..)) => received = connection.receive(&buffer[..count]),
             Ok(_) => connection.receive_eof(),
             Err(_) => connection.handle_timeout(),
         }

@@ -3,6 +3,7 @@
 // Each example has a `main` of its own.
 #![allow(dead_code)]
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,32 @@ async fn every_client_talks_to_the_server_on_blocking_sockets() {
     let listening = Arc::clone(&server);
     std::thread::spawn(move || blocking_server::listen(&listening, &listener));
     talk_to(Local::at(address, server)).await;
+}
+
+#[tokio::test]
+async fn every_client_tells_a_server_what_it_did_wrong_and_says_it_here_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Arc::new(Local::at(address, Echo::new(Offers::NONE)));
+    let heard = std::thread::spawn(move || {
+        [(); 3].map(|()| {
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.write_all(b"<!DOCTYPE x>").unwrap();
+            let mut said = Vec::new();
+            let _ = socket.read_to_end(&mut said);
+            String::from_utf8_lossy(&said).into_owned()
+        })
+    });
+    let message = Stanza::message("im.example.com", TEXT).unwrap();
+    assert!(tokio_client::talk(&server, &message).await.is_err());
+    let rest = tokio::task::spawn_blocking(move || {
+        assert!(blocking::talk(&server, &message).is_err());
+        assert!(smol::block_on(smol_client::talk(&server, &message)).is_err());
+        heard.join().unwrap()
+    });
+    for said in rest.await.unwrap() {
+        assert!(said.contains("<restricted-xml"), "{said}");
+    }
 }
 
 #[test]
