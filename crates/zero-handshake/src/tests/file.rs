@@ -207,11 +207,11 @@ fn missing_keys_are_named_with_the_line_of_their_table() {
         spoilt("ours = ['ground.example']", ""),
         1,
         "ours",
-        "missing",
+        "got none",
     );
-    expect(spoilt("security = 'plain'", ""), 1, "security", "missing");
+    expect(spoilt("security = 'plain'", ""), 1, "security", "got none");
     let found = error(&format!("{LEAST}\n[tls]\nsni = 'x.example'\n"));
-    expect(place(&found), 12, "tls.certificate", "missing");
+    expect(place(&found), 12, "tls.certificate", "got none");
 }
 
 #[test]
