@@ -504,7 +504,7 @@ fn zh_r3_a_peer_that_opens_a_stream_is_closed_without_a_word_and_named() {
         .unwrap();
     assert_eq!(socket.read(&mut [0; 16]).unwrap(), 0);
     let told = ground.told();
-    let expected = "a link with air.example: the peer opens a stream (RFC 6120)";
+    let expected = "a link with air.example: expected stanzas, got a stream header (RFC 6120)";
     assert!(told.contains(expected), "{told}");
 }
 
