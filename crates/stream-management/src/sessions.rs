@@ -116,21 +116,17 @@ impl Sessions {
     /// Where all places of an account are taken, the session that would expire first has no more time.
     fn make_room(&mut self, owner: &Jid, now: Instant) {
         let names = self.accounts.get(&owner.to_bare());
-        let waiting = names.into_iter().flatten().filter_map(|id| {
-            let until = self.suspended.get(id)?.until;
-            (until > now).then_some((until, id))
-        });
-        let (taken, first) = waiting.fold((0_usize, None), |(taken, first), next| {
-            (
-                taken.saturating_add(1),
-                Some(first.map_or(next, |first| next.min(first))),
-            )
-        });
-        let Some((_, first)) = first.filter(|_| taken >= self.per_account) else {
+        let waiting: BTreeSet<(Instant, &String)> = names
+            .into_iter()
+            .flatten()
+            .filter_map(|id| Some((self.suspended.get(id)?.until, id)))
+            .filter(|(until, _)| *until > now)
+            .collect();
+        if waiting.len() < self.per_account {
             return;
-        };
-        let first = first.clone();
-        if let Some(over) = self.remove(&first) {
+        }
+        let first = waiting.first().map(|(_, id)| (*id).clone());
+        if let Some(over) = first.and_then(|id| self.remove(&id)) {
             self.insert(over, now);
         }
     }
