@@ -2,33 +2,13 @@
 
 mod support;
 
-use std::hint::black_box;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use support::Reference;
-use support::bytestreams::{BLOCKS, Ends, carry, ends, payload};
+use support::bytestreams::{self, Ends, carry, ends, payload, refer};
 
 #[library_benchmark]
 #[bench::blocks_4096(payload())]
 fn reference(payload: Vec<u8>) -> Vec<u8> {
-    let mut reference = Reference::new();
-    reference.read(
-        b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
-        |_| (),
-    );
-    for seq in 0..BLOCKS {
-        let stanza = format!(
-            "<iq type='set' id='{seq}' to='juliet@capulet.lit/balcony' from='romeo@montague.lit/orchard'>\
-             <data xmlns='http://jabber.org/protocol/ibb' sid='mySID' seq='{seq}'>{}</data></iq>",
-            STANDARD.encode(&payload)
-        );
-        reference.read(stanza.as_bytes(), |element| {
-            let data = element.children().next().expect("a chunk");
-            black_box(STANDARD.decode(data.text()).expect("base64"));
-        });
-    }
+    refer(&payload);
     payload
 }
 
@@ -36,10 +16,7 @@ fn reference(payload: Vec<u8>) -> Vec<u8> {
 #[library_benchmark]
 #[bench::blocks_4096(payload())]
 fn base64_alone(payload: Vec<u8>) -> Vec<u8> {
-    for _ in 0..BLOCKS {
-        let text = black_box(STANDARD.encode(&payload));
-        black_box(STANDARD.decode(text).expect("base64"));
-    }
+    bytestreams::base64_alone(&payload);
     payload
 }
 

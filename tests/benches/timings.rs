@@ -10,7 +10,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use onetrip_core::negotiation::sasl::Mechanism::{Plain, ScramSha256};
 use onetrip_core::stream::Limits;
 use onetrip_tests::logins::{Logins, Way};
-use support::bytestreams::{BLOCK, BLOCKS, carry, ends};
+use support::bytestreams::{BLOCK, BLOCKS, base64_alone, carry, ends, payload, refer};
 
 fn main() {
     divan::main();
@@ -53,4 +53,20 @@ fn bytestream(bencher: Bencher<'_, '_>) {
     let mut ends = ends();
     let bencher = bencher.counter(BytesCount::new(BLOCKS * BLOCK));
     bencher.bench_local(|| carry(&mut ends));
+}
+
+/// The same blocks, and nothing but base64 over rxml into minidom.
+#[divan::bench]
+fn bytestream_reference(bencher: Bencher<'_, '_>) {
+    let payload = payload();
+    let bencher = bencher.counter(BytesCount::new(BLOCKS * BLOCK));
+    bencher.bench_local(|| refer(&payload));
+}
+
+/// The same blocks, and nothing but base64.
+#[divan::bench]
+fn bytestream_base64(bencher: Bencher<'_, '_>) {
+    let payload = payload();
+    let bencher = bencher.counter(BytesCount::new(BLOCKS * BLOCK));
+    bencher.bench_local(|| base64_alone(&payload));
 }

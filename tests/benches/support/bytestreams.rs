@@ -2,11 +2,15 @@
 
 use std::hint::black_box;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use onetrip_core::jingle::ibb::{Action, Bytestream, Config};
 use onetrip_core::stream::{
     Build as _, Content, Env, Frame, Instant, Jid, Limits, Reader, Stanza, StreamHeader,
 };
 use onetrip_simulator::Seeded;
+
+use super::Reference;
 
 const NOW: Instant = Instant::EPOCH;
 /// So many blocks are carried at a time.
@@ -61,5 +65,33 @@ pub fn carry((payload, ends, readers): &mut Ends) {
             black_box(bytes);
         }
         deliver(juliet, "juliet@capulet.lit/balcony", romeo, back);
+    }
+}
+
+/// What is in every design: base64 alone.
+pub fn base64_alone(payload: &[u8]) {
+    for _ in 0..BLOCKS {
+        let text = black_box(STANDARD.encode(payload));
+        black_box(STANDARD.decode(text).expect("base64"));
+    }
+}
+
+/// The yardstick: base64 over rxml into minidom.
+pub fn refer(payload: &[u8]) {
+    let mut reference = Reference::new();
+    reference.read(
+        b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+        |_| (),
+    );
+    for seq in 0..BLOCKS {
+        let stanza = format!(
+            "<iq type='set' id='{seq}' to='juliet@capulet.lit/balcony' from='romeo@montague.lit/orchard'>\
+             <data xmlns='http://jabber.org/protocol/ibb' sid='mySID' seq='{seq}'>{}</data></iq>",
+            STANDARD.encode(payload)
+        );
+        reference.read(stanza.as_bytes(), |element| {
+            let data = element.children().next().expect("a chunk");
+            black_box(STANDARD.decode(data.text()).expect("base64"));
+        });
     }
 }
