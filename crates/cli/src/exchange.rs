@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minidom::Element;
 use onetrip_core::stream::{Build as _, Content, Jid, Stanza, ns};
+use onetrip_core::stream_management::{Handle, Handles};
 
 /// How the ids of an exchange begin.
 const NUMBERED: &str = "onetrip-";
@@ -21,6 +22,9 @@ pub(crate) struct Exchange {
     /// The session is gone: nothing more comes.
     given_up: bool,
     handed_back: BTreeSet<u32>,
+    /// What names each as long as the server has not acknowledged it.
+    handles: BTreeMap<Handle, u32>,
+    acknowledged: BTreeSet<u32>,
 }
 
 /// The number of a stanza, if it is one of an exchange.
@@ -78,6 +82,18 @@ impl Exchange {
         Stanza::from_element(&message).ok()
     }
 
+    /// The last one was sent, and this names it.
+    pub(crate) fn on_sent(&mut self, handle: Handle) {
+        let last = self.sent.checked_sub(1);
+        self.handles.extend(last.map(|number| (handle, number)));
+    }
+
+    /// The server has acknowledged these: they are its own to deliver.
+    pub(crate) fn on_acknowledged(&mut self, handles: Handles) {
+        let numbers = handles.iter().filter_map(|one| self.handles.remove(&one));
+        self.acknowledged.extend(numbers);
+    }
+
     /// A stanza came; it may be one of ours.
     pub(crate) fn on_stanza(&mut self, id: &str) {
         if let Some(number) = number(id) {
@@ -94,11 +110,14 @@ impl Exchange {
         self.handed_back.extend(id.and_then(number));
     }
 
-    /// How many were sent, neither came nor were handed back, came more than once, and were handed back.
+    /// How many were sent, neither came nor were handed back, came more than once, and were handed back. Of a session that
+    /// is gone nothing comes any more: what its server had acknowledged is with that server.
     pub(crate) fn counts(&self) -> [u32; 4] {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let known =
-            |number: &u32| self.came.contains_key(number) || self.handed_back.contains(number);
+        let known = |number: &u32| {
+            let elsewhere = self.given_up && self.acknowledged.contains(number);
+            elsewhere || self.came.contains_key(number) || self.handed_back.contains(number)
+        };
         let lost = (0..self.sent).filter(|number| !known(number)).count();
         let twice = self.came.values().filter(|times| **times > 1).count();
         let handed_back = self.handed_back.len();

@@ -264,6 +264,12 @@ impl Driver<'_> {
                 self.on_stanza(&stanza);
                 return self.connection.handled(1);
             }
+            Event::Management(sm::Event::Acked(handles)) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.on_acknowledged(handles);
+                }
+                return;
+            }
             Event::Management(sm::Event::HandedBack(entries)) => {
                 if let Some(exchange) = &mut self.exchange {
                     entries
@@ -332,7 +338,9 @@ impl Driver<'_> {
             return;
         };
         while let Some(stanza) = exchange.next(jid) {
-            let _ = self.connection.send(&stanza);
+            if let Ok(Some(handle)) = self.connection.send(&stanza) {
+                exchange.on_sent(handle);
+            }
         }
     }
 
