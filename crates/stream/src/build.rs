@@ -33,8 +33,9 @@ impl Build for Element {
 
     fn with_attr_ns(mut self, namespace: &str, name: &str, value: impl Into<String>) -> Self {
         if let Ok(name) = NcName::try_from(name) {
-            self.attrs_mut()
-                .insert(Namespace::from(namespace.to_owned()), name, value.into());
+            let namespace = Namespace::try_share_static(namespace)
+                .unwrap_or_else(|| Namespace::from(namespace.to_owned()));
+            self.attrs_mut().insert(namespace, name, value.into());
         }
         self
     }

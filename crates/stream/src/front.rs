@@ -3,9 +3,11 @@
 use core::ops::Range;
 
 use bytes::Bytes;
+use minidom::Element;
 
 use crate::scan::{Attribute, Run, Sink, Start};
 use crate::stanza::{Head, StanzaKind};
+use crate::tree::Tree;
 use crate::{Content, ReadErrorKind, StreamHeader, Text, ns};
 
 /// Kept while the rest of the frame is scanned.
@@ -22,7 +24,10 @@ pub(crate) enum Found {
     #[default]
     Nothing,
     Header(StreamHeader),
+    /// An element whose frame is to be read once more for its tree.
     Element,
+    /// The same, read.
+    Tree(Element),
     Stanza(Routing),
 }
 
@@ -60,12 +65,12 @@ impl Front {
 
     /// Tells a stanza from other elements.
     fn first_level(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
-        let (namespace, name) = (start.namespace(), start.local());
+        let (namespace, name) = start.key();
         // A peer that restarted where we did not: nothing behind it belongs to this document (QS-R5).
-        if name == "stream" && namespace == ns::STREAMS {
+        if name == b"stream" && namespace == ns::STREAMS.as_bytes() {
             return Err(ReadErrorKind::NestedHeader);
         }
-        let content = Content::from_namespace(namespace);
+        let content = Content::from_bytes(namespace);
         let matches = content.filter(|_| self.content.is_none() || self.content == content);
         self.found = match (matches, StanzaKind::from_name(name)) {
             (Some(content), Some(kind)) => Found::Stanza(Routing::new(kind, content, start)),
@@ -94,6 +99,57 @@ impl Sink for Front {
     }
 
     fn end(&mut self) {}
+}
+
+/// The same where a frame begins: what is no stanza becomes a tree at once, and if all of it is there, as it is but for
+/// large ones, it need not be read once more.
+pub(crate) struct AtOnce<'a> {
+    front: &'a mut Front,
+    bytes: &'a [u8],
+    tree: Option<Tree<'a>>,
+}
+
+impl<'a> AtOnce<'a> {
+    pub(crate) fn new(front: &'a mut Front, bytes: &'a [u8]) -> Self {
+        let tree = None;
+        Self { front, bytes, tree }
+    }
+
+    /// The frame is complete.
+    pub(crate) fn finish(self) {
+        if let Some(element) = self.tree.and_then(Tree::finish) {
+            self.front.found = Found::Tree(element);
+        }
+    }
+}
+
+impl Sink for AtOnce<'_> {
+    #[inline(always)]
+    fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
+        if self.tree.is_none() {
+            self.front.start(start)?;
+        }
+        if let Found::Element = self.front.found {
+            let tree = self.tree.get_or_insert_with(|| Tree::new(self.bytes));
+            return tree.start(start);
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, run: Run) -> Result<(), ReadErrorKind> {
+        self.tree.as_mut().map_or(Ok(()), |tree| tree.text(run))
+    }
+
+    fn character(&mut self, character: char) -> Result<(), ReadErrorKind> {
+        let tree = self.tree.as_mut();
+        tree.map_or(Ok(()), |tree| tree.character(character))
+    }
+
+    fn end(&mut self) {
+        if let Some(tree) = &mut self.tree {
+            tree.end();
+        }
+    }
 }
 
 impl Routing {

@@ -27,9 +27,14 @@ impl Content {
     /// Reads a namespace name.
     #[must_use]
     pub fn from_namespace(namespace: &str) -> Option<Self> {
+        Self::from_bytes(namespace.as_bytes())
+    }
+
+    /// The same of what has not been taken for text yet.
+    pub(crate) fn from_bytes(namespace: &[u8]) -> Option<Self> {
         [Self::Client, Self::Server]
             .into_iter()
-            .find(|content| content.namespace() == namespace)
+            .find(|content| content.namespace().as_bytes() == namespace)
     }
 }
 
@@ -107,19 +112,21 @@ impl StreamHeader {
 
     /// Reads the root element's start tag.
     pub(crate) fn from_start(start: &Start<'_>) -> Result<Self, ReadErrorKind> {
-        if start.local() != "stream" {
+        let (namespace, name) = start.key();
+        if name != b"stream" {
             return Err(ReadErrorKind::NotAStream);
         }
-        if start.namespace() != ns::STREAMS {
+        if namespace != ns::STREAMS.as_bytes() {
             return Err(ReadErrorKind::StreamNamespace);
         }
         let content = match start.means("") {
-            None | Some("" | ns::STREAMS) => None,
+            None | Some(b"") => None,
+            Some(namespace) if namespace == ns::STREAMS.as_bytes() => None,
             Some(namespace) => {
                 let unknown = ReadErrorKind::ContentNamespace {
                     expected: "jabber:client or jabber:server",
                 };
-                Some(Content::from_namespace(namespace).ok_or(unknown)?)
+                Some(Content::from_bytes(namespace).ok_or(unknown)?)
             }
         };
         let [mut version, mut from, mut to, mut id, mut lang] = [const { None }; 5];
@@ -148,7 +155,7 @@ impl StreamHeader {
             id: id.map(Cow::into_owned),
             lang: lang.map(Cow::into_owned),
             version,
-            dialback: start.means("db") == Some(ns::DIALBACK),
+            dialback: start.means("db") == Some(ns::DIALBACK.as_bytes()),
         })
     }
 }

@@ -14,7 +14,7 @@ use core::fmt;
 use bytes::{BufMut as _, BytesMut};
 use minidom::Element;
 
-use crate::front::{Found, Front, Routing};
+use crate::front::{AtOnce, Found, Front, Routing};
 use crate::rewrite::Rewrite;
 use crate::scan::{Fault, Progress, Scanner, Sink};
 use crate::tree::{NOT_A_NAME, Tree};
@@ -260,7 +260,11 @@ impl Reader {
     fn begun_now(&mut self, input: &mut &[u8]) -> Result<Progress, ReadErrorKind> {
         let budget = self.budget();
         let offered = input.get(..budget).unwrap_or(input);
-        let result = self.scanner.run(offered, &mut self.front);
+        let mut sink = AtOnce::new(&mut self.front, offered);
+        let result = self.scanner.run(offered, &mut sink);
+        if let Ok(Progress::Frame) = result {
+            sink.finish();
+        }
         let (taken, rest) = input
             .split_at_checked(self.scanner.taken())
             .unwrap_or_default();
@@ -367,26 +371,25 @@ impl Reader {
                 }
                 Frame::Header(header)
             }
+            Found::Tree(element) => Frame::Element(element),
             Found::Element => {
-                let frame = checked(&bytes)?;
-                let mut tree = Tree::new(frame);
-                self.again(frame, &mut tree)?;
+                let mut tree = Tree::new(&bytes);
+                self.again(&bytes, &mut tree)?;
                 Frame::Element(tree.finish().ok_or(NOT_A_NAME)?)
             }
             Found::Stanza(routing) if is_tame => Frame::Stanza(self.stanza(bytes, routing, coming)),
             Found::Stanza(routing) => {
-                let frame = checked(&bytes)?;
                 let longest = self.limits.element;
-                let mut anew = Rewrite::new(frame, routing.kind, routing.content, longest);
-                self.again(frame, &mut anew)?;
+                let mut anew = Rewrite::new(&bytes, routing.kind, routing.content, longest);
+                self.again(&bytes, &mut anew)?;
                 Frame::Stanza(anew.finish().ok_or(NOT_A_NAME)?)
             }
         })
     }
 
     /// Reads a complete frame once more, for somebody who wants to know what it says.
-    fn again(&mut self, frame: &str, sink: &mut impl Sink) -> Result<(), ReadErrorKind> {
-        self.scanner.run(frame.as_bytes(), sink)?;
+    fn again(&mut self, frame: &[u8], sink: &mut impl Sink) -> Result<(), ReadErrorKind> {
+        self.scanner.run(frame, sink)?;
         self.scanner.begin();
         Ok(())
     }
@@ -506,11 +509,6 @@ impl core::ops::Deref for Source<'_> {
             Self::Held(bytes) => bytes,
         }
     }
-}
-
-/// The text of a complete frame: each of its names, runs and values has been checked, so this is no error.
-fn checked(frame: &[u8]) -> Result<&str, ReadErrorKind> {
-    core::str::from_utf8(frame).map_err(|_| NOT_A_NAME)
 }
 
 /// Leaves out white space at the front, as XML has it: a form feed is none.

@@ -11,7 +11,7 @@ use crate::{Content, Limit, ReadErrorKind, Stanza, WriteError};
 /// Writes one stanza.
 #[derive(Debug)]
 pub(crate) struct Rewrite<'a> {
-    frame: &'a str,
+    frame: &'a [u8],
     encoder: Encoder,
     kind: StanzaKind,
     content: Content,
@@ -21,8 +21,8 @@ pub(crate) struct Rewrite<'a> {
 }
 
 impl<'a> Rewrite<'a> {
-    /// Of a frame that has been checked; `longest` is the limit of what comes in.
-    pub(crate) fn new(frame: &'a str, kind: StanzaKind, content: Content, longest: usize) -> Self {
+    /// Of a frame that has been scanned; `longest` is the limit of what comes in.
+    pub(crate) fn new(frame: &'a [u8], kind: StanzaKind, content: Content, longest: usize) -> Self {
         Self {
             frame,
             encoder: Encoder::new(content.namespace()),
@@ -52,17 +52,17 @@ impl<'a> Rewrite<'a> {
 
 impl Sink for Rewrite<'_> {
     fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
-        let attributes = attributes(start, self.frame)?;
+        let attributes = attributes(start)?;
         if self.head.is_none() {
             self.head = Some(Head::new(self.kind, self.content, &attributes));
         }
-        let (namespace, name) = (start.namespace(), start.local_in(self.frame));
+        let (namespace, name) = (start.namespace(), start.local());
         let written = self.encoder.start(namespace, name, &attributes);
         self.bounded(written)
     }
 
     fn text(&mut self, run: Run) -> Result<(), ReadErrorKind> {
-        let written = self.encoder.text(&run.text_in(self.frame));
+        let written = self.encoder.text(&run.text(self.frame));
         self.bounded(written)
     }
 

@@ -32,10 +32,10 @@ impl StanzaKind {
         }
     }
 
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &[u8]) -> Option<Self> {
         [Self::Message, Self::Presence, Self::Iq]
             .into_iter()
-            .find(|kind| kind.name() == name)
+            .find(|kind| kind.name().as_bytes() == name)
     }
 }
 
@@ -115,7 +115,7 @@ impl Stanza {
     /// [`WriteError`] when it is no stanza, or holds what XML cannot.
     pub fn from_element(element: &Element) -> Result<Self, WriteError> {
         let content = Content::from_namespace(&element.ns()).ok_or(WriteError::NotAStanza)?;
-        let kind = StanzaKind::from_name(element.name()).ok_or(WriteError::NotAStanza)?;
+        let kind = StanzaKind::from_name(element.name().as_bytes()).ok_or(WriteError::NotAStanza)?;
         let mut bytes = BytesMut::with_capacity(ROOM);
         encode::element(&mut bytes, content.namespace(), None, element)?;
         Ok(Self {
@@ -175,14 +175,13 @@ impl Stanza {
     pub fn element(&self) -> Element {
         // The scanner has let the bytes through before, or our encoder has written them, so this cannot fail; a head
         // without children is what remains if it ever did.
-        let frame = core::str::from_utf8(&self.bytes).unwrap_or_default();
-        let mut tree = Tree::new(frame);
+        let mut tree = Tree::new(&self.bytes);
         let limits = Limits {
             depth: crate::encode::MAX_DEPTH,
             ..Limits::NONE
         };
         let mut scanner = Scanner::inside(self.head.content, limits);
-        let read = scanner.run(frame.as_bytes(), &mut tree).ok();
+        let read = scanner.run(&self.bytes, &mut tree).ok();
         read.and_then(|_| tree.finish())
             .unwrap_or_else(|| Element::bare(self.head.kind.name(), self.head.content.namespace()))
     }

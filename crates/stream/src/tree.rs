@@ -9,7 +9,7 @@ use crate::scan::{Run, Sink, Start};
 /// Builds the element of one frame.
 #[derive(Debug)]
 pub(crate) struct Tree<'a> {
-    frame: &'a str,
+    frame: &'a [u8],
     open: Vec<Element>,
     /// Text that still goes on.
     text: String,
@@ -17,8 +17,8 @@ pub(crate) struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Of a frame that has been checked.
-    pub(crate) fn new(frame: &'a str) -> Self {
+    /// Of a frame whose bytes, as far as they are scanned, begin these.
+    pub(crate) fn new(frame: &'a [u8]) -> Self {
         Self {
             frame,
             open: Vec::with_capacity(4),
@@ -46,17 +46,17 @@ impl<'a> Tree<'a> {
 impl Sink for Tree<'_> {
     fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
         self.end_text();
-        let mut element = Element::bare(start.local_in(self.frame), start.namespace());
-        *element.attrs_mut() = attributes(start, self.frame)?;
+        let mut element = Element::bare(start.local(), start.namespace());
+        *element.attrs_mut() = attributes(start)?;
         self.open.push(element);
         Ok(())
     }
 
     fn text(&mut self, run: Run) -> Result<(), ReadErrorKind> {
         if self.text.is_empty() {
-            self.text = run.text_in(self.frame).into_owned();
+            self.text = run.text(self.frame).into_owned();
         } else {
-            self.text.push_str(&run.text_in(self.frame));
+            self.text.push_str(&run.text(self.frame));
         }
         Ok(())
     }
@@ -84,14 +84,14 @@ pub(crate) const NOT_A_NAME: ReadErrorKind = ReadErrorKind::NotWellFormed {
 };
 
 /// The attributes of a start tag, declarations left out.
-pub(crate) fn attributes(start: &Start<'_>, frame: &str) -> Result<AttrMap, ReadErrorKind> {
+pub(crate) fn attributes(start: &Start<'_>) -> Result<AttrMap, ReadErrorKind> {
     let mut attributes = AttrMap::new();
     for attribute in start.attributes() {
         let namespace = attribute.namespace();
         let namespace = Namespace::try_share_static(namespace)
             .unwrap_or_else(|| Namespace::from(namespace.to_owned()));
-        let name = NcName::try_from(attribute.local_in(frame)).map_err(|_| NOT_A_NAME)?;
-        attributes.insert(namespace, name, attribute.value_in(frame).into_owned());
+        let name = NcName::try_from(attribute.local()).map_err(|_| NOT_A_NAME)?;
+        attributes.insert(namespace, name, attribute.value().into_owned());
     }
     Ok(attributes)
 }

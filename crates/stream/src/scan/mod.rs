@@ -90,9 +90,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// What it says, out of the text of the whole frame.
-    pub(crate) fn text_in<'f>(&self, frame: &'f str) -> Cow<'f, str> {
-        let run = frame.get(self.start..self.end).unwrap_or_default();
+    /// What it says, out of the bytes of the frame.
+    pub(crate) fn text<'f>(&self, frame: &'f [u8]) -> Cow<'f, str> {
+        let run = text::as_str(frame.get(self.start..self.end).unwrap_or_default());
         if self.plain {
             return Cow::Borrowed(run);
         }

@@ -66,10 +66,6 @@ impl Name {
         bytes.get(self.local..self.end).unwrap_or_default()
     }
 
-    pub(super) fn local_range(&self) -> Range<usize> {
-        self.local..self.end
-    }
-
     /// The prefix that an attribute of this name declares, none being the default namespace.
     #[inline(always)]
     pub(super) fn declares<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {

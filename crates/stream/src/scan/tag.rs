@@ -33,14 +33,6 @@ impl Place {
         bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    fn said<'a>(&self, raw: &'a str) -> Cow<'a, str> {
-        if self.plain {
-            Cow::Borrowed(raw)
-        } else {
-            Cow::Owned(text::value(raw))
-        }
-    }
-
     /// What it says.
     pub(super) fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let raw = self.raw(bytes);
@@ -271,23 +263,24 @@ impl<'a> Start<'a> {
         text::as_str(self.scopes.text(self.tag.namespace))
     }
 
+    /// Its name as bytes: namespace and local part.
+    pub(crate) fn key(&self) -> (&'a [u8], &'a [u8]) {
+        let namespace = self.scopes.text(self.tag.namespace);
+        (namespace, self.tag.name.local(self.bytes))
+    }
+
     pub(crate) fn local(&self) -> &'a str {
         text::as_str(self.tag.name.local(self.bytes))
     }
 
-    /// The same, out of the text of the whole frame: what is known to be UTF-8 is not looked at again.
-    pub(crate) fn local_in<'f>(&self, frame: &'f str) -> &'f str {
-        frame.get(self.tag.name.local_range()).unwrap_or_default()
-    }
-
     /// What `prefix` means inside, or the default namespace for none.
-    pub(crate) fn means(&self, prefix: &str) -> Option<&'a str> {
+    pub(crate) fn means(&self, prefix: &str) -> Option<&'a [u8]> {
         let namespace = if prefix.is_empty() {
             self.scopes.default()
         } else {
             self.scopes.resolve(prefix.as_bytes()).ok()?
         };
-        Some(text::as_str(self.scopes.text(namespace)))
+        Some(self.scopes.text(namespace))
     }
 
     /// Where the declaration of the default namespace stands in the frame, with the white space before it.
@@ -323,23 +316,18 @@ impl<'a> Attribute<'a> {
         text::as_str(self.namespace)
     }
 
-    /// Its local name, out of the text of the whole frame.
-    pub(crate) fn local_in<'f>(&self, frame: &'f str) -> &'f str {
-        frame.get(self.part.name.local_range()).unwrap_or_default()
+    pub(crate) fn local(&self) -> &'a str {
+        text::as_str(self.part.name.local(self.bytes))
     }
 
     pub(crate) fn value(&self) -> Cow<'a, str> {
-        self.part
-            .value
-            .said(text::as_str(self.part.value.raw(self.bytes)))
-    }
-
-    /// The same, out of the text of the whole frame.
-    pub(crate) fn value_in<'f>(&self, frame: &'f str) -> Cow<'f, str> {
-        let Place { start, end, .. } = self.part.value;
-        self.part
-            .value
-            .said(frame.get(start..end).unwrap_or_default())
+        let Place { plain, .. } = self.part.value;
+        let raw = text::as_str(self.part.value.raw(self.bytes));
+        if plain {
+            Cow::Borrowed(raw)
+        } else {
+            Cow::Owned(text::value(raw))
+        }
     }
 
     /// Where its value stands in the frame, if it stands there as it is meant.
