@@ -522,7 +522,7 @@ fn online() -> Subject {
             identity: "juliet".into(),
         }),
         onetrip_core::Answer::Bind(bind::Answer::Bound {
-            jid: "juliet@im.example.com/b".into(),
+            jid: "juliet@im.example.com/b".parse().unwrap(),
         }),
     ];
     for answer in answers {

@@ -305,7 +305,7 @@ fn a_stanza_behind_the_login_is_taken_if_it_succeeds_and_not_if_it_fails() {
             else {
                 panic!()
             };
-            let jid = format!("{account}/{}", request.resource.unwrap());
+            let jid = account.with_resource(&request.resource.unwrap()).unwrap();
             let bound = onetrip_core::negotiation::bind::Answer::Bound { jid };
             let answer = onetrip_core::Answer::Bind(bound);
             house

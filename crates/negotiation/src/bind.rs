@@ -76,8 +76,8 @@ pub struct Refusal {
 pub enum Verdict {
     /// The full address; the server may have chosen another resource (RFC 6120 §7.7.1).
     Bound {
-        /// The address as text, white space trimmed.
-        jid: String,
+        /// The address.
+        jid: Jid,
     },
     /// Refused; another request may follow on the same stream.
     Refused(Refusal),
@@ -95,7 +95,7 @@ pub enum Verdict {
 /// let request = bind.request(&mut env, Some("balcony")); // goes out
 /// let answer = Element::bare("iq", ns::CLIENT).with_attr("type", "result").with_attr("id", request.attr("id").unwrap())
 ///     .with_child(Element::bare("bind", ns::BIND).with_child(Element::bare("jid", ns::BIND).with_text("juliet@capulet.lit/balcony")));
-/// assert_eq!(bind.handle(&answer), Ok(Some(Verdict::Bound { jid: "juliet@capulet.lit/balcony".into() })));
+/// assert_eq!(bind.handle(&answer), Ok(Some(Verdict::Bound { jid: "juliet@capulet.lit/balcony".parse().unwrap() })));
 /// ```
 #[derive(Debug, Default)]
 pub struct Initiator {
@@ -152,10 +152,10 @@ impl Initiator {
         let jid = stanza
             .get_child("bind", ns::BIND)
             .and_then(|bind| bind.get_child("jid", ns::BIND))
-            .map(|jid| jid.text().trim().to_owned());
+            .and_then(|jid| jid.text().trim().parse().ok());
         match jid {
-            Some(jid) if !jid.is_empty() => Ok(Some(Verdict::Bound { jid })),
-            _ => Err(Error::NoAddress),
+            Some(jid) => Ok(Some(Verdict::Bound { jid })),
+            None => Err(Error::NoAddress),
         }
     }
 }
@@ -199,16 +199,14 @@ impl Request {
     /// # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
     /// let account = "juliet@capulet.lit".parse().unwrap();
     /// let granted = Request::new(Some("balcony".to_owned())).grant(&account, env);
-    /// assert_eq!(granted, Answer::Bound { jid: "juliet@capulet.lit/balcony".to_owned() });
+    /// assert_eq!(granted, Answer::Bound { jid: "juliet@capulet.lit/balcony".parse().unwrap() });
     /// ```
     #[must_use]
     pub fn grant(&self, account: &Jid, env: &mut Env<'_>) -> Answer {
         let wanted = self.resource.as_deref();
         let wanted = wanted.and_then(|resource| account.with_resource(resource).ok());
         match wanted.or_else(|| account.with_resource(&env.random_id()).ok()) {
-            Some(jid) => Answer::Bound {
-                jid: jid.to_string(),
-            },
+            Some(jid) => Answer::Bound { jid },
             None => Answer::Refused {
                 condition: "not-allowed",
             },
@@ -223,7 +221,7 @@ pub enum Answer {
     /// This full address.
     Bound {
         /// The address.
-        jid: String,
+        jid: Jid,
     },
     /// No, for this reason: `conflict`, `resource-constraint`, `not-allowed` (RFC 6120 §7.6.2).
     Refused {
@@ -252,9 +250,9 @@ pub enum Outcome {
 /// let request = Initiator::new().request(&mut env, None);
 /// let mut bind = Receiver::new();
 /// assert!(matches!(bind.handle(&request), Ok(Outcome::Request(_))));
-/// let (reply, bound) = bind.answer(Answer::Bound { jid: "juliet@capulet.lit/x1".into() }).unwrap();
+/// let (reply, bound) = bind.answer(Answer::Bound { jid: "juliet@capulet.lit/x1".parse().unwrap() }).unwrap();
 /// assert_eq!(reply.attr("type"), Some("result"));
-/// assert_eq!(bound.as_deref(), Some("juliet@capulet.lit/x1"));
+/// assert_eq!(bound.unwrap().resource(), Some("x1"));
 /// ```
 #[derive(Debug, Default)]
 pub struct Receiver {
@@ -295,13 +293,13 @@ impl Receiver {
     }
 
     /// Answers the pending request: the reply to send and, if bound, the address. `None` when nothing was asked.
-    pub fn answer(&mut self, answer: Answer) -> Option<(Element, Option<String>)> {
+    pub fn answer(&mut self, answer: Answer) -> Option<(Element, Option<Jid>)> {
         let id = self.pending.take()?;
         match answer {
             Answer::Refused { condition } => Some((refusal(&id, condition), None)),
             Answer::Bound { jid } => {
                 let bind = Element::bare("bind", ns::BIND)
-                    .with_child(Element::bare("jid", ns::BIND).with_text(&jid));
+                    .with_child(Element::bare("jid", ns::BIND).with_text(&jid.to_string()));
                 let reply = Element::bare("iq", ns::CLIENT)
                     .with_attr("type", "result")
                     .with_attr("id", id)

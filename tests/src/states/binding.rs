@@ -69,7 +69,7 @@ fn bind_receiver() -> Diagram {
             ("a request", &|machine| take(machine, "1")),
             ("a request without id", &|machine| take(machine, "")),
             ("the answer bound", &|machine| {
-                let jid = "juliet@capulet.lit/balcony".to_owned();
+                let jid = "juliet@capulet.lit/balcony".parse().expect("an address");
                 let _ = machine.answer(bind::Answer::Bound { jid });
             }),
             ("the answer refused", &|machine| {

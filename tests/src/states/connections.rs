@@ -308,7 +308,7 @@ fn server() -> Diagram {
                 ));
             }),
             ("the answer bound", &|core| {
-                let jid = "juliet@capulet.lit/balcony".to_owned();
+                let jid = "juliet@capulet.lit/balcony".parse().expect("an address");
                 core.answer(Answer::Bind(bind::Answer::Bound { jid }));
             }),
             ("the answer conflict", &|core| {

@@ -129,13 +129,9 @@ impl Initiator {
             return;
         };
         match resource.bind.handle(&stanza.element()) {
-            Ok(Some(bind::Verdict::Bound { jid })) => match jid.parse::<Jid>() {
-                Ok(jid) => self.go_online(env, shell, jid, false, quickstart::Input::Bound),
-                Err(_) => {
-                    self.on_end(env, shell);
-                    shell.fail(ErrorKind::Bind(bind::Error::NoAddress));
-                }
-            },
+            Ok(Some(bind::Verdict::Bound { jid })) => {
+                self.go_online(env, shell, jid, false, quickstart::Input::Bound);
+            }
             Ok(Some(bind::Verdict::Refused(refusal))) => shell.event(Event::BindRefused(refusal)),
             // Not the answer: a server may push something first.
             Ok(_) => {

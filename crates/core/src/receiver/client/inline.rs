@@ -175,9 +175,6 @@ impl Receiver {
             self.refuse_login(env, shell, sasl::Refusal::TemporaryAuthFailure);
             return Ok(());
         };
-        let Ok(jid) = jid.parse::<Jid>() else {
-            return Err(UsageError::NotAsked);
-        };
         shell.management.bound(&jid);
         self.jid = Some(jid);
         let inline = self.sasl2.as_mut().and_then(|login| login.inline.as_mut());
