@@ -84,6 +84,8 @@ impl End {
         }
     }
 
+    /// Where it is called a step is taken apart at once, so it need not be put together first.
+    #[inline(always)]
     fn next(&mut self, env: &mut Env<'_>) -> Option<Step> {
         Some(match self {
             Self::Bare(connection) => match connection.poll_action()? {
@@ -255,30 +257,30 @@ impl Logins {
     /// Lets both talk until all is said.
     pub fn talk(&mut self, pair: &mut [End; 2]) {
         let [client, server] = pair;
-        let back = self.drain(server, true);
-        let mut wire = self.give(client, &back, false);
+        let mut wire = Vec::new();
+        self.drain(server, true, &mut wire);
         loop {
-            let back = self.give(server, &wire, true);
-            wire = self.give(client, &back, false);
+            self.give(client, &mut wire, false);
             if wire.is_empty() {
                 return;
             }
+            self.give(server, &mut wire, true);
         }
     }
 
-    fn give(&mut self, end: &mut End, wire: &[bytes::Bytes], server: bool) -> Vec<bytes::Bytes> {
-        for bytes in wire {
-            end.receive(&mut Env::new(self.now, &mut self.entropy), bytes);
+    /// Gives an end what is on the wire, and takes what it says to that.
+    fn give(&mut self, end: &mut End, wire: &mut Vec<bytes::Bytes>, server: bool) {
+        for bytes in wire.drain(..) {
+            end.receive(&mut Env::new(self.now, &mut self.entropy), &bytes);
         }
-        self.drain(end, server)
+        self.drain(end, server, wire);
     }
 
-    fn drain(&mut self, end: &mut End, server: bool) -> Vec<bytes::Bytes> {
-        let mut wire = Vec::new();
+    fn drain(&mut self, end: &mut End, server: bool, wire: &mut Vec<bytes::Bytes>) {
         loop {
             let step = end.next(&mut Env::new(self.now, &mut self.entropy));
             match step {
-                None => return wire,
+                None => return,
                 Some(Step::Transmit(bytes)) => wire.push(bytes),
                 Some(Step::Request(request)) => {
                     let answer = self.decide(request);
@@ -340,7 +342,7 @@ impl Logins {
     pub fn cut(&mut self, pair: &mut [End; 2]) {
         for (server, end) in [false, true].into_iter().zip(pair) {
             end.cut(&mut Env::new(self.now, &mut self.entropy));
-            self.drain(end, server);
+            self.drain(end, server, &mut Vec::new());
         }
     }
 }

@@ -26,21 +26,24 @@ impl Joining {
         }
     }
 
-    /// Where to write more; nothing that is there may be changed.
+    /// Where to write more, with room for what most units are; nothing that is there may be changed.
     pub(crate) fn open(&mut self) -> &mut BytesMut {
-        self.extend(b"");
-        &mut self.buffer
+        self.room(ROOM)
     }
 
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        let first = self.alone.take().unwrap_or_default();
-        let more = first.len().saturating_add(bytes.len());
+        self.room(bytes.len()).extend_from_slice(bytes);
+    }
+
+    fn room(&mut self, more: usize) -> &mut BytesMut {
+        let alone = self.alone.take().unwrap_or_default();
+        let needed = alone.len().saturating_add(more);
         let room = self.buffer.capacity().saturating_sub(self.buffer.len());
-        if room <= more {
-            self.buffer.reserve(more.max(ROOM));
+        if room < needed {
+            self.buffer.reserve(needed.max(ROOM));
         }
-        self.buffer.extend_from_slice(&first);
-        self.buffer.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(&alone);
+        &mut self.buffer
     }
 
     /// Ends the write. Room is kept for small units only, so that an idle connection holds none of a large one.

@@ -187,6 +187,7 @@ impl Receiver {
                 .unwrap_or_default(),
             Stage::Authenticated => vec![bind::feature()],
         };
+        children.reserve(3);
         if stage == Stage::Secured {
             let later = self.sasl2.as_ref();
             let later = later.map(|login| login.features(&children));
@@ -483,7 +484,7 @@ impl Receiver {
             return Err(UsageError::NotAsked);
         };
         shell.iq(&reply);
-        if let Some(jid) = bound.and_then(|jid| jid.parse::<Jid>().ok()) {
+        if let Some(jid) = bound {
             shell.management.bound(&jid);
             self.go_online(shell, jid, false);
         }
