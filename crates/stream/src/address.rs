@@ -162,6 +162,27 @@ impl Jid {
         }
     }
 
+    /// The address of this user of its domain.
+    ///
+    /// ```
+    /// # use onetrip_stream::Jid;
+    /// let server: Jid = "capulet.lit".parse().unwrap();
+    /// assert_eq!(server.with_local("Juliet").unwrap().to_string(), "juliet@capulet.lit");
+    /// ```
+    ///
+    /// # Errors
+    /// [`AddressError`] when the local part is empty, too long or holds what RFC 7622 §3.3.1 excludes.
+    pub fn with_local(&self, local: &str) -> Result<Self, AddressError> {
+        if !is_local(local) {
+            return Err(AddressError);
+        }
+        Ok(Self {
+            local: Some(lowercase(local)),
+            domain: self.domain.clone(),
+            resource: None,
+        })
+    }
+
     /// The address with this resource.
     ///
     /// # Errors

@@ -115,7 +115,8 @@ impl Stanza {
     /// [`WriteError`] when it is no stanza, or holds what XML cannot.
     pub fn from_element(element: &Element) -> Result<Self, WriteError> {
         let content = Content::from_namespace(&element.ns()).ok_or(WriteError::NotAStanza)?;
-        let kind = StanzaKind::from_name(element.name().as_bytes()).ok_or(WriteError::NotAStanza)?;
+        let kind =
+            StanzaKind::from_name(element.name().as_bytes()).ok_or(WriteError::NotAStanza)?;
         let mut bytes = BytesMut::with_capacity(ROOM);
         encode::element(&mut bytes, content.namespace(), None, element)?;
         Ok(Self {

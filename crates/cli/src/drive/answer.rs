@@ -25,9 +25,9 @@ pub(super) fn read(value: &Value) -> Result<Answer, Failure> {
             Failure::Usage(format!("no SASL failure '{name}'"))
         })?))
     } else if let Some(jid) = text("bind") {
-        let jid = jid.parse().map_err(|error| {
-            Failure::Usage(format!("{error}: '{jid}'"))
-        })?;
+        let jid = jid
+            .parse()
+            .map_err(|error| Failure::Usage(format!("{error}: '{jid}'")))?;
         Answer::Bind(bind::Answer::Bound { jid })
     } else if let Some(id) = value.get("enable") {
         let mut granted = sm::Granted::default();

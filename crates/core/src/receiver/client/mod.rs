@@ -373,13 +373,13 @@ impl Receiver {
 
     /// The bare address of an identity that was accepted; a fault of this side if it is none.
     fn account_of(&self, shell: &mut Shell, identity: &str) -> Option<Jid> {
-        let domain = self.domain.as_ref().map(Domain::as_str).unwrap_or_default();
-        let address = if identity.contains('@') {
-            identity.to_owned()
+        let account = if identity.contains('@') {
+            let address = identity.parse::<Jid>();
+            address.ok().map(|address| address.to_bare())
         } else {
-            format!("{identity}@{domain}")
+            let server = self.domain.clone().map(Jid::from_domain);
+            server.and_then(|server| server.with_local(identity).ok())
         };
-        let account = address.parse::<Jid>().ok();
         if account.is_none() {
             let what = "expected an identity that is an address, got another from the decision of this side";
             shell.fail(ErrorKind::Header {
@@ -387,7 +387,7 @@ impl Receiver {
                 condition: Condition::InternalServerError,
             });
         }
-        account.map(|account| account.to_bare())
+        account
     }
 
     fn on_authenticated(
