@@ -189,11 +189,11 @@ impl Cache {
         self.learn(report, missed, policy);
         match &report.outcome {
             Outcome::Passed(known) => {
-                self.pins.insert(
-                    report.key.clone(),
-                    self.pin(&report.key).max(known.strength),
-                );
                 // Most sessions show what the one before has shown.
+                let pin = self.pin(&report.key).max(known.strength);
+                if self.pins.get(&report.key) != Some(&pin) {
+                    self.pins.insert(report.key.clone(), pin);
+                }
                 if self.known.get(&report.key) != Some(known) {
                     self.known.insert(report.key.clone(), (**known).clone());
                 }

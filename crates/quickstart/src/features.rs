@@ -1,6 +1,6 @@
 //! Stream features as something that can be remembered and compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use minidom::Element;
 use onetrip_stream::ns;
@@ -34,8 +34,8 @@ pub enum Stage {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Features {
-    /// `{namespace}name` of each child.
-    names: BTreeSet<String>,
+    /// `{namespace}name` of each child, in the order of texts, each once: they are few.
+    names: Vec<String>,
     /// SASL mechanism names in the server's order.
     mechanisms: Vec<String>,
     /// Channel binding types (XEP-0440).
@@ -167,7 +167,7 @@ impl Features {
                 .collect()
         };
         Self {
-            names: element.children().take(MAX_NAMES).map(full_name).collect(),
+            names: in_order(element.children().take(MAX_NAMES).map(full_name).collect()),
             mechanisms: listed(("mechanisms", ns::SASL), "mechanism"),
             channel_bindings: listed(
                 ("sasl-channel-binding", ns::CHANNEL_BINDING),
@@ -199,7 +199,7 @@ impl Features {
             .map(str::to_owned)
             .collect();
         Self {
-            names: BTreeSet::from([qualified(ns::SASL, "mechanisms")]),
+            names: vec![qualified(ns::SASL, "mechanisms")],
             mechanisms,
             ..Self::default()
         }
@@ -208,7 +208,13 @@ impl Features {
     /// Whether a feature element was there.
     #[must_use]
     pub fn has(&self, name: &str, namespace: &str) -> bool {
-        self.names.contains(&qualified(namespace, name))
+        let is_it = |known: &String| {
+            let behind = known
+                .strip_prefix('{')
+                .and_then(|known| known.strip_prefix(namespace));
+            behind.and_then(|known| known.strip_prefix('}')) == Some(name)
+        };
+        self.names.iter().any(is_it)
     }
 
     /// Whether `<pipelining/>` was there (QS-10).
@@ -258,8 +264,8 @@ impl Features {
                 .collect()
         };
         let difference = Difference {
-            features_gone: self.names.difference(&live.names).cloned().collect(),
-            features_new: live.names.difference(&self.names).cloned().collect(),
+            features_gone: without(&self.names, &live.names),
+            features_new: without(&live.names, &self.names),
             mechanisms_gone: lost(self, live),
             mechanisms_new: lost(live, self),
             channel_bindings_changed: self.channel_bindings != live.channel_bindings,
@@ -274,8 +280,7 @@ impl Features {
     }
 
     pub(crate) fn store(&self, out: &mut Store) {
-        let names: Vec<String> = self.names.iter().cloned().collect();
-        for list in [&names, &self.mechanisms, &self.channel_bindings] {
+        for list in [&self.names, &self.mechanisms, &self.channel_bindings] {
             store_list(list, out);
         }
         out.option(self.caps.as_deref());
@@ -288,7 +293,7 @@ impl Features {
 
     /// Before version 2 nothing of SASL2 was remembered, and before version 3 nothing of keys for resumption.
     pub(crate) fn load(from: &mut Load<'_>) -> Result<Self, StoredError> {
-        let names = load_list(from)?.into_iter().collect();
+        let names = in_order(load_list(from)?);
         let (mechanisms, channel_bindings) = (load_list(from)?, load_list(from)?);
         let caps = from.option()?;
         let sasl2 = match from.version() > 1 && from.flag()? {
@@ -314,6 +319,19 @@ impl Features {
 fn item_name(item: &Element) -> String {
     item.attr("type")
         .map_or_else(|| item.text().trim().to_owned(), str::to_owned)
+}
+
+/// A set of names, as it is kept.
+fn in_order(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Those of one set that are not in another.
+fn without(names: &[String], others: &[String]) -> Vec<String> {
+    let missing = |name: &&String| others.binary_search(name).is_err();
+    names.iter().filter(missing).cloned().collect()
 }
 
 /// How what a server offers now differs from what it was believed to offer.
