@@ -216,10 +216,9 @@ impl Scanner {
         }
     }
 
-    /// A document whose stream header has been read, of which nothing but the content namespace is known.
+    /// Inside of a document of which nothing but the content namespace is known.
     pub(crate) fn inside(content: Content, limits: Limits) -> Self {
         let mut scanner = Self::new(limits);
-        scanner.root.extend_from_slice(b"stream:stream");
         scanner.levels.push(Level {
             name: Name::default(),
             scope: scanner.scopes.mark(),
@@ -229,8 +228,9 @@ impl Scanner {
         scanner
     }
 
-    /// Adds what a header declares beside: the prefix `stream`.
+    /// Adds the rest of what the usual header says: the name that the footer repeats, and its prefix.
     pub(crate) fn declare_stream(&mut self) {
+        self.root.extend_from_slice(b"stream:stream");
         self.scopes.bind(b"stream", ns::STREAMS.as_bytes());
     }
 
