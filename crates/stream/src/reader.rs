@@ -195,26 +195,32 @@ impl Reader {
     /// # Errors
     /// [`ReadError`] when the peer broke a rule. It is final, and repeated on every later call.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, ReadError> {
+        if !self.held.is_empty() {
+            // Small pieces of a large frame: what is asked here is asked for each.
+            return match self.go_on(input) {
+                Ok(Progress::More) => Ok(None),
+                Ok(Progress::Frame) => self.completed(&[], input.len()),
+                Err(kind) => Err(self.fail(kind)),
+            };
+        }
+        // Behind an error nothing is held.
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         let offered = *input;
-        let progress = if self.held.is_empty() {
-            // Behind an error nothing is held.
-            if let Some(error) = &self.failed {
-                return Err(error.clone());
-            }
-            self.begin(input)
-        } else {
-            self.go_on(input)
-        };
-        match progress {
+        match self.begin(input) {
             Ok(Progress::More) => Ok(None),
             Ok(Progress::Frame) => {
                 let taken = offered.len().saturating_sub(input.len());
-                let taken = offered.get(..taken).unwrap_or_default();
-                let frame = self.complete(taken, input.len());
-                frame.map(Some).map_err(|kind| self.fail(kind))
+                self.completed(offered.get(..taken).unwrap_or_default(), input.len())
             }
             Err(kind) => Err(self.fail(kind)),
         }
+    }
+
+    fn completed(&mut self, taken: &[u8], coming: usize) -> Result<Option<Frame>, ReadError> {
+        let frame = self.complete(taken, coming);
+        frame.map(Some).map_err(|kind| self.fail(kind))
     }
 
     #[cold]
