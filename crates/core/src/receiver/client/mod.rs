@@ -14,9 +14,11 @@
 //! Anything a client sends ahead is simply next in line. While a decision is pending it waits (QS-26); behind a
 //! SASL failure it ends the stream (QS-31, QS-R5).
 
+mod authentication;
 mod early;
 mod inline;
 mod instant;
+mod opening;
 mod resume;
 mod sasl2;
 mod tasks;
@@ -25,16 +27,13 @@ mod tokens;
 use minidom::Element;
 use onetrip_isr as isr;
 use onetrip_negotiation::{bind, sasl, starttls};
-use onetrip_quickstart::{Stage, Transport, pipelining};
+use onetrip_quickstart::Transport;
 use onetrip_stream::{
     Condition, Content, Domain, Env, Jid, ReadError, ResponderProof, Secret, Stanza, StreamHeader,
     ns,
 };
 
-use super::{
-    OTHER_ADDRESS, Refused, features, proceed, response, served, stage_of, tail, takes_leftover,
-    unexpected,
-};
+use super::{proceed, tail, takes_leftover, unexpected};
 use crate::connection::negotiation_deadline;
 use crate::half::Layer;
 use crate::management::Management;
@@ -140,78 +139,6 @@ impl Receiver {
         takes_leftover(self.config.transport, &self.config.quickstart)
     }
 
-    /// Makes ready for a new document.
-    fn prepare(&mut self, env: &mut Env<'_>, shell: &mut Shell) {
-        let domain = self.domain.as_ref().or(self.config.domains.first());
-        shell.restart_sending(response(env, Content::Client, domain));
-        self.answered = false;
-    }
-
-    pub(crate) fn on_header(&mut self, shell: &mut Shell, header: &StreamHeader) {
-        if let Err((what, condition)) = self.accept_header(shell, header) {
-            return shell.fail(ErrorKind::Header { what, condition });
-        }
-        self.claimed = header.from.clone();
-        if core::mem::replace(&mut self.answered, true) {
-            return; // QS-19: the proactive header was the answer to this one.
-        }
-        if let Some(response) = &mut shell.sending.unsent {
-            response.from = self.domain.clone().map(Jid::from_domain);
-            // RFC 6120 §4.7.2: only if the initiating entity said who it is.
-            response.to = header.from.as_ref().map(Jid::to_bare);
-        }
-        shell.open();
-        let features = self.features(stage_of(shell));
-        shell.element(&features);
-    }
-
-    /// Checks a header of the client against what is served and what it has proved.
-    fn accept_header(&mut self, shell: &Shell, header: &StreamHeader) -> Result<(), Refused> {
-        let domain = served(shell, header, &self.config.domains, self.domain.as_ref())?;
-        let proved = self.authenticated.as_ref().zip(header.from.as_ref());
-        if proved.is_some_and(|(proved, from)| !proved.same_bare(from)) {
-            return Err(OTHER_ADDRESS);
-        }
-        self.domain = Some(domain);
-        Ok(())
-    }
-
-    /// The features of a stage (QS-10, QS-R3, QS-R8).
-    fn features(&self, stage: Stage) -> Element {
-        let mut children = match stage {
-            Stage::Clear => vec![starttls::feature(starttls::Offer::Required)],
-            Stage::Secured => self
-                .sasl
-                .as_ref()
-                .map(sasl::Receiver::features)
-                .unwrap_or_default(),
-            Stage::Authenticated => vec![bind::feature()],
-        };
-        children.reserve(3);
-        if stage == Stage::Secured {
-            let later = self.sasl2.as_ref();
-            let later = later.map(|login| login.features(&children));
-            children.extend(later.unwrap_or_default());
-        }
-        match stage {
-            // ISR-13, ISR-14: under TLS, as long as it can be asked for.
-            Stage::Secured => children.extend(self.instant_features()),
-            // QS-38: only where it may be used.
-            Stage::Authenticated if self.config.management.is_some() => {
-                children.push(onetrip_stream_management::feature());
-            }
-            _ => {}
-        }
-        if stage == Stage::Authenticated {
-            children.extend(self.config.features_authenticated.iter().cloned());
-        }
-        if self.config.quickstart.advertise {
-            children.push(pipelining());
-        }
-        children.extend(self.config.features.iter().cloned());
-        features(children)
-    }
-
     pub(crate) fn on_element(&mut self, env: &mut Env<'_>, shell: &mut Shell, element: &Element) {
         self.confirm(shell);
         let later = element.has_ns(ns::SASL2) || element.has_ns(ns::SASL2_OLD);
@@ -270,31 +197,6 @@ impl Receiver {
         }
     }
 
-    /// The sending half may write before the client's Finished is in: half-RTT data (QS-R2). The client's certificate
-    /// is not known yet, so EXTERNAL cannot be offered; the channel can be bound once the handshake has ended.
-    pub(crate) fn on_sendable(&mut self, shell: &mut Shell, info: &TlsInfo) {
-        if self.may_be_proactive() {
-            self.offer_before_binding(info);
-            self.open_unasked(shell);
-        }
-    }
-
-    /// Only where it is certain whose certificate was served.
-    fn may_be_proactive(&self) -> bool {
-        self.config.quickstart.proactive_header && !self.answered && self.config.domains.len() == 1
-    }
-
-    /// QS-17: header and features without being asked; no `to`, since nobody has said who it is (QS-R2).
-    fn open_unasked(&mut self, shell: &mut Shell) {
-        if let Some(response) = &mut shell.sending.unsent {
-            response.from = self.config.domains.first().cloned().map(Jid::from_domain);
-        }
-        self.answered = true;
-        shell.open();
-        let features = self.features(Stage::Secured);
-        shell.element(&features);
-    }
-
     pub(crate) fn on_secured(&mut self, shell: &mut Shell, info: TlsInfo) {
         if self.early == early::Early::Nothing {
             self.forget_what_was_clear();
@@ -323,92 +225,6 @@ impl Receiver {
         if self.may_be_proactive() {
             self.open_unasked(shell);
         }
-    }
-
-    fn on_sasl(&mut self, env: &mut Env<'_>, shell: &mut Shell, input: sasl::ReceiverInput<'_>) {
-        let Some(sasl) = self.sasl.as_mut() else {
-            return;
-        };
-        let result = sasl.handle(env, input);
-        while let Some(action) = self.sasl.as_mut().and_then(sasl::Receiver::poll_action) {
-            self.on_sasl_action(env, shell, action);
-        }
-        if let Err(error) = result {
-            shell.fail(ErrorKind::Sasl(error));
-        }
-    }
-
-    fn on_sasl_action(
-        &mut self,
-        env: &mut Env<'_>,
-        shell: &mut Shell,
-        action: sasl::ReceiverAction,
-    ) {
-        match action {
-            sasl::ReceiverAction::Send(element) => shell.element(&element),
-            sasl::ReceiverAction::Request(request) => self.ask_sasl(shell, request),
-            sasl::ReceiverAction::Event(sasl::ReceiverEvent::Authenticated {
-                mechanism,
-                identity,
-            }) => {
-                self.on_authenticated(env, shell, mechanism, &identity);
-            }
-            sasl::ReceiverAction::Event(sasl::ReceiverEvent::Refused { exhausted, .. }) => {
-                self.refused = true;
-                if exhausted {
-                    shell.fail(ErrorKind::TooManyAttempts);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn ask_sasl(&self, shell: &mut Shell, request: sasl::Request) {
-        // The stream has a domain, or no element of it would have come here.
-        let Some(domain) = self.domain.clone().or(self.config.domains.first().cloned()) else {
-            return;
-        };
-        shell.request(Request::Sasl { domain, request });
-    }
-
-    /// The bare address of an identity that was accepted; a fault of this side if it is none.
-    fn account_of(&self, shell: &mut Shell, identity: &str) -> Option<Jid> {
-        let account = if identity.contains('@') {
-            let address = identity.parse::<Jid>();
-            address.ok().map(|address| address.to_bare())
-        } else {
-            let server = self.domain.clone().map(Jid::from_domain);
-            server.and_then(|server| server.with_local(identity).ok())
-        };
-        if account.is_none() {
-            let what = "expected an identity that is an address, got another from the decision of this side";
-            shell.fail(ErrorKind::Header {
-                what,
-                condition: Condition::InternalServerError,
-            });
-        }
-        account
-    }
-
-    fn on_authenticated(
-        &mut self,
-        env: &mut Env<'_>,
-        shell: &mut Shell,
-        mechanism: sasl::Mechanism,
-        identity: &str,
-    ) {
-        let Some(account) = self.account_of(shell, identity) else {
-            return;
-        };
-        self.refused = false;
-        self.authenticated = Some(account.clone());
-        shell.facts.reach(Facts::AUTHENTICATED);
-        shell.restart_receiving();
-        shell.event(Event::Authenticated {
-            mechanism,
-            identity: Some(account),
-        });
-        self.prepare(env, shell);
     }
 
     pub(crate) fn on_answer(
