@@ -39,7 +39,7 @@ fn reader() -> Diagram {
     let (open, empty) = (header(""), header("/"));
     Subject {
         name: "onetrip-stream: `Reader`",
-        table: "stream/src/reader.rs",
+        table: "stream/src/reader/mod.rs",
         state: &|document: &Document| printed("state")(&document.0),
         begins: &[
             ("new()", &|| Document(Reader::new(Limits::default()))),

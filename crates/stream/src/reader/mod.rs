@@ -9,15 +9,17 @@
 //! | closed | nothing but white space | closed |
 //! | any | what breaks a rule | failed |
 
+mod between;
+mod complete;
+
 use core::fmt;
 
 use bytes::{BufMut as _, BytesMut};
 use minidom::Element;
 
-use crate::front::{AtOnce, Found, Front, Routing};
-use crate::rewrite::Rewrite;
-use crate::scan::{Fault, Progress, Scanner, Sink};
-use crate::tree::{NOT_A_NAME, Tree};
+use crate::front::{AtOnce, Front};
+use crate::scan::{Progress, Scanner};
+use crate::tree::NOT_A_NAME;
 use crate::{Content, Limit, Limits, ReadError, ReadErrorKind, Stanza, StreamHeader, Writer};
 
 /// One complete piece of a stream.
@@ -353,96 +355,6 @@ impl Reader {
         self.scanner.shrink();
     }
 
-    /// What a complete frame is, which ends `taken` or was kept; `coming` bytes follow it.
-    #[inline(never)]
-    fn complete(&mut self, taken: &[u8], coming: usize) -> Result<Frame, ReadErrorKind> {
-        let bytes = if self.held.is_empty() {
-            let before = taken.len().saturating_sub(self.scanner.taken());
-            Source::Input(taken.get(before..).unwrap_or_default())
-        } else {
-            self.before = self.before.saturating_add(self.held.len() as u64);
-            Source::Held(self.held.split())
-        };
-        let is_tame = self.scanner.is_tame();
-        self.scanner.begin();
-        self.state = State::Between;
-        Ok(match core::mem::take(&mut self.front.found) {
-            Found::Nothing => {
-                self.state = State::Closed;
-                Frame::Footer
-            }
-            Found::Header(header) => {
-                if self.scanner.depth() == 0 {
-                    self.state = State::Empty;
-                }
-                Frame::Header(header)
-            }
-            Found::Tree(element) => Frame::Element(element),
-            Found::Element => {
-                let mut tree = Tree::new(&bytes);
-                self.again(&bytes, &mut tree)?;
-                Frame::Element(tree.finish().ok_or(NOT_A_NAME)?)
-            }
-            Found::Stanza(routing) if is_tame => Frame::Stanza(self.stanza(bytes, routing, coming)),
-            Found::Stanza(routing) => {
-                let longest = self.limits.element;
-                let mut anew = Rewrite::new(&bytes, routing.kind, routing.content, longest);
-                self.again(&bytes, &mut anew)?;
-                Frame::Stanza(anew.finish().ok_or(NOT_A_NAME)?)
-            }
-        })
-    }
-
-    /// Reads a complete frame once more, for somebody who wants to know what it says.
-    fn again(&mut self, frame: &[u8], sink: &mut impl Sink) -> Result<(), ReadErrorKind> {
-        self.scanner.run(frame, sink)?;
-        self.scanner.begin();
-        Ok(())
-    }
-
-    /// A stanza whose bytes stay what they are, the declaration of the content namespace left out.
-    fn stanza(&mut self, bytes: Source<'_>, routing: Routing, coming: usize) -> Stanza {
-        let cut = routing.cut.clone();
-        let bytes = match bytes {
-            Source::Held(bytes) if cut.is_empty() => bytes,
-            bytes => {
-                let length = bytes.len().saturating_sub(cut.len());
-                self.make_room(length, bytes.len().saturating_add(coming));
-                let kept = [bytes.get(..cut.start), bytes.get(cut.end..)];
-                for part in kept.into_iter().flatten() {
-                    self.held.extend_from_slice(part);
-                }
-                self.held.split()
-            }
-        };
-        let bytes = bytes.freeze();
-        let head = routing.head(&bytes);
-        Stanza::from_parts(bytes, head)
-    }
-
-    /// Tells the footer of the document before from the beginning of this one, by their second byte.
-    fn behind_another(&mut self, read: usize, input: &mut &[u8]) -> Result<bool, ReadErrorKind> {
-        let left = FOOTER.get(read..).unwrap_or_default();
-        let same = input.iter().zip(left).take_while(|(a, b)| a == b).count();
-        let read = read.saturating_add(same);
-        *input = input.get(same..).unwrap_or_default();
-        self.state = State::Behind(read);
-        if read == FOOTER.len() {
-            return Ok(true);
-        }
-        if input.is_empty() {
-            return Ok(false);
-        }
-        if read > 1 {
-            return Err(Fault::EarlyEndTag.kind(&self.limits));
-        }
-        self.state = State::Prolog;
-        self.held
-            .extend_from_slice(FOOTER.get(..read).unwrap_or_default());
-        self.scanner.run(&self.held, &mut self.front)?;
-        Ok(false)
-    }
-
     /// Which limit there is to the length of what is being read.
     fn limit(&self) -> Limit {
         match self.state {
@@ -463,64 +375,5 @@ impl Reader {
         let limit = self.limit();
         let allowed = budget;
         Err(ReadErrorKind::TooMuch { limit, allowed })
-    }
-
-    /// Looks at the first byte of a stream and skips white space between first-level elements. Returns whether there is
-    /// something for the scanner.
-    fn skip_to_markup(&mut self, input: &mut &[u8]) -> Result<bool, ReadErrorKind> {
-        match self.state {
-            State::Behind(_) => Ok(false),
-            State::Prolog if self.held.is_empty() => match input.first() {
-                None => Ok(false),
-                Some(b'<') => Ok(true),
-                Some(0xFE | 0xFF | 0x00) => Err(ReadErrorKind::Encoding {
-                    what: "UTF-16 or UTF-32",
-                }),
-                Some(&first) => Err(ReadErrorKind::NotXml { first }),
-            },
-            State::Between if self.held.is_empty() => {
-                skip_space(input);
-                match input.first() {
-                    None => Ok(false),
-                    Some(b'<') => Ok(true),
-                    Some(0x0C) | Some(0x00..=0x08) => Err(Fault::Forbidden.kind(&self.limits)),
-                    Some(_) => Err(ReadErrorKind::StrayText),
-                }
-            }
-            State::Closed => {
-                skip_space(input);
-                if input.is_empty() {
-                    Ok(false)
-                } else {
-                    Err(ReadErrorKind::AfterFooter)
-                }
-            }
-            _ => Ok(true),
-        }
-    }
-}
-
-/// A complete frame: where the caller has it, or where it was kept.
-enum Source<'a> {
-    Input(&'a [u8]),
-    Held(BytesMut),
-}
-
-impl core::ops::Deref for Source<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Input(bytes) => bytes,
-            Self::Held(bytes) => bytes,
-        }
-    }
-}
-
-/// Leaves out white space at the front, as XML has it: a form feed is none.
-fn skip_space(input: &mut &[u8]) {
-    let space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    while let Some((_, rest)) = input.split_first().filter(|(first, _)| space(first)) {
-        *input = rest;
     }
 }
