@@ -3,12 +3,20 @@
 mod support;
 
 use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use support::bytestreams::{self, Ends, carry, ends, payload, refer};
+use support::bytestreams::{self, Ends, by_format, by_minidom, carry, ends, payload, refer};
 
 #[library_benchmark]
 #[bench::blocks_4096(payload())]
 fn reference(payload: Vec<u8>) -> Vec<u8> {
-    refer(&payload);
+    refer(&payload, by_format);
+    payload
+}
+
+// The same where minidom writes as well.
+#[library_benchmark]
+#[bench::blocks_4096(payload())]
+fn written(payload: Vec<u8>) -> Vec<u8> {
+    refer(&payload, by_minidom);
     payload
 }
 
@@ -31,7 +39,7 @@ fn bytestream(mut ends: Ends) -> Ends {
 library_benchmark_group!(
     name = ibb;
     config = LibraryBenchmarkConfig::default().tool(Dhat::default());
-    benchmarks = reference, base64_alone, bytestream
+    benchmarks = reference, written, base64_alone, bytestream
 );
 
 main!(library_benchmark_groups = ibb);

@@ -40,6 +40,7 @@ RATIOS = [
     ("forwarding between two links, bytes checked", "reading.linked.pieces_1460", REFERENCE, 0.22),
     ("IBB, blocks of 4096, base64 alone", "ibb.base64_alone.blocks_4096", "ibb.reference.blocks_4096", None),
     ("IBB, blocks of 4096, with acknowledgements", "ibb.bytestream.blocks_4096", "ibb.reference.blocks_4096", 0.25),
+    ("the same against minidom that writes as well", "ibb.bytestream.blocks_4096", "ibb.written.blocks_4096", 0.25),
     ("a classic login against tokio-xmpp's streams", "logins.login.classic_plain", "peers.login.classic_plain", None),
     ("1 MB byte by byte against in one piece", "reading.worst.text_1m_bytewise", "reading.worst.text_1m_whole", 12),
     ("text, 4 times as long", "reading.worst.text_1m", "reading.worst.text_256k", 4.2),

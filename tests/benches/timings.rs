@@ -10,7 +10,9 @@ use divan::counter::{BytesCount, ItemsCount};
 use onetrip_core::negotiation::sasl::Mechanism::{Plain, ScramSha256};
 use onetrip_core::stream::Limits;
 use onetrip_tests::logins::{Logins, Way};
-use support::bytestreams::{BLOCK, BLOCKS, base64_alone, carry, ends, payload, refer};
+use support::bytestreams::{
+    BLOCK, BLOCKS, base64_alone, by_format, by_minidom, carry, ends, payload, refer,
+};
 
 fn main() {
     divan::main();
@@ -55,12 +57,13 @@ fn bytestream(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| carry(&mut ends));
 }
 
-/// The same blocks, and nothing but base64 over rxml into minidom.
-#[divan::bench]
-fn bytestream_reference(bencher: Bencher<'_, '_>) {
+/// The same blocks, and nothing but base64 over rxml into minidom; which also writes them, or does not.
+#[divan::bench(args = [true, false])]
+fn bytestream_reference(bencher: Bencher<'_, '_>, writes: bool) {
     let payload = payload();
+    let wrap = if writes { by_minidom } else { by_format };
     let bencher = bencher.counter(BytesCount::new(BLOCKS * BLOCK));
-    bencher.bench_local(|| refer(&payload));
+    bencher.bench_local(|| refer(&payload, wrap));
 }
 
 /// The same blocks, and nothing but base64.

@@ -4,9 +4,10 @@ use std::hint::black_box;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use minidom::Element;
 use onetrip_core::jingle::ibb::{Action, Bytestream, Config};
 use onetrip_core::stream::{
-    Build as _, Content, Env, Frame, Instant, Jid, Limits, Reader, Stanza, StreamHeader,
+    Build as _, Content, Env, Frame, Instant, Jid, Limits, Reader, Stanza, StreamHeader, ns,
 };
 use onetrip_simulator::Seeded;
 
@@ -76,20 +77,45 @@ pub fn base64_alone(payload: &[u8]) {
     }
 }
 
+/// How the yardstick wraps a block.
+type Wrap = fn(usize, String) -> Vec<u8>;
+
+/// As text around text, which costs next to nothing.
+pub fn by_format(seq: usize, text: String) -> Vec<u8> {
+    format!(
+        "<iq type='set' id='{seq}' to='juliet@capulet.lit/balcony' from='romeo@montague.lit/orchard'>\
+         <data xmlns='http://jabber.org/protocol/ibb' sid='mySID' seq='{seq}'>{text}</data></iq>"
+    )
+    .into_bytes()
+}
+
+/// As a tree that minidom writes, which is what a program does that has minidom.
+pub fn by_minidom(seq: usize, text: String) -> Vec<u8> {
+    let data = Element::bare("data", ns::IBB)
+        .with_attr("sid", "mySID")
+        .with_attr("seq", seq.to_string())
+        .with_text(&text);
+    let iq = Element::bare("iq", ns::CLIENT)
+        .with_attr("type", "set")
+        .with_attr("id", seq.to_string())
+        .with_attr("to", "juliet@capulet.lit/balcony")
+        .with_attr("from", "romeo@montague.lit/orchard")
+        .with_child(data);
+    let mut bytes = Vec::new();
+    iq.write_to(&mut bytes).expect("it can be written");
+    bytes
+}
+
 /// The yardstick: base64 over rxml into minidom.
-pub fn refer(payload: &[u8]) {
+pub fn refer(payload: &[u8], wrap: Wrap) {
     let mut reference = Reference::new();
     reference.read(
         b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
         |_| (),
     );
     for seq in 0..BLOCKS {
-        let stanza = format!(
-            "<iq type='set' id='{seq}' to='juliet@capulet.lit/balcony' from='romeo@montague.lit/orchard'>\
-             <data xmlns='http://jabber.org/protocol/ibb' sid='mySID' seq='{seq}'>{}</data></iq>",
-            STANDARD.encode(payload)
-        );
-        reference.read(stanza.as_bytes(), |element| {
+        let stanza = wrap(seq, STANDARD.encode(payload));
+        reference.read(&stanza, |element| {
             let data = element.children().next().expect("a chunk");
             black_box(STANDARD.decode(data.text()).expect("base64"));
         });
