@@ -198,7 +198,7 @@ impl Encoder {
 }
 
 /// A start tag up to its attributes.
-fn start_tag(
+pub(crate) fn start_tag(
     out: &mut BytesMut,
     prefix: Option<&str>,
     declared: Option<&str>,
@@ -215,7 +215,7 @@ fn start_tag(
     Ok(())
 }
 
-fn end_tag(out: &mut BytesMut, prefix: Option<&str>, name: &str) {
+pub(crate) fn end_tag(out: &mut BytesMut, prefix: Option<&str>, name: &str) {
     out.extend_from_slice(b"</");
     qualified(out, prefix, name);
     out.extend_from_slice(b">");
@@ -236,7 +236,7 @@ fn attributes(out: &mut BytesMut, attributes: &AttrMap) -> Result<(), WriteError
     for ((namespace, name), value) in attributes.iter() {
         out.extend_from_slice(b" ");
         match namespace.as_str() {
-            "" => {}
+            "" => check_attribute(name)?,
             XMLNS_XML => out.extend_from_slice(b"xml:"),
             foreign => {
                 if last != Some(foreign) {
@@ -249,11 +249,22 @@ fn attributes(out: &mut BytesMut, attributes: &AttrMap) -> Result<(), WriteError
                 let _ = write!(out, "ns{}:", declared.saturating_sub(1));
             }
         }
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"='");
-        escape(out, value, true)?;
-        out.extend_from_slice(b"'");
+        self::value(out, name, value)?;
     }
+    Ok(())
+}
+
+/// An attribute without a namespace, whose name has been checked; or with a prefix that needs no declaration.
+pub(crate) fn attribute(out: &mut BytesMut, name: &str, value: &str) -> Result<(), WriteError> {
+    out.extend_from_slice(b" ");
+    self::value(out, name, value)
+}
+
+fn value(out: &mut BytesMut, name: &str, value: &str) -> Result<(), WriteError> {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"='");
+    escape(out, value, true)?;
+    out.extend_from_slice(b"'");
     Ok(())
 }
 
@@ -359,8 +370,16 @@ const fn reference(byte: u8) -> &'static [u8] {
     }
 }
 
+/// One that would declare a namespace is none.
+pub(crate) fn check_attribute(name: &str) -> Result<(), WriteError> {
+    if name == "xmlns" {
+        return Err(WriteError::Name);
+    }
+    Ok(())
+}
+
 /// `NCName` of XML namespaces; most names are ASCII, which one look at each byte tells.
-fn check_name(name: &str) -> Result<(), WriteError> {
+pub(crate) fn check_name(name: &str) -> Result<(), WriteError> {
     let ascii = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     if name.as_bytes().first().is_some_and(begins) && name.bytes().all(ascii) {

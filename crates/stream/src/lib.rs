@@ -104,6 +104,7 @@ mod limits;
 mod login;
 pub mod ns;
 mod pair;
+mod payload;
 mod reader;
 mod rewrite;
 mod scan;
@@ -124,6 +125,7 @@ pub use limits::{Limit, Limits};
 #[cfg(feature = "tokens")]
 pub use login::{Prover, ResponderProof, Token, TokenHash, TokenProof};
 pub use pair::Pair;
+pub use payload::Payload;
 pub use reader::{Frame, Reader};
 pub use secret::Secret;
 pub use stanza::{Head, Stanza, StanzaKind};

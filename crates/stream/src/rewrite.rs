@@ -54,7 +54,7 @@ impl Sink for Rewrite<'_> {
     fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
         let attributes = attributes(start)?;
         if self.head.is_none() {
-            self.head = Some(Head::new(self.kind, self.content, &attributes));
+            self.head = Some(Head::read(self.kind, self.content, &attributes));
         }
         let (namespace, name) = (start.namespace(), start.local());
         let written = self.encoder.start(namespace, name, &attributes);

@@ -5,10 +5,11 @@ use minidom::Element;
 use minidom::rxml::{AttrMap, Namespace};
 
 use crate::encode;
+use crate::payload::{self, Payload, Payloads};
 use crate::reader::Frame;
 use crate::scan::Scanner;
 use crate::tree::Tree;
-use crate::{Build as _, Content, Limits, ReadError, ReadErrorKind, Reader, Text, WriteError, ns};
+use crate::{Content, Limits, ReadError, ReadErrorKind, Reader, Text, WriteError, ns};
 
 /// The three kinds of stanza (RFC 6120 §8.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +61,27 @@ pub struct Head {
 }
 
 impl Head {
-    pub(crate) fn new(kind: StanzaKind, content: Content, attributes: &AttrMap) -> Self {
+    /// Of a stanza without attributes.
+    ///
+    /// ```
+    /// # use onetrip_stream::{Content, Head, StanzaKind, Text};
+    /// let mut head = Head::new(StanzaKind::Iq, Content::Client);
+    /// head.type_ = Some(Text::from_static("get"));
+    /// ```
+    #[must_use]
+    pub const fn new(kind: StanzaKind, content: Content) -> Self {
+        Self {
+            kind,
+            content,
+            to: None,
+            from: None,
+            id: None,
+            type_: None,
+            lang: None,
+        }
+    }
+
+    pub(crate) fn read(kind: StanzaKind, content: Content, attributes: &AttrMap) -> Self {
         let plain = |name: &str| {
             attributes
                 .get(&Namespace::NONE, name)
@@ -121,8 +142,17 @@ impl Stanza {
         encode::element(&mut bytes, content.namespace(), None, element)?;
         Ok(Self {
             bytes: bytes.freeze(),
-            head: Head::new(kind, content, element.attrs()),
+            head: Head::read(kind, content, element.attrs()),
         })
+    }
+
+    /// Writes a stanza down that is this head and one payload, or none: [`Stanza::from_element`] without a tree.
+    ///
+    /// # Errors
+    /// [`WriteError`] when one of the two holds what XML cannot.
+    pub fn new(head: Head, payload: Option<&Payload<'_>>) -> Result<Self, WriteError> {
+        let bytes = payload::write(&head, payload)?;
+        Ok(Self { bytes, head })
     }
 
     /// A client's message with a text, which [`Stanza::body`] reads.
@@ -136,9 +166,13 @@ impl Stanza {
     /// # Errors
     /// [`WriteError`] when one of the two holds what XML cannot.
     pub fn message(to: &str, text: &str) -> Result<Self, WriteError> {
-        let body = Element::bare("body", ns::CLIENT).with_text(text);
-        let message = Element::bare("message", ns::CLIENT).with_attr("type", "chat");
-        Self::from_element(&message.with_attr("to", to).with_child(body))
+        let mut head = Head::new(StanzaKind::Message, Content::Client);
+        head.to = Some(Text::from(to));
+        head.type_ = Some(Text::from_static("chat"));
+        Self::new(
+            head,
+            Some(&Payload::new("body", ns::CLIENT).with_text(text)),
+        )
     }
 
     /// Reads exactly one stanza.
@@ -187,12 +221,18 @@ impl Stanza {
             .unwrap_or_else(|| Element::bare(self.head.kind.name(), self.head.content.namespace()))
     }
 
-    /// The text of its first `<body/>`, whatever its language (RFC 6121 §5.2.3). It costs a tree, as [`Stanza::element`] does.
+    /// The elements directly in it, each read when it is asked for. Without a tree, and without a copy of what stands there
+    /// as it is meant.
+    pub fn payloads(&self) -> impl Iterator<Item = Payload<'_>> {
+        Payloads::new(&self.bytes, self.head.content)
+    }
+
+    /// The text of its first `<body/>`, whatever its language (RFC 6121 §5.2.3).
     #[must_use]
     pub fn body(&self) -> Option<String> {
-        let element = self.element();
-        let body = element.get_child("body", self.head.content.namespace());
-        body.map(Element::text)
+        let content = self.head.content.namespace();
+        let body = self.payloads().find(|one| one.is("body", content));
+        body.map(|body| body.text().to_owned())
     }
 }
 

@@ -19,6 +19,12 @@ impl Text {
         Self(bytes)
     }
 
+    /// A text that is there anyway.
+    #[must_use]
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -3,7 +3,9 @@
 
 use bytes::BytesMut;
 use minidom::Element;
-use onetrip_stream::{Build, Content, Stanza, WriteError, Writer, ns};
+use onetrip_stream::{
+    Build, Content, Head, Payload, Stanza, StanzaKind, Text, WriteError, Writer, ns,
+};
 use proptest::prelude::*;
 
 /// Why some parser may read this differently; `None` where none does. It knows nothing of how it was written.
@@ -152,6 +154,120 @@ proptest! {
         Writer::new(content).element_into(&mut out, &whole).unwrap();
         prop_assert_eq!(&out[26..], &stanza.bytes()[..]);
     }
+}
+
+/// Each payload says what its tree does.
+fn check_payloads(stanza: &Stanza) {
+    let whole = stanza.element();
+    let mut trees = whole.children();
+    for payload in stanza.payloads() {
+        let tree = trees.next().unwrap();
+        assert!(tree.is(payload.name(), payload.namespace()), "{payload:?}");
+        assert_eq!(payload.text(), tree.text());
+        for ((namespace, name), value) in tree.attrs() {
+            let plain = namespace.is_empty().then_some(&**value);
+            let foreign = tree.attr(name).filter(|_| !namespace.is_empty());
+            assert_eq!(payload.attr(name), plain.or(foreign), "{name}");
+        }
+        assert_eq!(payload.attr("none"), None);
+    }
+    assert_eq!(trees.next(), None);
+}
+
+#[test]
+fn payloads_are_read_in_whatever_form_may_be_passed_on() {
+    for stanza in [
+        "<iq/>",
+        "<iq > text </iq >",
+        "<iq\n>one<a/>two<b xmlns='' ></b\n>three</iq>",
+        r#"<iq><a x="'" y='"&quot;&apos;' xmlns="urn:a&amp;b">1<c x='2'>3</c>4<c/>&lt;&amp;5</a>6</iq>"#,
+        "<iq xmlns='jabber:client' type='set'><a xml:lang='de' lang='en'>ä</a><message/></iq>",
+        "<iq xmlns:p='urn:p'><p:a p:x='1' x='2'>a\r\nb\rc<![CDATA[<d>]]>&#65;</p:a><xml:b/></iq>",
+    ] {
+        let stanza = Stanza::parse(stanza.as_bytes(), Content::Client).unwrap();
+        check_payloads(&stanza);
+        assert_eq!(
+            stanza.payloads().count(),
+            stanza.element().children().count()
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn payloads_say_what_the_tree_says(
+        nodes in prop::collection::vec((tree(), text()), 0..4),
+        attributes in attributes(),
+        server in any::<bool>(),
+    ) {
+        let content = if server { ns::SERVER } else { ns::CLIENT };
+        let whole = nodes.into_iter().fold(element("iq", content, &attributes), |whole, (child, text)| {
+            whole.with_text(&text).with_child(child)
+        });
+        check_payloads(&Stanza::from_element(&whole).unwrap());
+    }
+
+    #[test]
+    fn a_payload_comes_back_as_it_was(
+        head in prop::collection::vec(prop::option::of(text()), 5),
+        name in name(),
+        namespace in namespace(),
+        attributes in prop::collection::vec((name(), text()), 0..5),
+        said in text(),
+        server in any::<bool>(),
+    ) {
+        let content = if server { Content::Server } else { Content::Client };
+        let values = head.into_iter().map(|value| value.map(Text::from)).collect::<Vec<_>>();
+        let mut head = Head::new(StanzaKind::Iq, content);
+        [head.to, head.from, head.id, head.type_, head.lang] = values.try_into().unwrap();
+        let bare = Payload::new(&name, &namespace).with_text(&said);
+        let payload = attributes.iter().fold(bare, |payload, (name, value)| payload.with_attr(name, value));
+        let stanza = Stanza::new(head.clone(), Some(&payload)).unwrap();
+        prop_assert_eq!(doubtful(stanza.bytes()), None, "{:?}", stanza.bytes());
+        check_payloads(&stanza);
+        let read = stanza.payloads().next().unwrap();
+        prop_assert!(read.is(&name, &namespace));
+        prop_assert_eq!(read.text(), payload.text());
+        for (name, _) in &attributes {
+            prop_assert_eq!(read.attr(name), payload.attr(name));
+        }
+        let again = Stanza::parse(stanza.bytes(), content).unwrap();
+        prop_assert_eq!(&again, &stanza);
+        prop_assert_eq!(again.head(), &head);
+        // The tree is written the same way, but for the order of attributes.
+        prop_assert_eq!(&Stanza::from_element(&again.element()).unwrap(), &stanza);
+        let alone = Stanza::new(head, None).unwrap();
+        let tree = Stanza::from_element(&alone.element()).unwrap();
+        prop_assert_eq!(tree.bytes(), alone.bytes());
+    }
+}
+
+#[test]
+fn what_xml_cannot_hold_is_no_payload() {
+    let head = Head::new(StanzaKind::Iq, Content::Client);
+    let written = |payload: Payload<'_>| Stanza::new(head.clone(), Some(&payload)).unwrap_err();
+    for name in ["", "1", "a b", "a:b", "a>", "xmlns"] {
+        let payload = Payload::new("a", "u").with_attr(name, "");
+        assert_eq!(written(payload), WriteError::Name, "{name}");
+    }
+    assert_eq!(written(Payload::new("a b", "u")), WriteError::Name);
+    for payload in [
+        Payload::new("a", "\0"),
+        Payload::new("a", "u").with_text("\0"),
+        Payload::new("a", "u").with_attr("b", "\0"),
+    ] {
+        assert_eq!(written(payload), WriteError::Character(0));
+    }
+    let mut head = head.clone();
+    head.id = Some(Text::from_static("\u{FFFE}"));
+    assert_eq!(
+        Stanza::new(head, None).unwrap_err(),
+        WriteError::Character(0xFFFE)
+    );
+    let declares = Element::bare("message", ns::CLIENT).with_attr("xmlns", "u");
+    assert_eq!(Stanza::from_element(&declares), Err(WriteError::Name));
 }
 
 #[test]

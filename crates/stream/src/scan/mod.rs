@@ -228,6 +228,13 @@ impl Scanner {
         scanner
     }
 
+    /// A stanza as a document of its own, whose surroundings have this content namespace.
+    pub(crate) fn of_stanza(content: Content, limits: Limits) -> Self {
+        let mut scanner = Self::new(limits);
+        scanner.scopes.set_default(content.namespace().as_bytes());
+        scanner
+    }
+
     /// Adds the rest of what the usual header says: the name that the footer repeats, and its prefix.
     pub(crate) fn declare_stream(&mut self) {
         self.root.extend_from_slice(b"stream:stream");

@@ -33,6 +33,15 @@ impl Place {
         bytes.get(self.start..self.end).unwrap_or_default()
     }
 
+    fn said<'f>(&self, bytes: &'f [u8]) -> Cow<'f, str> {
+        let raw = text::as_str(self.raw(bytes));
+        if self.plain {
+            Cow::Borrowed(raw)
+        } else {
+            Cow::Owned(text::value(raw))
+        }
+    }
+
     /// What it says.
     pub(super) fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let raw = self.raw(bytes);
@@ -55,8 +64,8 @@ pub(super) struct Tag {
     attribute: Name,
     /// What was in force before.
     pub(super) scope: Mark,
-    /// Where the declaration of the default namespace stands, with the white space before it.
-    default: Option<(usize, usize)>,
+    /// Where the white space before the declaration of the default namespace begins, and its value.
+    default: Option<(usize, Place)>,
     /// Whether it declares the default namespace that is in force anyway.
     redundant: bool,
     /// Whether it has no prefix but `xml`.
@@ -143,7 +152,7 @@ impl Tag {
                 return Err(Fault::Twice);
             }
             self.redundant = *namespace == *scopes.text(scopes.default());
-            self.default = Some((gap, value.end.saturating_add(1)));
+            self.default = Some((gap, value));
             scopes.set_default(namespace);
             return Ok(());
         }
@@ -270,7 +279,12 @@ impl<'a> Start<'a> {
     }
 
     pub(crate) fn local(&self) -> &'a str {
-        text::as_str(self.tag.name.local(self.bytes))
+        self.local_in(self.bytes)
+    }
+
+    /// The same, out of the bytes of the frame: it lasts as long as they do.
+    pub(crate) fn local_in<'f>(&self, frame: &'f [u8]) -> &'f str {
+        text::as_str(self.tag.name.local(frame))
     }
 
     /// What `prefix` means inside, or the default namespace for none.
@@ -285,7 +299,14 @@ impl<'a> Start<'a> {
 
     /// Where the declaration of the default namespace stands in the frame, with the white space before it.
     pub(crate) fn default_declaration(&self) -> Option<Range<usize>> {
-        self.tag.default.map(|(start, end)| start..end)
+        let declared = self.tag.default;
+        declared.map(|(start, value)| start..value.end.saturating_add(1))
+    }
+
+    /// The default namespace that it declares, out of the bytes of the frame.
+    pub(crate) fn default_in<'f>(&self, frame: &'f [u8]) -> Option<Cow<'f, str>> {
+        let (_, value) = self.tag.default?;
+        Some(value.said(frame))
     }
 
     /// All attributes, declarations left out.
@@ -317,17 +338,21 @@ impl<'a> Attribute<'a> {
     }
 
     pub(crate) fn local(&self) -> &'a str {
-        text::as_str(self.part.name.local(self.bytes))
+        self.local_in(self.bytes)
+    }
+
+    /// The same, out of the bytes of the frame.
+    pub(crate) fn local_in<'f>(&self, frame: &'f [u8]) -> &'f str {
+        text::as_str(self.part.name.local(frame))
     }
 
     pub(crate) fn value(&self) -> Cow<'a, str> {
-        let Place { plain, .. } = self.part.value;
-        let raw = text::as_str(self.part.value.raw(self.bytes));
-        if plain {
-            Cow::Borrowed(raw)
-        } else {
-            Cow::Owned(text::value(raw))
-        }
+        self.value_in(self.bytes)
+    }
+
+    /// The same, out of the bytes of the frame: it lasts as long as they do.
+    pub(crate) fn value_in<'f>(&self, frame: &'f [u8]) -> Cow<'f, str> {
+        self.part.value.said(frame)
     }
 
     /// Where its value stands in the frame, if it stands there as it is meant.
