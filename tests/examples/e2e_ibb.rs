@@ -1,7 +1,6 @@
 //! A stream between two clients in band, with TLS between the two: what goes by way of their servers they cannot read.
-use onetrip_core::e2e::{Config, EndToEnd, Event};
 use onetrip_core::stream::{Build as _, Env, Instant, Jid, Stanza};
-use onetrip_core::{jingle::session, minidom::Element};
+use onetrip_core::{e2e::*, jingle::session};
 use onetrip_simulator::certificates::Certificates;
 use onetrip_tests::echo::Failure;
 use onetrip_tls::EndOutput;
@@ -17,7 +16,7 @@ fn end(us: &Jid) -> Result<(Config, ClientPairTls), Failure> {
 }
 
 /// Sends a text from Romeo to Juliet, and gives out what she gets and all that the servers saw.
-pub fn talk(text: &str) -> Result<(String, Vec<Element>), Failure> {
+pub fn talk(text: &str) -> Result<(String, Vec<Stanza>), Failure> {
     let mut entropy = SystemEntropy::new();
     let env = &mut Env::new(Instant::EPOCH, &mut entropy);
     let romeo: Jid = "romeo@montague.lit/o".parse()?;
@@ -30,7 +29,8 @@ pub fn talk(text: &str) -> Result<(String, Vec<Element>), Failure> {
         let next = (0..2).find_map(|at| Some((at, ends[at].as_mut()?.poll_output()?)));
         match next {
             Some((at, EndOutput::Send(stanza))) => {
-                let stanza = stanza.with_attr("from", [&romeo, &juliet][at].to_string());
+                let from = [&romeo, &juliet][at].to_string(); // as the servers say
+                let stanza = Stanza::from_element(&stanza.element().with_attr("from", from))?;
                 if let Some(other) = &mut ends[1 - at] {
                     other.handle(env, &stanza);
                 } else {

@@ -3,7 +3,6 @@
 use std::hint::black_box;
 
 use allocation_counter::measure;
-use minidom::Element;
 use onetrip_core::jingle::ibb::{Action, Bytestream, Config};
 use onetrip_core::stream::{
     Build as _, Content, Env, Frame, Instant, Limits, Reader, Stanza, StreamHeader,
@@ -31,8 +30,8 @@ fn ends(block_size: u16) -> (Bytestream, Bytestream) {
 /// The next stanza of an end, as it stands on the wire.
 fn said(end: &mut Bytestream, by: usize) -> Option<Stanza> {
     loop {
-        if let Action::Send(element) = end.poll_action()? {
-            let stamped = element.with_attr("from", address(by).to_string());
+        if let Action::Send(stanza) = end.poll_action()? {
+            let stamped = stanza.element().with_attr("from", address(by).to_string());
             return Some(Stanza::from_element(&stamped).unwrap());
         }
     }
@@ -43,11 +42,11 @@ fn reader() -> Reader {
     Reader::primed(&StreamHeader::new(Content::Client), Limits::default()).unwrap()
 }
 
-fn read(reader: &mut Reader, stanza: &Stanza) -> Element {
+fn read(reader: &mut Reader, stanza: &Stanza) -> Stanza {
     let Ok(Some(Frame::Stanza(stanza))) = reader.next(&mut &stanza.bytes()[..]) else {
         panic!()
     };
-    stanza.element()
+    stanza
 }
 
 /// One chunk there and its acknowledgement back: bytes on the wire, and allocations of the sender and the receiver.

@@ -12,7 +12,7 @@ use onetrip_core::e2e::{Action, Config, EndToEnd, Event};
 use onetrip_core::jingle::Dialect;
 use onetrip_core::jingle::s5b::{Candidate, CandidateKind, Link};
 use onetrip_core::jingle::session;
-use onetrip_core::stream::{Env, Instant};
+use onetrip_core::stream::{Content, Env, Instant, Stanza};
 use onetrip_simulator::Seeded;
 use onetrip_tests::e2e::*;
 
@@ -122,7 +122,7 @@ impl Juliet {
         );
         while let Some(action) = self.end.poll_action() {
             match action {
-                Action::Send(stanza) => self.said.push(stanza),
+                Action::Send(stanza) => self.said.push(stanza.element()),
                 Action::Write(_, bytes) => self.written.push_str(&escaped(&bytes)),
                 Action::Encrypt(bytes) => self.encrypted.push_str(&escaped(&bytes)),
                 Action::Encrypted(bytes) => self.ciphertext.extend_from_slice(&bytes),
@@ -138,9 +138,13 @@ impl Juliet {
     }
 
     fn hears(&mut self, text: &str) {
-        let stanza: Element = text.parse().unwrap();
+        let stanza = parsed(text);
         self.act(|end, env| assert!(end.handle(env, &stanza), "{text}"));
     }
+}
+
+fn parsed(text: &str) -> Stanza {
+    Stanza::parse(text.as_bytes(), Content::Client).unwrap()
 }
 
 fn iq(id: &str, action: &str, inside: &str) -> String {
@@ -166,7 +170,7 @@ fn founding() -> Juliet {
         <security xmlns='urn:xmpp:jingle:security:xtls:0' method='x509'/>",
     );
     let env = &mut Env::new(Instant::EPOCH, &mut entropy);
-    let stanza = initiate.parse().unwrap();
+    let stanza = parsed(&initiate);
     let end = EndToEnd::incoming(Config::new(config), env, address(JULIET), &stanza, true).unwrap();
     let mut juliet = Juliet {
         end,

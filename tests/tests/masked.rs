@@ -7,6 +7,7 @@ use onetrip_core::jingle::s5b::Link;
 use onetrip_core::jingle::xtls::TlsRole;
 use onetrip_core::negotiation::sasl::{Mechanism, Refusal};
 use onetrip_core::negotiation::sasl2::{self, Failure};
+use onetrip_core::stream::Stanza;
 use onetrip_core::{Action, TaskPrompt, TaskReply, TaskStep, TaskVerdict, e2e};
 
 const SECRET: &str = "r0m30myr0m30";
@@ -15,6 +16,11 @@ const SECRET: &str = "r0m30myr0m30";
 fn element() -> Element {
     let text = format!("<code xmlns='urn:example' value='{SECRET}'>{SECRET}</code>");
     text.parse().unwrap()
+}
+
+/// A message that has the secret as its body.
+fn stanza() -> Stanza {
+    Stanza::message("romeo@montague.lit", SECRET).unwrap()
 }
 
 fn bytes() -> Bytes {
@@ -105,8 +111,8 @@ fn what_is_printed_names_or_counts_what_it_holds() {
         ),
         (format!("{:?}", Action::Close), "Close"),
         (
-            format!("{:?}", e2e::Action::Send(element())),
-            "Send(<code/>)",
+            format!("{:?}", e2e::Action::Send(stanza())),
+            "Send(<message/>)",
         ),
         (
             format!("{:?}", e2e::Action::Write(Link::Taken, bytes())),

@@ -491,10 +491,11 @@ fn queues_and_tables_at_their_bounds() {
                 let chunk = onetrip_tests::base64(&[7; 3 * 1365]);
                 for seq in 0..100 {
                     let data = format!(
-                        "<iq xmlns='jabber:client' type='set' id='{seq}' from='{peer}'><data xmlns='{}' sid='sid' seq='{seq}'>{chunk}</data></iq>",
+                        "<iq type='set' id='{seq}' from='{peer}'><data xmlns='{}' sid='sid' seq='{seq}'>{chunk}</data></iq>",
                         ns::IBB
                     );
-                    let _ = stream.handle(Instant::EPOCH, &data.parse().unwrap());
+                    let data = Stanza::parse(data.as_bytes(), Content::Client).unwrap();
+                    let _ = stream.handle(Instant::EPOCH, &data);
                     while stream.poll_action().is_some() {}
                 }
                 Box::new(stream)

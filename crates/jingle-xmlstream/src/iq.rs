@@ -1,7 +1,9 @@
 //! Iq stanzas as this crate reads and writes them, and the errors that refuse one.
 
 use minidom::Element;
-use onetrip_stream::{Build as _, Jid, ns};
+use onetrip_stream::{
+    Build as _, Content, Head, Jid, Payload, Stanza, StanzaKind, Text, WriteError, ns,
+};
 
 /// Why a request of the peer is refused: a stanza error, with its Jingle condition if it has one (XEP-0166 §10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,63 +111,102 @@ impl core::fmt::Display for IqError {
 }
 
 /// What kind of iq came in.
-#[derive(Debug)]
-pub(crate) enum Kind<'a> {
-    Set(&'a Element),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Set,
     Result,
-    Error(IqError),
+    Error,
 }
 
-/// An iq from a known sender.
+/// An iq that names its sender, as far as its head says it.
 #[derive(Debug)]
 pub(crate) struct Iq<'a> {
-    pub(crate) from: Jid,
+    pub(crate) from: &'a str,
     pub(crate) id: &'a str,
-    pub(crate) kind: Kind<'a>,
+    pub(crate) kind: Kind,
+    stanza: &'a Stanza,
 }
 
 impl<'a> Iq<'a> {
     /// `None` for whatever is no set, result or error with a sender and an id.
-    pub(crate) fn read(element: &'a Element) -> Option<Self> {
-        if !element.is("iq", ns::CLIENT) {
+    pub(crate) fn read(stanza: &'a Stanza) -> Option<Self> {
+        let head = stanza.head();
+        if head.kind != StanzaKind::Iq || head.content != Content::Client {
             return None;
         }
-        let kind = match element.attr("type")? {
-            "set" => Kind::Set(element.children().next()?),
+        let kind = match head.type_.as_deref()? {
+            "set" => Kind::Set,
             "result" => Kind::Result,
-            "error" => Kind::Error(IqError::read(element)),
+            "error" => Kind::Error,
             _ => return None,
         };
         Some(Self {
-            from: element.attr("from")?.parse().ok()?,
-            id: element.attr("id")?,
+            from: head.from.as_deref()?,
+            id: head.id.as_deref()?,
             kind,
+            stanza,
         })
+    }
+
+    /// What it asks for.
+    pub(crate) fn payload(&self) -> Option<Payload<'a>> {
+        self.stanza.payloads().next()
+    }
+
+    /// What it says of an error.
+    pub(crate) fn error(&self) -> IqError {
+        IqError::read(&self.stanza.element())
+    }
+
+    /// What it asks for, with all that is in it.
+    pub(crate) fn tree(&self) -> Option<Element> {
+        self.stanza.element().children().next().cloned()
     }
 }
 
+/// The head of an iq.
+pub(crate) fn head(to: &Jid, id: impl Into<Text>, kind: &'static str) -> Head {
+    let mut head = Head::new(StanzaKind::Iq, Content::Client);
+    head.to = Some(Text::from(to.to_string()));
+    head.id = Some(id.into());
+    head.type_ = Some(Text::from_static(kind));
+    head
+}
+
 /// A request.
-pub(crate) fn set(to: &Jid, id: &str, payload: Element) -> Element {
-    iq(to, id, "set").with_child(payload)
+///
+/// # Errors
+/// [`WriteError`] when something in it is not for XML: given by the caller, since a peer's stanza cannot hold it.
+pub(crate) fn set(to: &Jid, id: &str, payload: Element) -> Result<Stanza, WriteError> {
+    Stanza::from_element(&bare(to, id, "set").with_child(payload))
 }
 
 /// The empty answer.
-pub(crate) fn result(to: &Jid, id: &str) -> Element {
-    iq(to, id, "result")
+pub(crate) fn result(to: &Jid, id: &str) -> Result<Stanza, WriteError> {
+    Stanza::new(head(to, id, "result"), None)
 }
 
 /// The refusal; `errors` is the namespace of its Jingle condition.
-pub(crate) fn refuse(to: &Jid, id: &str, refusal: Refusal, errors: &str) -> Element {
+pub(crate) fn refuse(
+    to: &Jid,
+    id: &str,
+    refusal: Refusal,
+    errors: &str,
+) -> Result<Stanza, WriteError> {
+    Stanza::from_element(&refusing(to, id, refusal, errors))
+}
+
+pub(crate) fn refusing(to: &Jid, id: &str, refusal: Refusal, errors: &str) -> Element {
     let mut error = Element::bare("error", ns::CLIENT)
         .with_attr("type", refusal.kind())
         .with_child(Element::bare(refusal.condition(), ns::STANZA_ERRORS));
     if let Some(jingle) = refusal.jingle() {
         error.append_child(Element::bare(jingle, errors));
     }
-    iq(to, id, "error").with_child(error)
+    bare(to, id, "error").with_child(error)
 }
 
-fn iq(to: &Jid, id: &str, kind: &str) -> Element {
+pub(crate) fn bare(to: &Jid, id: &str, kind: &str) -> Element {
     Element::bare("iq", ns::CLIENT)
         .with_attr("type", kind)
         .with_attr("id", id)
@@ -226,9 +267,38 @@ pub(crate) mod testing {
         run(&mut Env::new(Instant::from_millis(millis), &mut entropy))
     }
 
+    pub(crate) fn kind(stanza: &Stanza) -> &str {
+        stanza.head().type_.as_deref().unwrap()
+    }
+
+    pub(crate) fn id(stanza: &Stanza) -> &str {
+        stanza.head().id.as_deref().unwrap()
+    }
+
+    pub(crate) fn parsed(text: &str) -> Stanza {
+        Stanza::parse(text.as_bytes(), Content::Client).unwrap()
+    }
+
+    /// An answer of `from` to `to`, as it arrives.
+    pub(crate) fn answered(from: &Jid, to: &Jid, id: &str) -> Stanza {
+        stamped(&result(to, id).unwrap(), from)
+    }
+
+    /// A refusal of `from` to `to`, as it arrives.
+    pub(crate) fn refused(from: &Jid, to: &Jid, id: &str, refusal: Refusal) -> Stanza {
+        let refusal = refuse(to, id, refusal, ns::JINGLE_ERRORS_1);
+        stamped(&refusal.unwrap(), from)
+    }
+
+    /// A request that `to` gets.
+    pub(crate) fn asked(to: &Jid, id: &str, payload: &Payload<'_>) -> Stanza {
+        Stanza::new(head(to, id, "set"), Some(payload)).unwrap()
+    }
+
     /// What the server does to a stanza on its way.
-    pub(crate) fn stamped(stanza: &Element, from: &Jid) -> Element {
-        stanza.clone().with_attr("from", from.to_string())
+    pub(crate) fn stamped(stanza: &Stanza, from: &Jid) -> Stanza {
+        let stamped = stanza.element().with_attr("from", from.to_string());
+        Stanza::from_element(&stamped).unwrap()
     }
 }
 
@@ -239,8 +309,8 @@ mod tests {
 
     #[test]
     fn a_refusal_says_condition_and_jingle_condition() {
-        let sent = refuse(&romeo(), "1", Refusal::UnknownSession, ns::JINGLE_ERRORS_1);
-        let read = IqError::read(&sent);
+        let sent = refuse(&romeo(), "1", Refusal::UnknownSession, ns::JINGLE_ERRORS_1).unwrap();
+        let read = IqError::read(&sent.element());
         assert_eq!(read.to_string(), "item-not-found (unknown-session)");
     }
 

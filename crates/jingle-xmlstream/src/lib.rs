@@ -44,14 +44,15 @@
 //!
 //! ```
 //! use onetrip_jingle_xmlstream::session::*;
-//! # use onetrip_stream::{Build as _, Env, Instant, Jid};
+//! # use onetrip_stream::{Build as _, Env, Instant, Jid, Stanza};
 //! # let mut zero = |out: &mut [u8]| out.fill(0);
 //! # let env = &mut Env::new(Instant::EPOCH, &mut zero);
 //! # let (romeo, juliet): (Jid, Jid) = ("romeo@montague.lit/orchard".parse().unwrap(), "juliet@capulet.lit/balcony".parse().unwrap());
 //! let ours = Config::new(Some(b"certificate of romeo".to_vec()));
 //! let mut invites = Session::initiate(ours, env, romeo.clone(), juliet.clone(), None, vec![]).unwrap();
 //! let Some(Action::Send(initiate)) = invites.poll_action() else { panic!() };
-//! let initiate = initiate.with_attr("from", romeo.to_string()); // the servers do this
+//! let initiate = initiate.element().with_attr("from", romeo.to_string()); // the servers do this
+//! let initiate = Stanza::from_element(&initiate).unwrap();
 //!
 //! let theirs = Config::new(Some(b"certificate of juliet".to_vec()));
 //! let mut invited = Session::incoming(theirs, env, juliet, &initiate, true).unwrap();

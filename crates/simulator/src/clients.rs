@@ -51,7 +51,7 @@ pub(crate) fn run(
 }
 
 enum Arrival {
-    Stanza(Element),
+    Stanza(Stanza),
     /// TCP is there, at the end that has made the connection.
     Connected,
     /// TCP is there, at the streamhost.
@@ -219,7 +219,7 @@ impl<'a> Pair<'a> {
     }
 
     /// The responder's user agrees at once.
-    fn receive_first(&mut self, to: usize, stanza: &Element) -> Result<(), LabError> {
+    fn receive_first(&mut self, to: usize, stanza: &Stanza) -> Result<(), LabError> {
         let Some(end) = self.ends.get_mut(to) else {
             return Ok(());
         };
@@ -269,7 +269,7 @@ impl<'a> Pair<'a> {
                 return;
             };
             match output {
-                EndOutput::Send(stanza) => self.on_stanza(from, stanza),
+                EndOutput::Send(stanza) => self.on_stanza(from, &stanza),
                 EndOutput::Connect { attempt, .. } => {
                     self.attempt = Some(attempt);
                     self.arrive(
@@ -352,9 +352,11 @@ impl<'a> Pair<'a> {
     }
 
     /// The server stamps it and passes it on.
-    fn on_stanza(&mut self, from: usize, stanza: Element) {
+    fn on_stanza(&mut self, from: usize, stanza: &Stanza) {
         let address = self.ends.get(from).map(|end| end.address.to_string());
-        let stanza = stanza.with_attr("from", address.unwrap_or_default());
+        let stanza = stanza
+            .element()
+            .with_attr("from", address.unwrap_or_default());
         let label = label(&stanza);
         let Ok(written) = Stanza::from_element(&stanza) else {
             return;
@@ -362,7 +364,7 @@ impl<'a> Pair<'a> {
         let arrives = self.write(from, written.bytes().len(), vec![label], false);
         let parsed = Stanza::parse(written.bytes(), Content::Client);
         if let Ok(stanza) = parsed {
-            self.arrive(arrives, from, 1, Arrival::Stanza(stanza.element()));
+            self.arrive(arrives, from, 1, Arrival::Stanza(stanza));
         }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use minidom::Element;
 use onetrip_core::e2e::{Action, EndToEnd, Event};
 use onetrip_core::jingle::s5b::{Attempt, Candidate, Link};
 use onetrip_core::jingle::session::Reason;
@@ -20,7 +19,7 @@ use crate::{TlsError, TlsErrorKind, TlsSession, TlsState};
 #[allow(clippy::large_enum_variant)]
 pub enum EndOutput {
     /// Send this stanza on the connection to the server.
-    Send(Element),
+    Send(Stanza),
     /// Connect by TCP, and tell with [`SecuredEnd::connected`] or [`SecuredEnd::closed`].
     Connect {
         /// Names the socket.
@@ -125,7 +124,7 @@ impl<T: TlsSession> SecuredEnd<T> {
     }
 
     /// Takes in an iq or message: [`EndToEnd::handle`].
-    pub fn handle(&mut self, env: &mut Env<'_>, stanza: &Element) -> bool {
+    pub fn handle(&mut self, env: &mut Env<'_>, stanza: &Stanza) -> bool {
         let taken = self.end.handle(env, stanza);
         self.pump(env);
         taken

@@ -92,7 +92,7 @@ fn a_session_between_clients_is_ended_with_its_reason() {
     let mut said = Vec::new();
     while let Some(output) = end.poll_output() {
         if let EndOutput::Send(stanza) = output {
-            said.push(String::from(&stanza));
+            said.push(String::from_utf8_lossy(stanza.bytes()).into_owned());
         }
     }
     assert!(said[0].contains("session-initiate"));

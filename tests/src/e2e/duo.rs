@@ -170,21 +170,25 @@ impl Duo {
 
     /// Something comes from the server.
     pub fn deliver(&mut self, end: usize, stanza: &Element) {
+        // What is no stanza does not come from a server.
+        let Ok(stanza) = &Stanza::from_element(stanza) else {
+            return;
+        };
         if self.sides[end].machine.is_none() {
             return self.first(stanza);
         }
         let tie = self.sides[end].end().tie(stanza);
         if let Tie::Ours(answer) = tie {
-            return self.say(end, answer);
+            return self.say(end, &answer);
         }
         let taken = self.act(end, |machine, env| machine.handle(env, stanza));
         if let Some(answer) = unknown(stanza).filter(|_| !taken) {
-            self.say(end, answer);
+            self.say(end, &answer);
         }
     }
 
     /// The session-initiate arrives.
-    fn first(&mut self, stanza: &Element) {
+    fn first(&mut self, stanza: &Stanza) {
         let side = &mut self.sides[JULIET];
         let env = &mut Env::new(self.now, &mut side.entropy);
         let config = self.setting.configs[JULIET].clone();
@@ -201,7 +205,7 @@ impl Duo {
                 let answer = answer.or_else(|| unknown(stanza));
                 answer
                     .into_iter()
-                    .for_each(|answer| self.say(JULIET, answer));
+                    .for_each(|answer| self.say(JULIET, &answer));
             }
         }
     }
@@ -222,8 +226,8 @@ impl Duo {
         side.slot = Some(side.host.expect(expected));
     }
 
-    fn say(&mut self, end: usize, stanza: Element) {
-        let mut stanza = stanza.with_attr("from", address(end).to_string());
+    fn say(&mut self, end: usize, stanza: &Stanza) {
+        let mut stanza = stanza.element().with_attr("from", address(end).to_string());
         let text = Stanza::from_element(&stanza).expect("a stanza");
         let text = String::from_utf8_lossy(text.bytes()).into_owned();
         self.log.push(format!("{}: {text}", NAMES[end]));
@@ -232,8 +236,9 @@ impl Duo {
             return;
         }
         if stanza.attr("to") == Some(&proxy_address().to_string()) {
-            let answer = self.proxy.handle(&stanza, "proxy.verona.lit", 7777);
-            self.wire[end].extend(answer);
+            let asked = Stanza::from_element(&stanza).expect("a stanza");
+            let answer = self.proxy.handle(&asked, "proxy.verona.lit", 7777);
+            self.wire[end].extend(answer.map(|answer| answer.element()));
             self.drain_proxy();
         } else {
             self.wire[end ^ 1].push_back(stanza);
@@ -247,7 +252,7 @@ impl Duo {
             .and_then(SecuredEnd::poll_output)
         {
             match output {
-                EndOutput::Send(stanza) => self.say(end, stanza),
+                EndOutput::Send(stanza) => self.say(end, &stanza),
                 EndOutput::Connect { attempt, candidate } => self.connect(end, attempt, &candidate),
                 EndOutput::Write(link, bytes) => {
                     self.sides[end].written.extend_from_slice(&bytes);

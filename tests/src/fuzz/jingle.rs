@@ -11,7 +11,7 @@ use onetrip_core::jingle::socks5::{
     self, Client, Connection, Destination, Expected, Proxy, ProxyAction, Timeouts,
 };
 use onetrip_core::minidom::Element;
-use onetrip_core::stream::{Build as _, Env, Instant, Jid};
+use onetrip_core::stream::{Build as _, Env, Instant, Jid, Stanza};
 use onetrip_simulator::Seeded;
 
 use super::Input;
@@ -57,6 +57,13 @@ fn session_config(bits: u8, end: usize) -> Config {
     config
 }
 
+/// What the server makes of it.
+fn stamped(stanza: &Stanza, from: usize) -> Element {
+    stanza
+        .element()
+        .with_attr("from", address(from).to_string())
+}
+
 /// One session and what has become of it.
 struct Watched {
     session: Session,
@@ -68,9 +75,7 @@ impl Watched {
     fn drain(&mut self, wire: &mut VecDeque<Element>, from: usize) {
         while let Some(action) = self.session.poll_action() {
             match action {
-                Action::Send(stanza) => {
-                    wire.push_back(stanza.with_attr("from", address(from).to_string()))
-                }
+                Action::Send(stanza) => wire.push_back(stamped(&stanza, from)),
                 Action::Connect { attempt, .. } => self.attempts.push(attempt),
                 Action::Event(Event::Ended(_)) => self.ended += 1,
                 _ => {}
@@ -183,6 +188,9 @@ fn take(
     now: Instant,
     entropy: &mut Seeded,
 ) {
+    let Ok(stanza) = &Stanza::from_element(stanza) else {
+        return;
+    };
     let Some(end) = &mut ends[to] else {
         let env = &mut Env::new(now, entropy);
         let config = session_config(bits, JULIET);
@@ -196,12 +204,13 @@ fn take(
     let mut answers = 0;
     end.drain(&mut VecDeque::new(), to);
     let taken = end.session.handle(now, stanza);
-    let asked = stanza.attr("type") == Some("set");
+    let asked = stanza.head().type_.as_deref() == Some("set");
     let mut kept = Vec::new();
     while let Some(action) = end.session.poll_action() {
         if let Action::Send(sent) = &action {
-            let answer = matches!(sent.attr("type"), Some("result" | "error"));
-            answers += usize::from(answer && sent.attr("id") == stanza.attr("id"));
+            let (head, id) = (sent.head(), &stanza.head().id);
+            let answer = matches!(head.type_.as_deref(), Some("result" | "error"));
+            answers += usize::from(answer && head.id == *id);
         }
         kept.push(action);
     }
@@ -399,7 +408,9 @@ pub(super) fn ibb(data: &[u8]) {
                         honest = false;
                         spoil(&mut input, &mut stanza, IBB);
                     }
-                    let _ = ends[end].handle(now, &stanza);
+                    if let Ok(stanza) = Stanza::from_element(&stanza) {
+                        let _ = ends[end].handle(now, &stanza);
+                    }
                 }
             }
             70..90 => {
@@ -409,7 +420,9 @@ pub(super) fn ibb(data: &[u8]) {
             }
             90..100 => {
                 honest = false;
-                let _ = ends[end].handle(now, &element(&mut input, IBB));
+                if let Ok(stanza) = Stanza::from_element(&element(&mut input, IBB)) {
+                    let _ = ends[end].handle(now, &stanza);
+                }
             }
             100..106 => ends[end].close(now),
             106..112 => {
@@ -430,7 +443,7 @@ pub(super) fn ibb(data: &[u8]) {
         for place in 0..2 {
             while let Some(action) = ends[place].poll_action() {
                 if let ibb::Action::Send(stanza) = action {
-                    wires[place].push_back(stanza.with_attr("from", address(place).to_string()));
+                    wires[place].push_back(stamped(&stanza, place));
                 }
             }
             assert!(

@@ -4,7 +4,7 @@ use onetrip_core::jingle::xtls::{Fingerprint, Gate, Hash, Policy, Security};
 use onetrip_core::jingle::{Role, ibb, socks5};
 use onetrip_core::stream::{Env, Instant, Jid};
 
-use super::{Diagram, Subject, element, late, printed, with_env};
+use super::{Diagram, Subject, late, printed, stanza, with_env};
 
 pub(super) fn diagrams() -> Vec<Diagram> {
     vec![bytestream(), client(), connection(), gate()]
@@ -20,7 +20,7 @@ fn bytestream() -> Diagram {
     let take = |machine: &mut ibb::Bytestream, kind: &str, id: &str, child: &str| {
         let from = "from='juliet@capulet.lit/balcony'";
         let text = format!("<iq xmlns='jabber:client' type='{kind}' id='{id}' {from}>{child}</iq>");
-        let _ = machine.handle(Instant::EPOCH, &element(&text));
+        let _ = machine.handle(Instant::EPOCH, &stanza(&text));
     };
     // What the machine itself has sent last is what is answered.
     let answer = |machine: &mut ibb::Bytestream, kind: &str| {

@@ -9,7 +9,7 @@ use onetrip_core::jingle::session::Reason;
 use onetrip_core::stream::{Content, Env, Stanza};
 
 use super::jingle::{PEER, US, Way, jid};
-use super::{Diagram, Subject, element, late, printed, with_env};
+use super::{Diagram, Subject, late, printed, stanza, with_env};
 
 /// A stream takes so many inputs at most, from its beginning to its end.
 const STEPS: usize = 8;
@@ -75,7 +75,7 @@ impl End {
     fn iq(&mut self, kind: &str, id: &str, child: &str) {
         let text =
             format!("<iq xmlns='jabber:client' type='{kind}' id='{id}' from='{PEER}'>{child}</iq>");
-        let stanza = element(&text);
+        let stanza = stanza(&text);
         self.act(|machine, env| {
             machine.handle(env, &stanza);
         });
@@ -95,8 +95,9 @@ impl End {
     fn drain(&mut self) -> bool {
         let action = self.machine.poll_action();
         match &action {
-            Some(Action::Send(stanza)) if stanza.attr("type") == Some("set") => {
-                self.asked.extend(stanza.attr("id").map(str::to_owned));
+            Some(Action::Send(stanza)) if stanza.head().type_.as_deref() == Some("set") => {
+                self.asked
+                    .extend(stanza.head().id.as_deref().map(str::to_owned));
             }
             Some(Action::Connect { attempt, .. }) => self.attempt = Some(*attempt),
             Some(Action::Encrypt(bytes)) => self.act(|machine, env| machine.transmit(env, bytes)),

@@ -3,7 +3,6 @@
 use core::fmt;
 use core::time::Duration;
 
-use minidom::Element;
 use onetrip_core::jingle::s5b::{
     self, Attempt, Candidate, CandidateKind, Config, Form, Info, Input, Negotiation, Reference,
     Transport,
@@ -11,9 +10,9 @@ use onetrip_core::jingle::s5b::{
 use onetrip_core::jingle::session::{self, Reason, Session};
 use onetrip_core::jingle::xtls::{Fingerprint, Hash, Security};
 use onetrip_core::jingle::{Dialect, Role};
-use onetrip_core::stream::{Instant, Jid};
+use onetrip_core::stream::{Instant, Jid, Stanza};
 
-use super::{Begin, Diagram, Subject, element, late, printed, with_env};
+use super::{Begin, Diagram, Subject, late, printed, stanza, with_env};
 
 const NOW: Instant = Instant::EPOCH;
 pub(super) const US: &str = "romeo@montague.lit/orchard";
@@ -74,15 +73,15 @@ impl Way {
     }
 
     /// The session-initiate of the peer's.
-    pub(super) fn asks(self) -> Element {
+    pub(super) fn asks(self) -> Stanza {
         self.says("session-initiate", &self.offer())
     }
 
     /// A request of the peer's.
-    pub(super) fn says(self, action: &str, content: &str) -> Element {
+    pub(super) fn says(self, action: &str, content: &str) -> Stanza {
         let (jingle, sid) = (self.dialect.jingle(), Self::id());
         let content = format!("<content creator='initiator' name='xmlstream'>{content}</content>");
-        element(&format!(
+        stanza(&format!(
             "<iq xmlns='jabber:client' type='set' id='r' from='{PEER}'>\
              <jingle xmlns='{jingle}' action='{action}' sid='{sid}'>{content}</jingle></iq>"
         ))
@@ -157,17 +156,19 @@ impl Talk {
         let fits = |(action, _): &&(String, String)| to.is_none_or(|to| to == action);
         if let Some((_, id)) = self.asked.iter().rev().find(fits) {
             let text = format!("<iq xmlns='jabber:client' type='{kind}' id='{id}' from='{PEER}'/>");
-            self.session.handle(NOW, &element(&text));
+            self.session.handle(NOW, &stanza(&text));
         }
     }
 
     fn drain(&mut self) -> bool {
         let action = self.session.poll_action();
         match &action {
-            Some(session::Action::Send(stanza)) if stanza.attr("type") == Some("set") => {
-                let payload = stanza.children().next().unwrap();
+            Some(session::Action::Send(stanza))
+                if stanza.head().type_.as_deref() == Some("set") =>
+            {
+                let payload = stanza.payloads().next().unwrap();
                 let action = payload.attr("action").unwrap_or("activate");
-                let id = stanza.attr("id").unwrap();
+                let id = stanza.head().id.as_deref().unwrap();
                 self.asked.push((action.to_owned(), id.to_owned()));
             }
             Some(session::Action::Connect { attempt, .. }) => self.attempts.push(*attempt),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 
 use minidom::Element;
-use onetrip_core::stream::{Env, Instant};
+use onetrip_core::stream::{Content, Env, Instant, Stanza};
 
 mod attempts;
 mod binding;
@@ -231,6 +231,10 @@ pub fn page() -> String {
 
 fn element(text: &str) -> Element {
     text.parse().unwrap()
+}
+
+fn stanza(text: &str) -> Stanza {
+    Stanza::parse(text.as_bytes(), Content::Client).unwrap()
 }
 
 /// Calls with time 0 and predictable randomness.

@@ -3,8 +3,7 @@
 use onetrip_core::jingle::ibb::{self, Bytestream};
 use onetrip_core::jingle::session::{self, Session};
 use onetrip_core::jingle::socks5::{self, Client, Connection, Destination, Expected, Timeouts};
-use onetrip_core::minidom::Element;
-use onetrip_core::stream::{Build as _, Env, Instant, ns};
+use onetrip_core::stream::{Build as _, Content, Env, Instant, Stanza, ns};
 use onetrip_simulator::Seeded;
 use onetrip_tests::e2e::{Duo, JULIET, ROMEO, Setting, address, direct, pretended};
 
@@ -32,16 +31,15 @@ fn table<T>(title: &str, machines: &[Machine<T>], classes: &[(&str, T)]) -> Stri
 }
 
 /// What was said in answer, and whether that was the end.
-fn answered(taken: bool, said: &[Element], over: bool) -> String {
+fn answered(taken: bool, said: &[Stanza], over: bool) -> String {
     let refusal = said.iter().find_map(|stanza| {
+        let stanza = stanza.element();
         let error = stanza.children().find(|child| child.name() == "error")?;
         Some(format!("error `{}`", error.children().last()?.name()))
     });
     let what = refusal.unwrap_or_else(|| {
-        match said
-            .iter()
-            .any(|stanza| stanza.attr("type") == Some("result"))
-        {
+        let is_result = |stanza: &Stanza| stanza.head().type_.as_deref() == Some("result");
+        match said.iter().any(is_result) {
             true => "acknowledged".to_owned(),
             false if taken => "ignored".to_owned(),
             false => "not taken".to_owned(),
@@ -137,8 +135,12 @@ fn requests() -> Vec<(&'static str, Said)> {
     ]
 }
 
+fn parsed(text: &str) -> Stanza {
+    Stanza::parse(text.as_bytes(), Content::Client).unwrap()
+}
+
 impl Said {
-    fn stanza(&self, sid: &str, peer: usize) -> Element {
+    fn stanza(&self, sid: &str, peer: usize) -> Stanza {
         let from = if self.from.is_empty() {
             address(peer).to_string()
         } else {
@@ -148,11 +150,11 @@ impl Said {
             "<iq xmlns='jabber:client' type='set' id='x' from='{from}'><jingle xmlns='{}' {}>{}</jingle></iq>",
             self.namespace, self.attributes, self.contents
         );
-        text.replace("SID", sid).parse().unwrap()
+        parsed(&text.replace("SID", sid))
     }
 }
 
-fn sent(session: &mut Session) -> Vec<Element> {
+fn sent(session: &mut Session) -> Vec<Stanza> {
     let actions = core::iter::from_fn(|| session.poll_action());
     let stanzas = actions.filter_map(|action| match action {
         session::Action::Send(stanza) => Some(stanza),
@@ -168,7 +170,7 @@ fn config(end: usize) -> session::Config {
 }
 
 /// A session that was offered, and the offer.
-fn offer() -> (Session, Element) {
+fn offer() -> (Session, Stanza) {
     let offered = env(|env| {
         Session::initiate(
             config(ROMEO),
@@ -181,7 +183,8 @@ fn offer() -> (Session, Element) {
     });
     let mut session = offered.unwrap();
     let initiate = sent(&mut session).remove(0);
-    (session, initiate.with_attr("from", ROMEO_IS))
+    let stamped = initiate.element().with_attr("from", ROMEO_IS);
+    (session, Stanza::from_element(&stamped).unwrap())
 }
 
 fn at_session(session: &mut Session, peer: usize, said: &Said) -> String {
@@ -215,8 +218,10 @@ fn up(said: &Said) -> String {
         .and_then(|offer| offer.children().next()?.attr("sid").map(str::to_owned));
     duo.run();
     assert!(duo.wire[ROMEO].is_empty());
-    duo.deliver(JULIET, &said.stanza(&sid.unwrap(), ROMEO));
-    let answers: Vec<Element> = duo.wire[ROMEO].drain(..).collect();
+    duo.deliver(JULIET, &said.stanza(&sid.unwrap(), ROMEO).element());
+    let answers = duo.wire[ROMEO].drain(..);
+    let answers = answers.map(|answer| Stanza::from_element(&answer).unwrap());
+    let answers: Vec<Stanza> = answers.collect();
     let over = duo.sides[JULIET]
         .machine
         .as_ref()
@@ -295,10 +300,8 @@ fn in_band(open: bool, units: &[&str]) -> String {
         let unit = unit.replace("IBB", ns::IBB);
         let stanza =
             format!("<iq xmlns='jabber:client' type='set' id='1' from='{ROMEO_IS}'>{unit}</iq>");
-        taken = matches!(
-            stream.handle(NOW, &stanza.parse().unwrap()),
-            Ok(true) | Err(_)
-        );
+        let outcome = stream.handle(NOW, &parsed(&stanza));
+        taken = matches!(outcome, Ok(true) | Err(_));
         answers.clear();
         while let Some(action) = stream.poll_action() {
             match action {

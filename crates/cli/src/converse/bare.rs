@@ -8,7 +8,7 @@ use minidom::Element;
 use onetrip_core::jingle::ibb::{self, Action, Bytestream, Packet};
 use onetrip_core::jingle::s5b::Candidate;
 use onetrip_core::jingle::socks5::{self, Connection, Destination, Expected, Timeouts};
-use onetrip_core::stream::{Build as _, Env, Jid, ns};
+use onetrip_core::stream::{Build as _, Env, Jid, Stanza, ns};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -81,28 +81,27 @@ impl Bare<'_> {
     pub(super) async fn wait(mut self) -> Result<Passed, Failure> {
         loop {
             let stanza = self.next().await?;
-            let peer = stanza
-                .attr("from")
-                .and_then(|from| from.parse::<Jid>().ok());
-            let (Some(peer), Some(payload)) = (peer, stanza.children().next()) else {
+            let head = stanza.head();
+            let peer = head.from.as_deref().and_then(|from| from.parse().ok());
+            let (Some(peer), Some(payload)) = (peer, stanza.payloads().next()) else {
                 continue;
             };
-            if let Some(Packet::Open { sid, .. }) = Packet::read(payload) {
+            if let Some(Packet::Open { sid, .. }) = Packet::read(&payload) {
                 let mut config = ibb::Config::default();
                 config.window = self.window;
                 let (clock, mut entropy) = (Clock::new(), SystemEntropy::new());
                 let env = &mut Env::new(clock.now(), &mut entropy);
-                let mut stream = Bytestream::await_open(config, env, peer, &sid);
+                let mut stream = Bytestream::await_open(config, env, peer, sid);
                 stream.handle(clock.now(), &stanza).map_err(check)?;
                 return self.in_band(stream, clock, false).await;
             }
-            if payload.is("query", ns::BYTESTREAMS) && stanza.attr("type") == Some("set") {
-                return self.connect_to_one(&stanza, &peer, payload).await;
+            if payload.is("query", ns::BYTESTREAMS) && head.type_.as_deref() == Some("set") {
+                return self.connect_to_one(&stanza.element(), &peer).await;
             }
         }
     }
 
-    async fn next(&mut self) -> Result<Element, Failure> {
+    async fn next(&mut self) -> Result<Stanza, Failure> {
         let stanza = tokio::time::timeout(PATIENCE, self.client.inbox.recv()).await;
         let gone = || Failure::Check("the connection to the server is gone".to_owned());
         stanza.map_err(check)?.ok_or_else(gone)
@@ -112,9 +111,10 @@ impl Bare<'_> {
     async fn answer(&mut self, id: &str) -> Result<Element, Failure> {
         loop {
             let stanza = self.next().await?;
-            if stanza.attr("id") == Some(id) {
-                return match stanza.attr("type") {
-                    Some("result") => Ok(stanza),
+            let head = stanza.head();
+            if head.id.as_deref() == Some(id) {
+                return match head.type_.as_deref() {
+                    Some("result") => Ok(stanza.element()),
                     _ => Err(Failure::Check(format!("{id} was refused"))),
                 };
             }
@@ -178,10 +178,8 @@ impl Bare<'_> {
             query.append_child(streamhost);
         }
         let destination = Destination::new("bare", &us, &peer);
-        let _ = self
-            .client
-            .outbox
-            .send(request("set", "offer", &peer, query));
+        let offer = request("set", "offer", &peer, query);
+        self.client.send(&offer);
         let hosted = host(listener, &clock, destination.clone());
         tokio::pin!(hosted);
         let mut connection = None;
@@ -211,10 +209,8 @@ impl Bare<'_> {
             let query = Element::bare("query", ns::BYTESTREAMS)
                 .with_attr("sid", "bare")
                 .with_child(activate);
-            let _ = self
-                .client
-                .outbox
-                .send(request("set", "activate", &used.jid, query));
+            let activate = request("set", "activate", &used.jid, query);
+            self.client.send(&activate);
             self.answer("activate").await?;
             ("proxy", stream)
         };
@@ -222,13 +218,10 @@ impl Bare<'_> {
     }
 
     /// By SOCKS5, opened by the peer: to the first of its streamhosts that works.
-    async fn connect_to_one(
-        &mut self,
-        stanza: &Element,
-        peer: &Jid,
-        query: &Element,
-    ) -> Result<Passed, Failure> {
+    async fn connect_to_one(&mut self, stanza: &Element, peer: &Jid) -> Result<Passed, Failure> {
         let clock = Clock::new();
+        let none = || Failure::Check("no streamhost can be reached".to_owned());
+        let query = stanza.children().next().ok_or_else(none)?;
         let sid = query.attr("sid").unwrap_or_default();
         for streamhost in query
             .children()
@@ -245,7 +238,7 @@ impl Bare<'_> {
             let query = Element::bare("query", ns::BYTESTREAMS)
                 .with_attr("sid", sid)
                 .with_child(used);
-            let _ = self.client.outbox.send(result(stanza).with_child(query));
+            self.client.send(&result(stanza).with_child(query));
             let transport = if jid == peer.to_string() {
                 "direct"
             } else {
@@ -253,7 +246,7 @@ impl Bare<'_> {
             };
             return self.over(stream, clock, transport, false).await;
         }
-        Err(Failure::Check("no streamhost can be reached".to_owned()))
+        Err(none())
     }
 
     /// Moves the bytes, both ways.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use minidom::Element;
 use onetrip_core::negotiation::sasl;
-use onetrip_core::stream::{Build as _, Jid, Secret, Stanza, ns};
+use onetrip_core::stream::{Content, Head, Jid, Secret, Stanza, StanzaKind, Text, WriteError};
 use onetrip_core::{ClientConfig, Entity, Event};
 use onetrip_simulator::accounts::derive;
 use onetrip_tls::rustls::RustlsSession;
@@ -27,8 +27,8 @@ const INBOX: usize = 1024;
 /// A client that is logged in. When it is dropped, its stream is closed.
 pub(crate) struct Client {
     pub(crate) jid: Jid,
-    pub(crate) outbox: mpsc::UnboundedSender<Element>,
-    pub(crate) inbox: mpsc::Receiver<Element>,
+    pub(crate) outbox: mpsc::UnboundedSender<Stanza>,
+    pub(crate) inbox: mpsc::Receiver<Stanza>,
     task: JoinHandle<Result<(), Failure>>,
 }
 
@@ -62,7 +62,7 @@ impl Client {
         let task = tokio::task::spawn_local(driver.run(to_send));
         // The first is a note to ourselves.
         let bound = inbox.recv().await;
-        let jid = bound.and_then(|note| note.attr("to")?.parse().ok());
+        let jid = bound.and_then(|note| note.head().to.as_deref()?.parse().ok());
         let Some(jid) = jid else {
             let reason = task
                 .await
@@ -70,13 +70,22 @@ impl Client {
             let unsaid = || Failure::Check("no login".to_owned());
             return Err(reason.err().unwrap_or_else(unsaid));
         };
-        let _ = outbox.send(Element::bare("presence", ns::CLIENT));
+        if let Ok(available) = presence(None) {
+            let _ = outbox.send(available);
+        }
         Ok(Self {
             jid,
             outbox,
             inbox,
             task,
         })
+    }
+
+    /// Sends a stanza; what is none is not sent.
+    pub(crate) fn send(&self, stanza: &Element) {
+        if let Ok(stanza) = Stanza::from_element(stanza) {
+            let _ = self.outbox.send(stanza);
+        }
     }
 
     /// Closes the stream.
@@ -89,10 +98,16 @@ impl Client {
     }
 }
 
+fn presence(to: Option<&Jid>) -> Result<Stanza, WriteError> {
+    let mut head = Head::new(StanzaKind::Presence, Content::Client);
+    head.to = to.map(|to| Text::from(to.to_string()));
+    Stanza::new(head, None)
+}
+
 struct Driver {
     connection: Driven<RustlsSession, Clock, SystemEntropy>,
     socket: TcpStream,
-    arrived: mpsc::Sender<Element>,
+    arrived: mpsc::Sender<Stanza>,
     reason: Option<Failure>,
     address: SocketAddr,
     patience: Duration,
@@ -102,7 +117,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self, mut to_send: mpsc::UnboundedReceiver<Element>) -> Result<(), Failure> {
+    async fn run(mut self, mut to_send: mpsc::UnboundedReceiver<Stanza>) -> Result<(), Failure> {
         let mut chunk = vec![0_u8; 16 * 1024];
         let mut open = true;
         loop {
@@ -126,11 +141,10 @@ impl Driver {
                     }
                 }
                 stanza = to_send.recv(), if open => {
-                    match stanza.map(|element| Stanza::from_element(&element)) {
-                        Some(Ok(stanza)) => {
+                    match stanza {
+                        Some(stanza) => {
                             let _ = self.connection.send(&stanza);
                         }
-                        Some(Err(_)) => {}
                         None => {
                             open = false;
                             self.connection.close();
@@ -163,11 +177,12 @@ impl Driver {
                 }
                 Output::Event(Event::Online { jid, .. }) => {
                     self.online = true;
-                    let note = Element::bare("note", ns::CLIENT).with_attr("to", jid.to_string());
-                    let _ = self.arrived.send(note).await;
+                    if let Ok(note) = presence(Some(&jid)) {
+                        let _ = self.arrived.send(note).await;
+                    }
                 }
                 Output::Event(Event::Stanza(stanza)) => {
-                    let _ = self.arrived.send(stanza.element()).await;
+                    let _ = self.arrived.send(stanza).await;
                 }
                 Output::Event(Event::AuthenticationRefused(failure)) => {
                     let reason = format!("the server refused the credentials: {failure}");

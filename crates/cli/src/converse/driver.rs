@@ -224,13 +224,13 @@ impl<'a> Driver<'a> {
             .unwrap_or_default()
     }
 
-    fn on_stanza(&mut self, stanza: &Element) -> Result<(), Failure> {
+    fn on_stanza(&mut self, stanza: &Stanza) -> Result<(), Failure> {
         let tie = self.end.as_ref().map(|end| end.end().tie(stanza));
         if let Some(Tie::Ours(answer)) = tie {
             let _ = self.client.outbox.send(answer);
             return Ok(());
         }
-        self.talk.bytes.1 += self.counted(length(stanza));
+        self.talk.bytes.1 += self.counted(stanza.bytes().len());
         if self.act(|end, env| end.handle(env, stanza)) {
             return Ok(());
         }
@@ -246,7 +246,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Whoever asks for a session gets one: the one that is waited for.
-    fn incoming(&mut self, stanza: &Element) -> Result<Option<Element>, Failure> {
+    fn incoming(&mut self, stanza: &Stanza) -> Result<Option<Stanza>, Failure> {
         let us = self.client.jid.clone();
         let config = self.job.config.clone();
         let env = &mut Env::new(self.clock.now(), &mut self.entropy);
@@ -329,7 +329,7 @@ impl<'a> Driver<'a> {
         while let Some(output) = self.end.as_mut().and_then(SecuredEnd::poll_output) {
             match output {
                 EndOutput::Send(stanza) => {
-                    self.talk.bytes.0 += self.counted(length(&stanza));
+                    self.talk.bytes.0 += self.counted(stanza.bytes().len());
                     let _ = self.client.outbox.send(stanza);
                 }
                 EndOutput::Connect { attempt, candidate } => {
@@ -426,8 +426,4 @@ impl<'a> Driver<'a> {
             self.talk.sent += 1;
         }
     }
-}
-
-fn length(stanza: &Element) -> usize {
-    Stanza::from_element(stanza).map_or(0, |stanza| stanza.bytes().len())
 }

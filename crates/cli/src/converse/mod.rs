@@ -161,11 +161,12 @@ async fn ask_proxy(client: &mut Client, proxy: &Jid) -> Result<(String, u16), Fa
         .with_attr("id", "proxy")
         .with_attr("to", proxy.to_string())
         .with_child(Element::bare("query", ns::BYTESTREAMS));
-    let _ = client.outbox.send(ask);
+    client.send(&ask);
     while let Some(stanza) = client.inbox.recv().await {
-        if stanza.attr("id") != Some("proxy") {
+        if stanza.head().id.as_deref() != Some("proxy") {
             continue;
         }
+        let stanza = stanza.element();
         let streamhost = stanza
             .get_child("query", ns::BYTESTREAMS)
             .and_then(|query| query.get_child("streamhost", ns::BYTESTREAMS));

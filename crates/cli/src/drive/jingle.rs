@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use minidom::Element;
 use onetrip_core::e2e::{Action, Config as Settings, EndToEnd, Event, unknown};
 use onetrip_core::jingle::s5b::{Attempt, Candidate, CandidateKind, Link};
 use onetrip_core::jingle::session::{self, Tie};
@@ -176,7 +175,7 @@ impl Driver {
         let mut rest = piece;
         loop {
             match self.reader.next(&mut rest) {
-                Ok(Some(Frame::Stanza(stanza))) => self.on_stanza(&stanza.element()),
+                Ok(Some(Frame::Stanza(stanza))) => self.on_stanza(&stanza),
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(Failure::Usage(error.to_string())),
@@ -185,7 +184,7 @@ impl Driver {
         }
     }
 
-    fn on_stanza(&mut self, stanza: &Element) {
+    fn on_stanza(&mut self, stanza: &Stanza) {
         let Some(end) = &mut self.end else {
             let env = &mut Env::new(self.now, &mut self.entropy);
             let us = self.us.clone();
@@ -360,8 +359,6 @@ impl Driver {
     }
 }
 
-fn transmit(stanza: &Element) {
-    if let Ok(stanza) = Stanza::from_element(stanza) {
-        emit(&json!({"transmit": String::from_utf8_lossy(stanza.bytes())}));
-    }
+fn transmit(stanza: &Stanza) {
+    emit(&json!({"transmit": String::from_utf8_lossy(stanza.bytes())}));
 }

@@ -130,16 +130,19 @@ impl Desk {
     /// Answers a request of a user.
     fn answer(&mut self, request: &Element) {
         let host = self.place.ip().to_string();
-        let answer = self.proxy.handle(request, &host, self.place.port());
-        let answer = answer
-            .or_else(|| queries::answer_as_proxy(request))
-            .or_else(|| queries::error_to(request, "service-unavailable"));
+        let asked = Stanza::from_element(request).ok();
+        let joined = asked.and_then(|asked| self.proxy.handle(&asked, &host, self.place.port()));
+        let otherwise = || {
+            let answer = queries::answer_as_proxy(request)
+                .or_else(|| queries::error_to(request, "service-unavailable"));
+            Stanza::from_element(&answer?).ok()
+        };
+        let answer = joined.or_else(otherwise);
         // The connections are one before anybody hears of it.
         let _ = self.drain();
         let Some(answer) = answer else { return };
-        let to = answer.attr("to").map(str::parse::<Jid>);
-        if let (Some(Ok(to)), Ok(stanza)) = (to, Stanza::from_element(&answer)) {
-            self.hub.deliver(&stanza, &to);
+        if let Some(Ok(to)) = answer.head().to.as_deref().map(str::parse::<Jid>) {
+            self.hub.deliver(&answer, &to);
         }
     }
 

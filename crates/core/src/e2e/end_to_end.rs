@@ -9,7 +9,6 @@
 
 use std::collections::VecDeque;
 
-use minidom::Element;
 use onetrip_jingle_xmlstream::s5b::{self, Attempt, Candidate, Link};
 use onetrip_jingle_xmlstream::session::{Reason, Tie, Unsupported};
 use onetrip_jingle_xmlstream::socks5::Destination;
@@ -77,9 +76,9 @@ impl EndToEnd {
         config: Config,
         env: &mut Env<'_>,
         us: Jid,
-        stanza: &Element,
+        stanza: &Stanza,
         authorised: bool,
-    ) -> Result<Self, Option<Element>> {
+    ) -> Result<Self, Option<Stanza>> {
         let session = Session::incoming(config.session.clone(), env, us, stanza, authorised)?;
         Ok(Self::new(config, session, env))
     }
@@ -105,7 +104,7 @@ impl EndToEnd {
 
     /// What to do with a session-initiate of the same peer: [`Session::tie`].
     #[must_use]
-    pub fn tie(&self, stanza: &Element) -> Tie {
+    pub fn tie(&self, stanza: &Stanza) -> Tie {
         self.session.tie(stanza)
     }
 
@@ -195,8 +194,9 @@ impl EndToEnd {
 
     /// Takes in an iq or message from the connection to the server; `false` when it is for somebody else. What nobody
     /// takes goes to [`unknown`](super::unknown).
-    pub fn handle(&mut self, env: &mut Env<'_>, stanza: &Element) -> bool {
-        let taken = self.session.handle(env.now, stanza) || self.pipe.handle(env.now, stanza);
+    pub fn handle(&mut self, env: &mut Env<'_>, stanza: &Stanza) -> bool {
+        // Data first: most of what comes is that, once there is a pipe.
+        let taken = self.pipe.handle(env.now, stanza) || self.session.handle(env.now, stanza);
         self.pump(env);
         taken
     }

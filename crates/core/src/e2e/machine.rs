@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use minidom::Element;
 use onetrip_jingle_xmlstream::s5b::{Attempt, Candidate, Link};
 use onetrip_jingle_xmlstream::xtls::{TlsRole, Verification};
 use onetrip_jingle_xmlstream::{ibb, session, socks5};
@@ -58,7 +57,7 @@ impl Config {
 #[allow(clippy::large_enum_variant)]
 pub enum Action {
     /// Send this stanza on the connection to the server.
-    Send(Element),
+    Send(Stanza),
     /// Connect by TCP, and tell with [`EndToEnd::connected`](super::EndToEnd::connected) or
     /// [`EndToEnd::closed`](super::EndToEnd::closed).
     Connect {
@@ -90,7 +89,7 @@ impl core::fmt::Debug for Action {
     /// What is written and read is the users' own: its length alone is shown.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Send(stanza) => write!(f, "Send(<{}/>)", stanza.name()),
+            Self::Send(stanza) => write!(f, "Send(<{}/>)", stanza.head().kind.name()),
             Self::Connect { attempt, candidate } => {
                 write!(
                     f,

@@ -36,6 +36,7 @@
 //! ```
 //! use onetrip_core::e2e::{Action, Config, EndToEnd};
 //! use onetrip_core::jingle::session;
+//! use onetrip_core::stream::Stanza;
 //! # use onetrip_core::stream::{Build as _, Env, Instant};
 //! # let mut entropy = |out: &mut [u8]| out.fill(7);
 //! # let env = &mut Env::new(Instant::EPOCH, &mut entropy);
@@ -46,7 +47,8 @@
 //! let mut romeo = EndToEnd::initiate(Config::new(session.clone()), env, us, peer, None, vec![])?;
 //! let Some(Action::Send(invitation)) = romeo.poll_action() else { panic!() };
 //!
-//! let invitation = invitation.with_attr("from", "romeo@montague.lit/o"); // as servers do
+//! let invitation = invitation.element().with_attr("from", "romeo@montague.lit/o"); // as servers do
+//! let invitation = Stanza::from_element(&invitation)?;
 //! let us = "juliet@capulet.lit/b".parse()?;
 //! let juliet = EndToEnd::incoming(Config::new(session), env, us, &invitation, true);
 //! let mut juliet = juliet.map_err(|_| "not for her")?;
@@ -77,7 +79,7 @@ mod sockets;
 mod stream;
 mod streamhost;
 
-use minidom::Element;
+use onetrip_stream::Stanza;
 
 pub use end_to_end::EndToEnd;
 pub use machine::{Action, Config, Event, Received};
@@ -85,7 +87,7 @@ pub use streamhost::{HostAction, Streamhost};
 
 /// The answer to a request of Jingle or of in-band bytestreams that no session took; `None` for everything else.
 #[must_use]
-pub fn unknown(stanza: &Element) -> Option<Element> {
+pub fn unknown(stanza: &Stanza) -> Option<Stanza> {
     let jingle = onetrip_jingle_xmlstream::session::unknown(stanza);
     jingle.or_else(|| onetrip_jingle_xmlstream::ibb::unknown(stanza))
 }

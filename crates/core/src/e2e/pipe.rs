@@ -4,10 +4,9 @@
 //! down, or here, bounded.
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use minidom::Element;
 use onetrip_jingle_xmlstream::ibb::{self, Bytestream};
 use onetrip_jingle_xmlstream::s5b::Link;
-use onetrip_stream::Instant;
+use onetrip_stream::{Instant, Stanza};
 
 use crate::UsageError;
 
@@ -38,7 +37,7 @@ enum Transport {
 #[derive(Debug)]
 pub(super) enum Told {
     /// Send this stanza.
-    Send(Element),
+    Send(Stanza),
     /// The in-band bytestream is open.
     Opened,
     /// Bytes of the peer's.
@@ -122,10 +121,16 @@ impl Pipe {
 
     /// Bytes for the peer; what goes to a socket comes out.
     pub(super) fn carry(&mut self, now: Instant, bytes: &[u8]) -> Option<(Link, Bytes)> {
-        match &self.transport {
+        match &mut self.transport {
             Transport::Socket(link) => Some((*link, Bytes::copy_from_slice(bytes))),
-            Transport::InBand(_) => {
-                self.waiting.extend_from_slice(bytes);
+            Transport::InBand(stream) => {
+                // What waits goes first, and then there is no room.
+                let taken = match self.waiting.is_empty() {
+                    true => stream.write(now, bytes),
+                    false => 0,
+                };
+                let rest = bytes.get(taken..).unwrap_or_default();
+                self.waiting.extend_from_slice(rest);
                 self.flush(now);
                 None
             }
@@ -166,7 +171,7 @@ impl Pipe {
     }
 
     /// Takes in an iq or message; `false` when it is not for this transport.
-    pub(super) fn handle(&mut self, now: Instant, stanza: &Element) -> bool {
+    pub(super) fn handle(&mut self, now: Instant, stanza: &Stanza) -> bool {
         match &mut self.transport {
             // What the peer did wrong has been answered, and ends the transport.
             Transport::InBand(stream) => stream.handle(now, stanza).unwrap_or(true),

@@ -15,8 +15,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use minidom::Element;
-use onetrip_stream::{Env, Instant, Jid, ns};
+use onetrip_stream::{Content, Env, Instant, Jid, Payload, Stanza, StanzaKind, WriteError, ns};
 
 use super::incoming::{Incoming, Verdict};
 use super::outgoing::Outgoing;
@@ -38,7 +37,7 @@ enum State {
 ///
 /// ```
 /// # use onetrip_jingle_xmlstream::ibb::{Action, Bytestream, Config, Event};
-/// # use onetrip_stream::{Env, Instant, Jid, Build as _};
+/// # use onetrip_stream::{Build as _, Env, Instant, Jid, Stanza};
 /// # let mut zero = |out: &mut [u8]| out.fill(0);
 /// # let mut env = Env::new(Instant::EPOCH, &mut zero);
 /// # let romeo: Jid = "romeo@montague.lit/orchard".parse().unwrap();
@@ -48,7 +47,8 @@ enum State {
 /// let mut theirs = Bytestream::established(Config::default(), &mut env, romeo.clone(), "s");
 /// ours.write(env.now, b"</stream:stream>");
 /// let Some(Action::Send(data)) = ours.poll_action() else { panic!() };
-/// let data = data.with_attr("from", romeo.to_string()); // The servers do this.
+/// // The servers do this.
+/// let data = Stanza::from_element(&data.element().with_attr("from", romeo.to_string())).unwrap();
 /// assert_eq!(theirs.handle(env.now, &data), Ok(true));
 /// assert_eq!(theirs.read(env.now).unwrap(), "</stream:stream>");
 /// ```
@@ -72,12 +72,15 @@ impl Bytestream {
         let mut stream = Self::new(config, env, peer, sid, State::Awaiting);
         stream.config.block_size = config.block_size.clamp(1, MAX_OFFER);
         let id = stream.ids.next();
-        let open = Packet::Open {
-            sid: sid.to_owned(),
-            block_size: stream.config.block_size,
-            by_message: false,
-        };
-        stream.send(&id, &open);
+        let block_size = stream.config.block_size;
+        stream.ask(
+            &id,
+            &Packet::Open {
+                sid,
+                block_size,
+                by_message: false,
+            },
+        );
         stream.state = State::Opening { id };
         stream.arm(env.now);
         stream
@@ -163,8 +166,7 @@ impl Bytestream {
             return Some(chunk);
         }
         while let Some(id) = self.incoming.answerable(&self.config) {
-            let answer = iq::result(&self.peer, &id);
-            self.actions.push_back(Action::Send(answer));
+            self.answer(&id);
         }
         self.pump(now);
         Some(chunk)
@@ -190,37 +192,57 @@ impl Bytestream {
     ///
     /// # Errors
     /// [`Error`] when the peer broke a rule. Final: it comes again for every stanza that is for this bytestream.
-    pub fn handle(&mut self, now: Instant, stanza: &Element) -> Result<bool, Error> {
-        if stanza.is("message", ns::CLIENT) {
+    pub fn handle(&mut self, now: Instant, stanza: &Stanza) -> Result<bool, Error> {
+        let head = stanza.head();
+        if head.content != Content::Client
+            || !head.from.as_deref().is_some_and(|from| self.peer.is(from))
+        {
+            return Ok(false);
+        }
+        if head.kind == StanzaKind::Message {
             return self.handle_message(now, stanza);
         }
-        let Some(iq) = Iq::read(stanza).filter(|iq| iq.from == self.peer) else {
+        let Some(iq) = Iq::read(stanza) else {
             return Ok(false);
         };
         match iq.kind {
-            Kind::Set(payload) => match Packet::read(payload) {
-                Some(packet) if packet.sid() == self.sid => self.request(now, iq.id, packet),
-                None if payload.has_ns(ns::IBB) && payload.attr("sid") == Some(&self.sid) => {
-                    self.refuse(iq.id, Refusal::BadRequest);
-                    Ok(true)
-                }
-                _ => Ok(false),
+            Kind::Set => match iq.payload() {
+                Some(payload) => self.handle_request(now, iq.id, &payload),
+                None => Ok(false),
             },
             Kind::Result => Ok(self.answered(now, iq.id, None)),
-            Kind::Error(error) => Ok(self.answered(now, iq.id, Some(error))),
+            Kind::Error => Ok(self.answered(now, iq.id, Some(iq.error()))),
         }
     }
 
-    fn handle_message(&mut self, now: Instant, message: &Element) -> Result<bool, Error> {
-        let from = message
-            .attr("from")
-            .and_then(|from| from.parse::<Jid>().ok());
-        let packet = message.children().find_map(Packet::read);
-        let (Some(from), Some(Packet::Data { sid, seq, text })) = (from, packet) else {
+    fn handle_request(
+        &mut self,
+        now: Instant,
+        id: &str,
+        payload: &Payload<'_>,
+    ) -> Result<bool, Error> {
+        match Packet::read(payload) {
+            Some(packet) if packet.sid() == self.sid => self.request(now, id, packet),
+            None if payload.namespace() == ns::IBB && payload.attr("sid") == Some(&self.sid) => {
+                self.refuse(id, Refusal::BadRequest);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn handle_message(&mut self, now: Instant, message: &Stanza) -> Result<bool, Error> {
+        // A message of type error is one of somebody else's that came back (RFC 6120 §8.3).
+        if message.head().type_.as_deref() == Some("error") {
+            return Ok(false);
+        }
+        let payload = message
+            .payloads()
+            .find(|payload| Packet::read(payload).is_some());
+        let Some(Packet::Data { sid, seq, text }) = payload.as_ref().and_then(Packet::read) else {
             return Ok(false);
         };
-        // A message of type error is one of somebody else's that came back (RFC 6120 §8.3).
-        if from != self.peer || sid != self.sid || message.attr("type") == Some("error") {
+        if sid != self.sid {
             return Ok(false);
         }
         if let State::Closed(error) = self.state {
@@ -229,7 +251,7 @@ impl Bytestream {
         if !self.receives() {
             return Ok(true);
         }
-        match self.incoming.take(&self.config, seq, &text) {
+        match self.incoming.take(&self.config, seq, text) {
             Ok(Verdict::Duplicate) => Ok(true),
             Ok(Verdict::Taken | Verdict::Held) => {
                 self.tell_readable();
@@ -248,7 +270,7 @@ impl Bytestream {
         )
     }
 
-    fn request(&mut self, now: Instant, id: &str, packet: Packet) -> Result<bool, Error> {
+    fn request(&mut self, now: Instant, id: &str, packet: Packet<'_>) -> Result<bool, Error> {
         if let State::Closed(error) = self.state {
             // Without an error the caller answers, with [`unknown`].
             let Some(error) = error else { return Ok(false) };
@@ -257,7 +279,7 @@ impl Bytestream {
         }
         match packet {
             Packet::Open { block_size, .. } => self.opened(now, id, block_size),
-            Packet::Data { seq, text, .. } => return self.data(now, id, seq, &text),
+            Packet::Data { seq, text, .. } => return self.data(now, id, seq, text),
             Packet::Close { .. } => self.peer_closes(now, id),
         }
         Ok(true)
@@ -369,14 +391,15 @@ impl Bytestream {
             State::Open | State::Finishing | State::Answering { .. }
         ) {
             let ids = &mut self.ids;
-            while let Some(chunk) = self.outgoing.chunk(&self.config, || ids.next()) {
+            while let Some(chunk) = self.outgoing.chunk(&self.config, || ids.next().into()) {
                 let data = Packet::Data {
-                    sid: self.sid.clone(),
+                    sid: &self.sid,
                     seq: chunk.seq,
-                    text: chunk.text,
+                    text: &chunk.text,
                 };
-                let data = iq::set(&self.peer, &chunk.id, data.to_element());
-                self.actions.push_back(Action::Send(data));
+                let head = iq::head(&self.peer, chunk.id, "set");
+                let data = Stanza::new(head, Some(&data.to_payload()));
+                self.actions.extend(data.ok().map(Action::Send));
             }
             if self.outgoing.writable_again(&self.config) && matches!(self.state, State::Open) {
                 self.tell(Event::Writable);
@@ -444,23 +467,27 @@ impl Bytestream {
     fn say_close(&mut self) -> String {
         let id = self.ids.next();
         let sid = self.sid.clone();
-        self.send(&id, &Packet::Close { sid });
+        self.ask(&id, &Packet::Close { sid: &sid });
         id
     }
 
-    fn send(&mut self, id: &str, packet: &Packet) {
-        let request = iq::set(&self.peer, id, packet.to_element());
-        self.actions.push_back(Action::Send(request));
+    fn ask(&mut self, id: &str, packet: &Packet<'_>) {
+        let head = iq::head(&self.peer, id, "set");
+        self.send(Stanza::new(head, Some(&packet.to_payload())));
     }
 
     fn answer(&mut self, id: &str) {
-        let answer = iq::result(&self.peer, id);
-        self.actions.push_back(Action::Send(answer));
+        self.send(iq::result(&self.peer, id));
     }
 
     fn refuse(&mut self, id: &str, refusal: Refusal) {
-        let refusal = iq::refuse(&self.peer, id, refusal, ns::JINGLE_ERRORS_1);
-        self.actions.push_back(Action::Send(refusal));
+        let errors = ns::JINGLE_ERRORS_1;
+        self.send(iq::refuse(&self.peer, id, refusal, errors));
+    }
+
+    /// What XML cannot hold is not sent: that is a sid or an address which was given here, and the deadline ends it.
+    fn send(&mut self, stanza: Result<Stanza, WriteError>) {
+        self.actions.extend(stanza.ok().map(Action::Send));
     }
 
     #[cfg(test)]

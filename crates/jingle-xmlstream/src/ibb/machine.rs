@@ -1,7 +1,6 @@
 //! What a bytestream asks for and reports, and the answer to what no bytestream took.
 
-use minidom::Element;
-use onetrip_stream::ns;
+use onetrip_stream::{Stanza, ns};
 
 use super::Error;
 use crate::iq::{self, Iq, IqError, Kind, Refusal};
@@ -12,7 +11,7 @@ use crate::iq::{self, Iq, IqError, Kind, Refusal};
 #[non_exhaustive]
 pub enum Action {
     /// Send this stanza.
-    Send(Element),
+    Send(Stanza),
     /// Take note.
     Event(Event),
 }
@@ -53,15 +52,11 @@ pub enum Why {
 /// The answer to a request of this namespace that no bytestream took: `item-not-found` (XEP-0047 §2.3). `None` for
 /// everything else.
 #[must_use]
-pub fn unknown(stanza: &Element) -> Option<Element> {
-    let iq = Iq::read(stanza)?;
-    match iq.kind {
-        Kind::Set(payload) if payload.has_ns(ns::IBB) => Some(iq::refuse(
-            &iq.from,
-            iq.id,
-            Refusal::ItemNotFound,
-            ns::JINGLE_ERRORS_1,
-        )),
-        _ => None,
+pub fn unknown(stanza: &Stanza) -> Option<Stanza> {
+    let iq = Iq::read(stanza).filter(|iq| iq.kind == Kind::Set)?;
+    let from = iq.from.parse().ok()?;
+    if iq.payload()?.namespace() != ns::IBB {
+        return None;
     }
+    iq::refuse(&from, iq.id, Refusal::ItemNotFound, ns::JINGLE_ERRORS_1).ok()
 }

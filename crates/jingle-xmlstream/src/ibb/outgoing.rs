@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf as _, BytesMut};
+use onetrip_stream::Text;
 
 use super::{Config, wire};
 
@@ -12,7 +13,7 @@ pub(crate) struct Outgoing {
     pub(crate) next: u16,
     buffer: BytesMut,
     /// The ids of chunks that are not acknowledged.
-    unacknowledged: VecDeque<String>,
+    unacknowledged: VecDeque<Text>,
     /// Whether the caller was told that there is no room.
     refused: bool,
 }
@@ -28,7 +29,7 @@ impl Outgoing {
     }
 
     /// The next chunk, as number and base64, when the window has room for it.
-    pub(crate) fn chunk(&mut self, config: &Config, id: impl FnOnce() -> String) -> Option<Chunk> {
+    pub(crate) fn chunk(&mut self, config: &Config, id: impl FnOnce() -> Text) -> Option<Chunk> {
         if self.buffer.is_empty() || self.unacknowledged.len() >= usize::from(config.window.max(1))
         {
             return None;
@@ -46,7 +47,7 @@ impl Outgoing {
     /// A chunk was acknowledged; `false` when that was none of ours.
     pub(crate) fn acknowledged(&mut self, id: &str) -> bool {
         // In practice the first one: acknowledgements come in order.
-        let place = self.unacknowledged.iter().position(|known| known == id);
+        let place = self.unacknowledged.iter().position(|known| **known == *id);
         place.is_some_and(|place| self.unacknowledged.remove(place).is_some())
     }
 
@@ -75,7 +76,7 @@ impl Outgoing {
 
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    pub(crate) id: String,
+    pub(crate) id: Text,
     pub(crate) seq: u16,
     pub(crate) text: String,
 }

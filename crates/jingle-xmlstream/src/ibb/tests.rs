@@ -1,10 +1,10 @@
 use core::time::Duration;
 
-use minidom::Element;
-use onetrip_stream::{Build as _, Instant, ns};
+use onetrip_stream::{Content, Head, Instant, Stanza, StanzaKind, ns};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Refusal;
 use crate::iq::testing::*;
 
 const NOW: Instant = Instant::EPOCH;
@@ -19,27 +19,21 @@ fn receiver(config: Config) -> Bytestream {
     })
 }
 
-fn data(seq: u16, text: &str) -> Element {
-    let packet = Packet::Data {
-        sid: "s".into(),
-        seq,
-        text: text.into(),
-    };
-    stamped(
-        &crate::iq::set(&juliet(), "d", packet.to_element()),
-        &romeo(),
-    )
+/// What Romeo says to Juliet.
+fn said_by_romeo(id: &str, packet: Packet<'_>) -> Stanza {
+    stamped(&asked(&juliet(), id, &packet.to_payload()), &romeo())
 }
 
-fn close() -> Element {
-    let packet = Packet::Close { sid: "s".into() };
-    stamped(
-        &crate::iq::set(&juliet(), "c", packet.to_element()),
-        &romeo(),
-    )
+fn data(seq: u16, text: &str) -> Stanza {
+    let sid = "s";
+    said_by_romeo("d", Packet::Data { sid, seq, text })
 }
 
-fn sent(stream: &mut Bytestream) -> Vec<Element> {
+fn close() -> Stanza {
+    said_by_romeo("c", Packet::Close { sid: "s" })
+}
+
+fn sent(stream: &mut Bytestream) -> Vec<Stanza> {
     core::iter::from_fn(|| stream.poll_action())
         .filter_map(|action| match action {
             Action::Send(stanza) => Some(stanza),
@@ -61,13 +55,14 @@ fn events(stream: &mut Bytestream) -> Vec<Event> {
 fn said(stream: &mut Bytestream) -> Vec<String> {
     sent(stream)
         .iter()
-        .map(|stanza| match stanza.attr("type") {
-            Some("error") => {
+        .map(|stanza| match kind(stanza) {
+            "error" => {
+                let stanza = stanza.element();
                 let error = stanza.get_child("error", ns::CLIENT).unwrap();
                 error.children().next().unwrap().name().to_owned()
             }
-            Some("set") => stanza.children().next().unwrap().name().to_owned(),
-            kind => kind.unwrap().to_owned(),
+            "set" => stanza.payloads().next().unwrap().name().to_owned(),
+            kind => kind.to_owned(),
         })
         .collect()
 }
@@ -83,7 +78,7 @@ fn carry(romeos: &mut Bytestream, juliets: &mut Bytestream) -> (Vec<u8>, Vec<u8>
         for stanza in from_romeo {
             let taken = juliets.handle(NOW, &stamped(&stanza, &romeo())).unwrap();
             // An answer to <close/> may come when the peer's own has closed it already.
-            assert!(taken || stanza.attr("type") == Some("result"));
+            assert!(taken || kind(&stanza) == "result");
             while let Some(bytes) = juliets.read(NOW) {
                 at_juliet.extend_from_slice(&bytes);
             }
@@ -91,7 +86,7 @@ fn carry(romeos: &mut Bytestream, juliets: &mut Bytestream) -> (Vec<u8>, Vec<u8>
         for stanza in from_juliet {
             let taken = romeos.handle(NOW, &stamped(&stanza, &juliet())).unwrap();
             // An answer to <close/> may come when the peer's own has closed it already.
-            assert!(taken || stanza.attr("type") == Some("result"));
+            assert!(taken || kind(&stanza) == "result");
             while let Some(bytes) = romeos.read(NOW) {
                 at_romeo.extend_from_slice(&bytes);
             }
@@ -138,10 +133,7 @@ fn close_is_answered_when_everything_has_arrived_and_not_before() {
     let chunk = sent(&mut stream).remove(0);
     stream.handle(NOW, &close()).unwrap();
     assert!(said(&mut stream).is_empty());
-    let ack = stamped(
-        &crate::iq::result(&juliet(), chunk.attr("id").unwrap()),
-        &romeo(),
-    );
+    let ack = answered(&romeo(), &juliet(), id(&chunk));
     assert_eq!(stream.handle(NOW, &ack), Ok(true));
     assert_eq!(said(&mut stream), ["result"]);
     assert!(stream.is_closed());
@@ -153,14 +145,8 @@ fn close_is_answered_though_the_peer_refuses_what_is_left() {
     stream.write(NOW, b"last words");
     let chunk = sent(&mut stream).remove(0);
     stream.handle(NOW, &close()).unwrap();
-    let id = chunk.attr("id").unwrap();
-    let refusal = crate::iq::refuse(
-        &juliet(),
-        id,
-        crate::Refusal::ItemNotFound,
-        ns::JINGLE_ERRORS_1,
-    );
-    stream.handle(NOW, &stamped(&refusal, &romeo())).unwrap();
+    let refusal = refused(&romeo(), &juliet(), id(&chunk), Refusal::ItemNotFound);
+    stream.handle(NOW, &refusal).unwrap();
     assert_eq!(said(&mut stream), ["result"]);
     assert!(stream.is_closed());
 }
@@ -224,7 +210,8 @@ fn folded_base64_is_refused_when_strict() {
 #[test]
 fn another_sid_or_another_sender_is_not_taken_and_item_not_found() {
     let mut stream = receiver(config());
-    let stranger = data(0, "AAAA").with_attr("from", "romeo@montague.lit/balcony");
+    let elsewhere = "romeo@montague.lit/balcony".parse().unwrap();
+    let stranger = stamped(&data(0, "AAAA"), &elsewhere);
     let other = data(0, "AAAA");
     assert_eq!(stream.handle(NOW, &stranger), Ok(false));
     let mut elsewhere = at(0, 0, |env| {
@@ -232,7 +219,8 @@ fn another_sid_or_another_sender_is_not_taken_and_item_not_found() {
     });
     assert_eq!(elsewhere.handle(NOW, &other), Ok(false));
     let answer = unknown(&other).unwrap();
-    let error = answer.get_child("error", ns::CLIENT).unwrap();
+    let tree = answer.element();
+    let error = tree.get_child("error", ns::CLIENT).unwrap();
     assert!(
         error
             .get_child("item-not-found", ns::STANZA_ERRORS)
@@ -250,11 +238,12 @@ fn another_sid_or_another_sender_is_not_taken_and_item_not_found() {
 fn chunks_come_by_message_too_and_are_not_answered() {
     let mut stream = receiver(config());
     let packet = Packet::Data {
-        sid: "s".into(),
+        sid: "s",
         seq: 0,
-        text: "AAAA".into(),
+        text: "AAAA",
     };
-    let message = Element::bare("message", ns::CLIENT).with_child(packet.to_element());
+    let head = Head::new(StanzaKind::Message, Content::Client);
+    let message = Stanza::new(head, Some(&packet.to_payload())).unwrap();
     assert_eq!(stream.handle(NOW, &stamped(&message, &juliet())), Ok(false));
     assert_eq!(stream.handle(NOW, &stamped(&message, &romeo())), Ok(true));
     assert!(said(&mut stream).is_empty());
@@ -265,14 +254,11 @@ fn chunks_come_by_message_too_and_are_not_answered() {
 fn an_open_that_names_another_block_size_is_a_resource_constraint() {
     let open = |size: u16| {
         let packet = Packet::Open {
-            sid: "s".into(),
+            sid: "s",
             block_size: size,
             by_message: false,
         };
-        stamped(
-            &crate::iq::set(&juliet(), "o", packet.to_element()),
-            &romeo(),
-        )
+        said_by_romeo("o", packet)
     };
     for (exact, size, said_to_it) in [
         (true, 4096, "result"),
@@ -304,7 +290,7 @@ fn no_more_than_32767_is_ever_offered() {
     let mut stream = at(0, 0, |env| Bytestream::open(config, env, juliet(), "s"));
     let open = sent(&mut stream).remove(0);
     assert_eq!(
-        open.children().next().unwrap().attr("block-size"),
+        open.payloads().next().unwrap().attr("block-size"),
         Some("32767")
     );
 }
@@ -366,14 +352,9 @@ fn a_reader_that_does_not_read_holds_the_acknowledgement_back() {
 fn a_chunk_that_the_peer_refuses_closes() {
     let mut stream = receiver(config());
     stream.write(NOW, b"x");
-    let id = sent(&mut stream).remove(0).attr("id").unwrap().to_owned();
-    let refusal = crate::iq::refuse(
-        &juliet(),
-        &id,
-        crate::Refusal::BadRequest,
-        ns::JINGLE_ERRORS_1,
-    );
-    stream.handle(NOW, &stamped(&refusal, &romeo())).unwrap();
+    let request = sent(&mut stream).remove(0);
+    let refusal = refused(&romeo(), &juliet(), id(&request), Refusal::BadRequest);
+    stream.handle(NOW, &refusal).unwrap();
     assert!(stream.is_closed());
     assert_eq!(said(&mut stream), ["close"]);
 }
@@ -382,14 +363,9 @@ fn a_chunk_that_the_peer_refuses_closes() {
 fn close_is_final_even_when_the_peer_does_not_know_it() {
     let mut stream = receiver(config());
     stream.close(NOW);
-    let id = sent(&mut stream).remove(0).attr("id").unwrap().to_owned();
-    let refusal = crate::iq::refuse(
-        &juliet(),
-        &id,
-        crate::Refusal::ItemNotFound,
-        ns::JINGLE_ERRORS_1,
-    );
-    stream.handle(NOW, &stamped(&refusal, &romeo())).unwrap();
+    let request = sent(&mut stream).remove(0);
+    let refusal = refused(&romeo(), &juliet(), id(&request), Refusal::ItemNotFound);
+    stream.handle(NOW, &refusal).unwrap();
     assert_eq!(events(&mut stream), [Event::Closed(Why::Here)]);
 }
 
@@ -414,13 +390,10 @@ fn the_deadline_moves_with_every_answer() {
         ..config()
     });
     stream.write(NOW, b"xy");
-    let id = sent(&mut stream).remove(0).attr("id").unwrap().to_owned();
+    let chunk = sent(&mut stream).remove(0);
     let later = Instant::from_millis(20_000);
     stream
-        .handle(
-            later,
-            &stamped(&crate::iq::result(&juliet(), &id), &romeo()),
-        )
+        .handle(later, &answered(&romeo(), &juliet(), id(&chunk)))
         .unwrap();
     assert_eq!(stream.poll_timeout(), Some(Instant::from_millis(50_000)));
 }

@@ -3,8 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use minidom::Element;
-use onetrip_stream::{Build as _, ns};
+use onetrip_stream::{Payload, ns};
 
 use crate::iq::number;
 
@@ -12,13 +11,13 @@ use crate::iq::number;
 pub const MAX_OFFER: u16 = 32767;
 
 /// What one element of the namespace says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Packet {
+pub enum Packet<'a> {
     /// A bytestream is opened.
     Open {
         /// Its name.
-        sid: String,
+        sid: &'a str,
         /// The most bytes of one chunk, before they are encoded.
         block_size: u16,
         /// Whether the chunks come in messages instead of iqs.
@@ -27,32 +26,32 @@ pub enum Packet {
     /// One chunk.
     Data {
         /// Of which bytestream.
-        sid: String,
+        sid: &'a str,
         /// Which one: from 0 on, and 0 again behind 65535.
         seq: u16,
         /// In base64, as it stood there.
-        text: String,
+        text: &'a str,
     },
     /// A bytestream is closed.
     Close {
         /// Which one.
-        sid: String,
+        sid: &'a str,
     },
 }
 
-impl Packet {
+impl<'a> Packet<'a> {
     /// Reads an element of the namespace; `None` when it lacks an attribute or has one that cannot be.
     #[must_use]
-    pub fn read(element: &Element) -> Option<Self> {
-        if !element.has_ns(ns::IBB) {
+    pub fn read(payload: &'a Payload<'_>) -> Option<Self> {
+        if payload.namespace() != ns::IBB {
             return None;
         }
-        let sid = element.attr("sid")?.to_owned();
-        match element.name() {
+        let sid = payload.attr("sid")?;
+        match payload.name() {
             "open" => Some(Self::Open {
                 sid,
-                block_size: number(element.attr("block-size")?).filter(|&size| size > 0)?,
-                by_message: match element.attr("stanza") {
+                block_size: number(payload.attr("block-size")?).filter(|&size| size > 0)?,
+                by_message: match payload.attr("stanza") {
                     None | Some("iq") => false,
                     Some("message") => true,
                     Some(_) => return None,
@@ -60,8 +59,8 @@ impl Packet {
             }),
             "data" => Some(Self::Data {
                 sid,
-                seq: number(element.attr("seq")?)?,
-                text: element.text(),
+                seq: number(payload.attr("seq")?)?,
+                text: payload.text(),
             }),
             "close" => Some(Self::Close { sid }),
             _ => None,
@@ -70,27 +69,28 @@ impl Packet {
 
     /// The element as it goes out.
     #[must_use]
-    pub fn to_element(&self) -> Element {
-        let bare = |name: &str, sid: &str| Element::bare(name, ns::IBB).with_attr("sid", sid);
-        match self {
+    pub fn to_payload(&self) -> Payload<'a> {
+        match *self {
             Self::Open {
                 sid,
                 block_size,
                 by_message,
-            } => bare("open", sid)
+            } => Payload::new("open", ns::IBB)
                 .with_attr("block-size", block_size.to_string())
-                .with_attr("stanza", if *by_message { "message" } else { "iq" }),
-            Self::Data { sid, seq, text } => bare("data", sid)
+                .with_attr("sid", sid)
+                .with_attr("stanza", if by_message { "message" } else { "iq" }),
+            Self::Data { sid, seq, text } => Payload::new("data", ns::IBB)
                 .with_attr("seq", seq.to_string())
+                .with_attr("sid", sid)
                 .with_text(text),
-            Self::Close { sid } => bare("close", sid),
+            Self::Close { sid } => Payload::new("close", ns::IBB).with_attr("sid", sid),
         }
     }
 
     /// Of which bytestream it speaks.
     #[must_use]
-    pub fn sid(&self) -> &str {
-        match self {
+    pub fn sid(&self) -> &'a str {
+        match *self {
             Self::Open { sid, .. } | Self::Data { sid, .. } | Self::Close { sid } => sid,
         }
     }
@@ -188,43 +188,40 @@ mod tests {
 
     #[test]
     fn packets_survive_the_wire() {
-        let sid = || "s".to_owned();
         for packet in [
             Packet::Open {
-                sid: sid(),
+                sid: "s",
                 block_size: 4096,
                 by_message: false,
             },
             Packet::Open {
-                sid: sid(),
+                sid: "s",
                 block_size: 65535,
                 by_message: true,
             },
             Packet::Data {
-                sid: sid(),
+                sid: "s",
                 seq: 65535,
-                text: "AAAA".into(),
+                text: "AAAA",
             },
-            Packet::Close { sid: sid() },
+            Packet::Close { sid: "s" },
         ] {
-            assert_eq!(Packet::read(&packet.to_element()), Some(packet));
+            assert_eq!(Packet::read(&packet.to_payload()), Some(packet));
         }
     }
 
     #[test]
     fn attributes_that_cannot_be_are_refused() {
-        let open = |size: &str| {
-            Element::bare("open", ns::IBB)
+        let open = |size: &'static str| {
+            Payload::new("open", ns::IBB)
                 .with_attr("sid", "s")
                 .with_attr("block-size", size)
         };
         for size in ["0", "65536", "-1", "+1", "x"] {
             assert_eq!(Packet::read(&open(size)), None, "{size}");
         }
-        assert_eq!(
-            Packet::read(&open("1").with_attr("stanza", "presence")),
-            None
-        );
-        assert_eq!(Packet::read(&Element::bare("close", ns::IBB)), None);
+        let presence = open("1").with_attr("stanza", "presence");
+        assert_eq!(Packet::read(&presence), None);
+        assert_eq!(Packet::read(&Payload::new("close", ns::IBB)), None);
     }
 }

@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use minidom::Element;
-use onetrip_stream::{Env, Jid};
+use onetrip_stream::{Env, Jid, Stanza};
 
 use super::Reason;
 use crate::s5b::{self, AddressPolicy, Attempt, Candidate, Link};
@@ -87,7 +86,7 @@ pub enum Unsupported {
 #[non_exhaustive]
 pub enum Action {
     /// Send this stanza, to the peer or to a proxy.
-    Send(Element),
+    Send(Stanza),
     /// Connect, do the SOCKS5 handshake, and tell with [`s5b::Input`].
     Connect {
         /// To be named in the answer.
@@ -194,7 +193,7 @@ pub enum Tie {
     /// There is no tie: receive it.
     None,
     /// Ours goes on: send this answer.
-    Ours(Element),
+    Ours(Stanza),
     /// Theirs goes on: receive it. Ours ends with the peer's answer.
     Theirs,
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use minidom::Element;
-use onetrip_stream::{Env, Instant, Jid, ns};
+use onetrip_stream::{Env, Instant, Jid, Payload, Stanza, ns};
 
 use super::session::{Asked, Offered, Received, State};
 use super::wire::{Jingle, TransportElement, Verb};
@@ -76,18 +76,14 @@ impl Session {
         config: Config,
         env: &mut Env<'_>,
         us: Jid,
-        stanza: &Element,
+        stanza: &Stanza,
         authorised: bool,
-    ) -> Result<Self, Option<Element>> {
-        let iq = Iq::read(stanza).ok_or(None)?;
-        let Kind::Set(payload) = iq.kind else {
-            return Err(None);
-        };
-        let begins = payload.attr("action") == Some(Verb::SessionInitiate.name());
-        if !begins || !is_jingle(payload) {
+    ) -> Result<Self, Option<Stanza>> {
+        let (from, iq, payload) = request(stanza).ok_or(None)?;
+        if payload.attr("action") != Some(Verb::SessionInitiate.name()) {
             return Err(None);
         }
-        let detected = Dialect::detect(payload);
+        let detected = Dialect::detect(&payload);
         let dialect = detected.unwrap_or(if payload.has_ns(ns::JINGLE_1) {
             Dialect::Modern
         } else {
@@ -95,22 +91,22 @@ impl Session {
         });
         let refuse = |refusal| {
             let errors = dialect.errors();
-            Some(iq::refuse(&iq.from, iq.id, refusal, errors))
+            iq::refuse(&from, iq.id, refusal, errors).ok()
         };
         if !authorised {
             return Err(refuse(Refusal::ServiceUnavailable));
         }
-        let mut jingle = Jingle::read(payload, dialect, &iq.from).map_err(refuse)?;
+        let mut jingle = Jingle::read(&payload, dialect, &from).map_err(refuse)?;
         // Nobody begins a session in somebody else's name (XEP-0166 §13.5).
-        let foreign = |initiator: &Jid| !initiator.same_bare(&iq.from);
+        let foreign = |initiator: &Jid| !initiator.same_bare(&from);
         let Some(content) = jingle.contents.pop() else {
             return Err(refuse(Refusal::BadRequest));
         };
         if jingle.initiator.as_ref().is_some_and(foreign) || content.creator != Role::Initiator {
             return Err(refuse(Refusal::BadRequest));
         }
-        let from = iq.from.clone();
-        let mut session = Self::new(config, env, Role::Responder, dialect, us, from, jingle.sid);
+        let (peer, sid) = (from.clone(), jingle.sid);
+        let mut session = Self::new(config, env, Role::Responder, dialect, us, peer, sid);
         session.content = content.name;
         session.answer(iq.id);
         if detected.is_none() || !jingle.contents.is_empty() {
@@ -202,17 +198,16 @@ impl Session {
     /// What to do with a session-initiate from the peer of a session that is being begun here (XEP-0166 §7.2.16). Ask
     /// this of every such session before [`Session::incoming`].
     #[must_use]
-    pub fn tie(&self, stanza: &Element) -> Tie {
-        let waits = self.pending.iter().any(|one| one.asked == Asked::Initiate);
-        let Some(iq) = Iq::read(stanza).filter(|iq| waits && iq.from == self.peer) else {
+    pub fn tie(&self, stanza: &Stanza) -> Tie {
+        if !self.pending.iter().any(|one| one.asked == Asked::Initiate) {
             return Tie::None;
-        };
-        let Kind::Set(payload) = iq.kind else {
+        }
+        let Some((from, iq, payload)) = request(stanza).filter(|one| one.0 == self.peer) else {
             return Tie::None;
         };
         // Another dialect is another application: those do not exclude each other.
         if payload.attr("action") != Some(Verb::SessionInitiate.name())
-            || Dialect::detect(payload) != Some(self.dialect)
+            || Dialect::detect(&payload) != Some(self.dialect)
         {
             return Tie::None;
         }
@@ -220,7 +215,8 @@ impl Session {
         let theirs = payload.attr("sid").unwrap_or_default();
         if ours < (theirs.as_bytes(), self.peer.to_string()) {
             let errors = self.dialect.errors();
-            Tie::Ours(iq::refuse(&iq.from, iq.id, Refusal::TieBreak, errors))
+            // What cannot be written is not for a peer that exists: the answer to ours ends it.
+            iq::refuse(&from, iq.id, Refusal::TieBreak, errors).map_or(Tie::Theirs, Tie::Ours)
         } else {
             Tie::Theirs
         }
@@ -280,30 +276,31 @@ impl Session {
     }
 }
 
-fn is_jingle(element: &Element) -> bool {
-    element.is("jingle", ns::JINGLE_0) || element.is("jingle", ns::JINGLE_1)
+/// A request of Jingle: from whom, its head, and what it asks for.
+fn request(stanza: &Stanza) -> Option<(Jid, Iq<'_>, Element)> {
+    let iq = Iq::read(stanza).filter(|iq| iq.kind == Kind::Set)?;
+    let is_jingle =
+        |one: &Payload<'_>| one.is("jingle", ns::JINGLE_0) || one.is("jingle", ns::JINGLE_1);
+    iq.payload().filter(is_jingle)?;
+    let from = iq.from.parse().ok()?;
+    let payload = iq.tree()?;
+    Some((from, iq, payload))
 }
 
 /// The answer to a request of Jingle that no session took: `unknown-session`, or `bad-request` when there is no action.
 /// `None` for everything else, session-initiate included.
 #[must_use]
-pub fn unknown(stanza: &Element) -> Option<Element> {
-    let iq = Iq::read(stanza)?;
-    let Kind::Set(payload) = iq.kind else {
-        return None;
-    };
-    if !is_jingle(payload) {
-        return None;
-    }
+pub fn unknown(stanza: &Stanza) -> Option<Stanza> {
+    let (from, iq, payload) = request(stanza)?;
     let dialect = if payload.has_ns(ns::JINGLE_1) {
         Dialect::Modern
     } else {
         Dialect::Published2009
     };
-    let refusal = match Jingle::read(payload, dialect, &iq.from) {
+    let refusal = match Jingle::read(&payload, dialect, &from) {
         Ok(jingle) if jingle.verb == Verb::SessionInitiate => return None,
         Ok(_) => Refusal::UnknownSession,
         Err(refusal) => refusal,
     };
-    Some(iq::refuse(&iq.from, iq.id, refusal, dialect.errors()))
+    iq::refuse(&from, iq.id, refusal, dialect.errors()).ok()
 }

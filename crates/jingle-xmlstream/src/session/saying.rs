@@ -1,7 +1,7 @@
 //! What this end says, as stanzas.
 
 use minidom::Element;
-use onetrip_stream::{Build as _, Instant, Jid, ns};
+use onetrip_stream::{Build as _, Instant, Jid, Stanza, WriteError, ns};
 
 use super::session::{Asked, Pending, Session};
 use super::wire::{Content, Jingle, TransportElement, Verb};
@@ -46,8 +46,7 @@ impl Session {
 
     pub(super) fn ask(&mut self, now: Instant, to: &Jid, asked: Asked, payload: Element) {
         let id = self.ids.next();
-        self.actions
-            .push_back(Action::Send(iq::set(to, &id, payload)));
+        self.send(iq::set(to, &id, payload));
         self.pending.push(Pending {
             id,
             to: to.clone(),
@@ -75,18 +74,21 @@ impl Session {
         jingle.reason = Some(reason);
         let element = jingle.to_element(self.dialect, self.role);
         let id = self.ids.next();
-        self.actions
-            .push_back(Action::Send(iq::set(&self.peer, &id, element)));
+        self.send(iq::set(&self.peer, &id, element));
     }
 
     pub(super) fn answer(&mut self, id: &str) {
-        let answer = iq::result(&self.peer, id);
-        self.actions.push_back(Action::Send(answer));
+        self.send(iq::result(&self.peer, id));
     }
 
     pub(super) fn refuse(&mut self, id: &str, refusal: Refusal) {
-        let refusal = iq::refuse(&self.peer, id, refusal, self.dialect.errors());
-        self.actions.push_back(Action::Send(refusal));
+        let errors = self.dialect.errors();
+        self.send(iq::refuse(&self.peer, id, refusal, errors));
+    }
+
+    /// What XML cannot hold is not sent: that is an address or a candidate which was given here, and the deadline ends it.
+    fn send(&mut self, stanza: Result<Stanza, WriteError>) {
+        self.actions.extend(stanza.ok().map(Action::Send));
     }
 }
 

@@ -16,7 +16,7 @@
 use std::collections::VecDeque;
 
 use minidom::Element;
-use onetrip_stream::{Instant, Jid};
+use onetrip_stream::{Instant, Jid, Stanza};
 
 use super::saying::activation;
 use super::wire::{Jingle, TransportElement, Verb};
@@ -82,7 +82,7 @@ pub(super) struct Received {
 ///
 /// ```
 /// # use onetrip_jingle_xmlstream::session::*;
-/// # use onetrip_stream::{Build as _, Env, Instant, Jid};
+/// # use onetrip_stream::{Build as _, Env, Instant, Jid, Stanza};
 /// # let mut zero = |out: &mut [u8]| out.fill(0);
 /// # let mut env = Env::new(Instant::EPOCH, &mut zero);
 /// # let romeo: Jid = "romeo@montague.lit/orchard".parse().unwrap();
@@ -93,10 +93,12 @@ pub(super) struct Received {
 ///     Session::initiate(certificate(b"romeo"), &mut env, romeo.clone(), to, None, vec![]).unwrap();
 /// let Some(Action::Send(initiate)) = ours.poll_action() else { panic!() };
 ///
-/// let initiate = initiate.with_attr("from", romeo.to_string()); // The servers do this.
+/// // The servers do this.
+/// let initiate = initiate.element().with_attr("from", romeo.to_string());
+/// let initiate = Stanza::from_element(&initiate).unwrap();
 /// let mut theirs =
 ///     Session::incoming(certificate(b"juliet"), &mut env, juliet, &initiate, true).unwrap();
-/// assert!(matches!(theirs.poll_action(), Some(Action::Send(result)) if result.attr("type") == Some("result")));
+/// assert!(matches!(theirs.poll_action(), Some(Action::Send(answer)) if answer.head().type_.as_deref() == Some("result")));
 /// assert_eq!(theirs.poll_action(), Some(Action::Event(Event::Incoming { secure: true })));
 /// theirs.accept(env.now, vec![]); // The user agrees.
 /// ```
@@ -280,26 +282,32 @@ impl Session {
     }
 
     /// Takes in an iq; `false` when it is not of this session.
-    pub fn handle(&mut self, now: Instant, stanza: &Element) -> bool {
+    pub fn handle(&mut self, now: Instant, stanza: &Stanza) -> bool {
         let Some(iq) = Iq::read(stanza) else {
             return false;
         };
         match iq.kind {
-            Kind::Set(payload) => {
-                let ours = iq.from == self.peer
-                    && payload.is("jingle", self.dialect.jingle())
-                    && payload.attr("sid") == Some(&self.sid);
-                if ours {
-                    match Jingle::read(payload, self.dialect, &iq.from) {
-                        Ok(jingle) => self.request(now, iq.id, &jingle),
-                        Err(refusal) => self.refuse(iq.id, refusal),
-                    }
+            Kind::Set => {
+                let Some(payload) = self.ours(&iq) else {
+                    return false;
+                };
+                match Jingle::read(&payload, self.dialect, &self.peer) {
+                    Ok(jingle) => self.request(now, iq.id, &jingle),
+                    Err(refusal) => self.refuse(iq.id, refusal),
                 }
-                ours
+                true
             }
-            Kind::Result => self.answered(now, &iq.from, iq.id, None),
-            Kind::Error(error) => self.answered(now, &iq.from, iq.id, Some(error)),
+            Kind::Result => self.answered(now, iq.from, iq.id, None),
+            Kind::Error => self.answered(now, iq.from, iq.id, Some(iq.error())),
         }
+    }
+
+    /// What is asked, if that is for this session.
+    fn ours(&self, iq: &Iq<'_>) -> Option<Element> {
+        let payload = iq.payload().filter(|_| self.peer.is(iq.from))?;
+        let named =
+            payload.is("jingle", self.dialect.jingle()) && payload.attr("sid") == Some(&self.sid);
+        if named { iq.tree() } else { None }
     }
 
     /// The next steps of the negotiation, outward.
@@ -442,11 +450,11 @@ impl Session {
     }
 
     /// The answer to a request of ours; `false` when that was none.
-    fn answered(&mut self, now: Instant, from: &Jid, id: &str, error: Option<IqError>) -> bool {
+    fn answered(&mut self, now: Instant, from: &str, id: &str, error: Option<IqError>) -> bool {
         let place = self
             .pending
             .iter()
-            .position(|pending| pending.id == id && pending.to == *from);
+            .position(|pending| pending.id == id && pending.to.is(from));
         let Some(place) = place else { return false };
         let asked = self.pending.swap_remove(place).asked;
         match (asked, error) {

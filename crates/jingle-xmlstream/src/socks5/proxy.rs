@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use minidom::Element;
-use onetrip_stream::{Build as _, Instant, Jid, ns};
+use onetrip_stream::{Build as _, Content, Instant, Jid, Stanza, StanzaKind, ns};
 
 use super::{Action, Connection, Destination, Expected, Slot, Timeouts};
-use crate::iq::{self, Iq, Kind, Refusal};
+use crate::iq::{self, Refusal};
 
 /// What the caller must do next, in order. Sockets have the numbers that the caller gave them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,37 +120,44 @@ impl Proxy {
     }
 
     /// Answers a request to the proxy, which is reached at this host and port; `None` for what is none.
-    pub fn handle(&mut self, stanza: &Element, host: &str, port: u16) -> Option<Element> {
-        let us = stanza.attr("to")?;
-        if stanza.is("iq", ns::CLIENT) && stanza.attr("type") == Some("get") {
-            let from: Jid = stanza.attr("from")?.parse().ok()?;
-            stanza.get_child("query", ns::BYTESTREAMS)?;
-            let streamhost = Element::bare("streamhost", ns::BYTESTREAMS)
-                .with_attr("jid", us)
-                .with_attr("host", host)
-                .with_attr("port", port.to_string());
-            let query = Element::bare("query", ns::BYTESTREAMS).with_child(streamhost);
-            let answer = iq::result(&from, stanza.attr("id")?);
-            return Some(answer.with_attr("from", us).with_child(query));
-        }
-        let iq = Iq::read(stanza)?;
-        let Kind::Set(query) = iq.kind else {
+    pub fn handle(&mut self, stanza: &Stanza, host: &str, port: u16) -> Option<Stanza> {
+        let head = stanza.head();
+        if head.kind != StanzaKind::Iq || head.content != Content::Client {
             return None;
+        }
+        let (us, id) = (head.to.as_deref()?, head.id.as_deref()?);
+        let from: Jid = head.from.as_deref()?.parse().ok()?;
+        let answer = match head.type_.as_deref()? {
+            "get" => {
+                let mut asked = stanza.payloads();
+                asked.find(|payload| payload.is("query", ns::BYTESTREAMS))?;
+                let streamhost = Element::bare("streamhost", ns::BYTESTREAMS)
+                    .with_attr("jid", us)
+                    .with_attr("host", host)
+                    .with_attr("port", port.to_string());
+                let query = Element::bare("query", ns::BYTESTREAMS).with_child(streamhost);
+                iq::bare(&from, id, "result").with_child(query)
+            }
+            "set" => match self.asked(&from, stanza.element().children().next()?)? {
+                Ok(()) => iq::bare(&from, id, "result"),
+                Err(refusal) => iq::refusing(&from, id, refusal, ns::JINGLE_ERRORS_1),
+            },
+            _ => return None,
         };
+        Stanza::from_element(&answer.with_attr("from", us)).ok()
+    }
+
+    /// Joins what is to be activated; `None` when that is not what is asked for.
+    fn asked(&mut self, from: &Jid, query: &Element) -> Option<Result<(), Refusal>> {
         let activate = query.get_child("activate", ns::BYTESTREAMS)?;
         let target = activate.text().trim().parse::<Jid>().ok();
-        let joined = match (query.attr("sid"), target) {
+        Some(match (query.attr("sid"), target) {
             // Whoever offers asks, and in the texts of 2009 the initiator is first all the same (JXS-R12).
             (Some(sid), Some(target)) => self
-                .activate(&Destination::new(sid, &iq.from, &target))
-                .or_else(|_| self.activate(&Destination::new(sid, &target, &iq.from))),
+                .activate(&Destination::new(sid, from, &target))
+                .or_else(|_| self.activate(&Destination::new(sid, &target, from))),
             _ => Err(Refusal::BadRequest),
-        };
-        let answer = match joined {
-            Ok(()) => iq::result(&iq.from, iq.id),
-            Err(refusal) => iq::refuse(&iq.from, iq.id, refusal, ns::JINGLE_ERRORS_1),
-        };
-        Some(answer.with_attr("from", us))
+        })
     }
 
     fn activate(&mut self, destination: &Destination) -> Result<(), Refusal> {

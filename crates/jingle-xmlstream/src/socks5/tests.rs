@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::iq::testing::*;
-use onetrip_stream::Instant;
+use onetrip_stream::{Instant, Stanza};
 
 const NOW: Instant = Instant::EPOCH;
 
@@ -276,12 +276,12 @@ fn to_proxy(proxy: &mut Proxy, socket: u64, destination: &Destination) -> bool {
     proxy.is_waiting(socket)
 }
 
-fn asked(kind: &str, payload: &str) -> minidom::Element {
+fn asked(kind: &str, payload: &str) -> Stanza {
     let text = format!(
-        "<iq xmlns='jabber:client' from='romeo@montague.lit/orchard' to='proxy.lit' id='1' type='{kind}'>\
+        "<iq from='romeo@montague.lit/orchard' to='proxy.lit' id='1' type='{kind}'>\
         <query xmlns='http://jabber.org/protocol/bytestreams' sid='s'>{payload}</query></iq>"
     );
-    text.parse().unwrap()
+    parsed(&text)
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_proxy_joins_two_connections_when_one_of_their_owners_asks_and_no_third() {
     let activate = asked("set", "<activate>juliet@capulet.lit/balcony</activate>");
     let answer = |proxy: &mut Proxy| {
         let answer = proxy.handle(&activate, "proxy.lit", 1080).unwrap();
-        answer.attr("type").unwrap().to_owned()
+        kind(&answer).to_owned()
     };
     assert!(to_proxy(&mut proxy, 1, &destination));
     assert_eq!(answer(&mut proxy), "error", "one alone");
@@ -299,7 +299,7 @@ fn a_proxy_joins_two_connections_when_one_of_their_owners_asks_and_no_third() {
     assert!(!to_proxy(&mut proxy, 3, &destination), "a third");
     let stranger = asked("set", "<activate>nurse@capulet.lit/hall</activate>");
     let refused = proxy.handle(&stranger, "proxy.lit", 1080).unwrap();
-    assert_eq!(refused.attr("type"), Some("error"));
+    assert_eq!(kind(&refused), "error");
     assert_eq!(answer(&mut proxy), "result");
     let actions: Vec<ProxyAction> = core::iter::from_fn(|| proxy.poll_action()).collect();
     assert!(actions.contains(&ProxyAction::Close(3)));
@@ -311,6 +311,7 @@ fn a_proxy_joins_two_connections_when_one_of_their_owners_asks_and_no_third() {
 fn a_proxy_says_where_it_is_and_closes_what_is_not_joined_in_time() {
     let mut proxy = Proxy::new(Timeouts::default(), 1);
     let said = proxy.handle(&asked("get", ""), "192.0.2.1", 7777).unwrap();
+    let said = said.element();
     let said = said.children().next().unwrap().children().next().unwrap();
     assert_eq!(
         (said.attr("host"), said.attr("port")),

@@ -181,13 +181,8 @@ fn the_initiator_attribute_is_everywhere_in_jingle_0_and_first_only_in_jingle_1(
                 let Action::Send(stanza) = action else {
                     continue;
                 };
-                let Some(jingle) = stanza
-                    .children()
-                    .next()
-                    .filter(|one| one.name() == "jingle")
-                else {
-                    continue;
-                };
+                let jingle = stanza.payloads().find(|one| one.name() == "jingle");
+                let Some(jingle) = jingle else { continue };
                 let old = dialect != Dialect::Modern;
                 assert_eq!(jingle.attr("initiator").is_some(), old);
                 let accepts = jingle.attr("action") == Some("session-accept");
@@ -201,7 +196,7 @@ fn the_initiator_attribute_is_everywhere_in_jingle_0_and_first_only_in_jingle_1(
 }
 
 /// The founding text's own session-initiate, errors and all.
-const FOUNDING_INITIATE: &str = "<iq xmlns='jabber:client' from='romeo@montague.lit/orchard' id='jingle1' \
+const FOUNDING_INITIATE: &str = "<iq from='romeo@montague.lit/orchard' id='jingle1' \
     to='juliet@capulet.lit/balcony' type='set'><jingle xmlns='urn:xmpp:jingle:0' action='session-initiate' \
     initiator='romeo@montague.lit/orchard' sid='851ba2'><content creator='initiator' name='xmlstream'>\
     <description xmlns='urn:xmpp:tmp:jingle:apps:xmlstream:0'/>\
@@ -212,7 +207,7 @@ const FOUNDING_INITIATE: &str = "<iq xmlns='jabber:client' from='romeo@montague.
 
 #[test]
 fn the_founding_texts_session_initiate_is_understood() {
-    let stanza: Element = FOUNDING_INITIATE.parse().unwrap();
+    let stanza = parsed(FOUNDING_INITIATE);
     // It forgets the security that the text demands (erratum 6): a peer that means it is refused all the same.
     let mut strict = receive(config(1), &stanza).unwrap();
     assert_eq!(said(&actions(&mut strict)), ["session-terminate"]);
@@ -238,14 +233,13 @@ fn the_founding_texts_session_initiate_is_understood() {
 
 #[test]
 fn jxs_r2_the_founding_texts_broken_samples_are_bad_requests() {
-    let mut session = receive(insecure(), &FOUNDING_INITIATE.parse().unwrap()).unwrap();
+    let mut session = receive(insecure(), &parsed(FOUNDING_INITIATE)).unwrap();
     // Errata 1 to 3: the attributes are text, the sid and the name are others.
-    let sample: Element =
-        "<iq xmlns='jabber:client' from='romeo@montague.lit/orchard' id='hjdi8' type='set'>\
+    let sample = parsed(
+        "<iq from='romeo@montague.lit/orchard' id='hjdi8' type='set'>\
         <jingle xmlns='urn:xmpp:jingle:0'>action='transport-info' sid='a73sjjvkla37jfea'>\
-        <content creator='initiator' name='stub'/></jingle></iq>"
-            .parse()
-            .unwrap();
+        <content creator='initiator' name='stub'/></jingle></iq>",
+    );
     assert!(!session.handle(NOW, &sample));
     assert_eq!(refusal(&unknown(&sample).unwrap()), "bad-request");
     let other_sid = request(&session, Verb::TransportInfo, |jingle| {
@@ -284,7 +278,8 @@ fn jxs_02_a_session_needs_what_it_needs() {
         let Some(Action::Send(stanza)) = stanza else {
             panic!()
         };
-        let content = jingle_of(&stanza).children().next().unwrap();
+        let jingle = jingle_of(&stanza);
+        let content = jingle.children().next().unwrap();
         assert!(content.get_child("transport", dialect.ibb()).is_some());
     }
 }
@@ -337,14 +332,14 @@ fn jxs_r10_r11_without_security_a_session_ends_at_either_end() {
     pair.act();
     while let Some(mut stanza) = pair.wire[0].pop_front() {
         let mut read = Jingle::new(Verb::SessionAccept, "");
-        if let Some(jingle) = stanza.children().next() {
-            read = Jingle::read(jingle, Dialect::Modern, &juliet()).unwrap();
+        if stanza.payloads().next().is_some() {
+            read = Jingle::read(&jingle_of(&stanza), Dialect::Modern, &juliet()).unwrap();
         }
         if read.verb == Verb::SessionAccept && !read.contents.is_empty() {
             read.contents[0].security = None;
-            let id = stanza.attr("id").unwrap().to_owned();
             let element = read.to_element(Dialect::Modern, crate::Role::Responder);
-            stanza = stamped(&iq::set(&romeo(), &id, element), &juliet());
+            let other = iq::set(&romeo(), id(&stanza), element).unwrap();
+            stanza = stamped(&other, &juliet());
         }
         pair.deliver(0, &stanza);
     }
@@ -409,7 +404,7 @@ fn jxs_18_19_the_handshake_waits_for_the_answer_to_security_info() {
             .pending
             .iter()
             .find(|one| one.asked == crate::session::session::Asked::SecurityInfo);
-        if end == 0 && asked.is_some_and(|one| stanza.attr("id") == Some(&one.id)) {
+        if end == 0 && asked.is_some_and(|one| id(&stanza) == one.id) {
             late = Some(stanza);
         } else {
             pair.deliver(end, &stanza);
@@ -446,14 +441,12 @@ fn jxs_r11_a_method_that_is_not_supported_ends_with_security_error() {
         ["bad-request"],
         "no security in it"
     );
-    let srp: Element = format!(
-        "<iq xmlns='jabber:client' type='set' id='x' from='{}'><jingle xmlns='urn:xmpp:jingle:1' \
+    let srp = parsed(&format!(
+        "<iq type='set' id='x' from='{}'><jingle xmlns='urn:xmpp:jingle:1' \
          action='security-info' sid='{}'><content creator='initiator' name='xmlstream'>\
          <security xmlns='urn:xmpp:jingle:security:xtls:0'><method name='srp'/></security></content></jingle></iq>",
         romeo(),
         session.sid()
-    )
-    .parse()
-    .unwrap();
+    ));
     assert_eq!(answer_to(session, &srp), ["session-terminate"]);
 }

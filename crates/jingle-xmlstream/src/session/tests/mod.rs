@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use minidom::Element;
-use onetrip_stream::{Build as _, Instant, Jid, ns};
+use onetrip_stream::{Build as _, Instant, Jid, Stanza, ns};
 use proptest::prelude::*;
 
 use super::*;
@@ -58,7 +58,7 @@ fn begin(config: Config) -> Session {
     .unwrap()
 }
 
-fn receive(config: Config, stanza: &Element) -> Result<Session, Option<Element>> {
+fn receive(config: Config, stanza: &Stanza) -> Result<Session, Option<Stanza>> {
     at(0, 99, |env| {
         Session::incoming(config, env, juliet(), stanza, true)
     })
@@ -72,7 +72,7 @@ fn actions(session: &mut Session) -> Vec<Action> {
 struct Pair {
     ends: [Session; 2],
     /// What is on its way to each.
-    wire: [VecDeque<Element>; 2],
+    wire: [VecDeque<Stanza>; 2],
     log: [Vec<Action>; 2],
     reachable: bool,
     now: Instant,
@@ -100,7 +100,7 @@ impl Pair {
         self.ends[1].accept(now, candidates(1));
     }
 
-    fn deliver(&mut self, end: usize, stanza: &Element) {
+    fn deliver(&mut self, end: usize, stanza: &Stanza) {
         let now = self.now;
         self.ends[end].handle(now, stanza);
     }
@@ -176,9 +176,9 @@ fn said(actions: &[Action]) -> Vec<String> {
         _ => None,
     });
     stanzas
-        .filter(|stanza| stanza.attr("type") != Some("result"))
+        .filter(|stanza| kind(stanza) != "result")
         .map(|stanza| {
-            let child = stanza.children().next().unwrap();
+            let child = stanza.payloads().next().unwrap();
             match child.attr("action") {
                 Some(action) => action.to_owned(),
                 None => refusal(stanza),
@@ -187,21 +187,22 @@ fn said(actions: &[Action]) -> Vec<String> {
         .collect()
 }
 
-fn refusal(stanza: &Element) -> String {
+fn refusal(stanza: &Stanza) -> String {
+    let stanza = stanza.element();
     let error = stanza.get_child("error", ns::CLIENT).unwrap();
     error.children().last().unwrap().name().to_owned()
 }
 
 /// A request of the peer's of `end`, in the text that the session speaks.
-fn request(session: &Session, verb: Verb, change: impl FnOnce(&mut Jingle)) -> Element {
+fn request(session: &Session, verb: Verb, change: impl FnOnce(&mut Jingle)) -> Stanza {
     let mut jingle = Jingle::new(verb, session.sid());
     jingle.contents.push(session.content());
     change(&mut jingle);
     let element = jingle.to_element(session.dialect(), session.role().other());
-    stamped(&iq::set(&romeo(), "x", element), session.peer())
+    stamped(&iq::set(&romeo(), "x", element).unwrap(), session.peer())
 }
 
-fn answer_to(session: &mut Session, stanza: &Element) -> Vec<String> {
+fn answer_to(session: &mut Session, stanza: &Stanza) -> Vec<String> {
     actions(session);
     assert!(session.handle(NOW, stanza));
     said(&actions(session))
@@ -217,11 +218,11 @@ fn dialects() -> impl Iterator<Item = [Config; 2]> {
     })
 }
 
-fn jingle_of(stanza: &Element) -> &Element {
-    stanza.children().next().unwrap()
+fn jingle_of(stanza: &Stanza) -> Element {
+    stanza.element().children().next().unwrap().clone()
 }
 
-fn initiate(config: Config) -> Element {
+fn initiate(config: Config) -> Stanza {
     let Some(Action::Send(initiate)) = begin(config).poll_action() else {
         panic!()
     };

@@ -65,11 +65,12 @@ proptest! {
                     content.name = "stub".into();
                 }
             });
-            let stanza = stanza.with_attr("id", &id);
+            let stanza = stanza.element().with_attr("id", id.as_str());
+            let stanza = Stanza::from_element(&stanza).unwrap();
             actions(session);
             prop_assert!(session.handle(NOW, &stanza));
             let log = actions(session);
-            let answers = log.iter().filter(|one| matches!(one, Action::Send(stanza) if stanza.attr("id") == Some(&id)));
+            let answers = log.iter().filter(|one| matches!(one, Action::Send(stanza) if super::id(stanza) == id));
             prop_assert_eq!(answers.count(), 1, "{:?}", log);
             prop_assert_eq!(session.is_ended() && session.poll_timeout().is_some(), false);
         }

@@ -6,13 +6,11 @@ use super::*;
 fn jxs_r2_r3_requests_that_do_not_fit_are_refused_and_change_nothing() {
     let mut pair = Pair::new([config(0), config(1)]);
     let session = &mut pair.ends[0];
-    let set = |inner: &str| -> Element {
-        format!(
-            "<iq xmlns='jabber:client' type='set' id='x' from='{}'><jingle xmlns='urn:xmpp:jingle:1' {inner}/></iq>",
+    let set = |inner: &str| {
+        parsed(&format!(
+            "<iq type='set' id='x' from='{}'><jingle xmlns='urn:xmpp:jingle:1' {inner}/></iq>",
             juliet()
-        )
-        .parse()
-        .unwrap()
+        ))
     };
     let sid = session.sid().to_owned();
     assert_eq!(
@@ -135,10 +133,10 @@ fn a_report_that_is_refused_once_the_transport_is_chosen_does_no_harm() {
     let info = pair.log[0].iter().find_map(|action| match action {
         Action::Send(stanza)
             if stanza
-                .children()
+                .payloads()
                 .any(|one| one.attr("action") == Some("transport-info")) =>
         {
-            stanza.attr("id").map(str::to_owned)
+            Some(id(stanza).to_owned())
         }
         _ => None,
     });
@@ -149,13 +147,8 @@ fn a_report_that_is_refused_once_the_transport_is_chosen_does_no_harm() {
         asked: crate::session::session::Asked::TransportInfo,
         deadline: NOW,
     });
-    let refused = iq::refuse(
-        &romeo(),
-        &info.unwrap(),
-        Refusal::OutOfOrder,
-        ns::JINGLE_ERRORS_1,
-    );
-    assert!(session.handle(NOW, &stamped(&refused, &juliet())));
+    let refused = refused(&juliet(), &romeo(), &info.unwrap(), Refusal::OutOfOrder);
+    assert!(session.handle(NOW, &refused));
     assert!(session.is_open());
 }
 
@@ -242,12 +235,12 @@ fn the_responder_does_not_repeat_what_the_initiator_offers() {
     session.accept(NOW, both);
     let log = actions(&mut session);
     let offered = log.iter().find_map(|one| match one {
-        Action::Send(stanza) => stanza
-            .children()
-            .find(|one| one.attr("action") == Some("session-accept")),
+        Action::Send(stanza) => {
+            Some(stanza).filter(|_| said(core::slice::from_ref(one)) == ["session-accept"])
+        }
         _ => None,
     });
-    let text = String::from(offered.unwrap());
+    let text = String::from(&offered.unwrap().element());
     assert!(text.contains("host1.lit") && !text.contains("host0.lit"));
 }
 
@@ -293,15 +286,13 @@ fn reports_about_another_transport_or_candidate_are_item_not_found() {
 #[test]
 fn what_no_session_took_is_unknown() {
     let mut pair = Pair::new([config(0), config(1)]);
-    let stranger = request(&pair.ends[0], Verb::SessionAccept, |_| {}).with_attr("from", "a@b/c");
+    let stranger = request(&pair.ends[0], Verb::SessionAccept, |_| {});
+    let stranger = stamped(&stranger, &"a@b/c".parse().unwrap());
     assert!(!pair.ends[0].handle(NOW, &stranger));
     assert_eq!(refusal(&unknown(&stranger).unwrap()), "unknown-session");
     assert_eq!(unknown(&initiate(config(0))), None);
     let nothing = "<iq xmlns='jabber:client' type='set' id='x' from='a@b/c'><jingle xmlns='urn:xmpp:jingle:0' sid='s'/></iq>";
-    assert_eq!(
-        refusal(&unknown(&nothing.parse().unwrap()).unwrap()),
-        "bad-request"
-    );
+    assert_eq!(refusal(&unknown(&parsed(nothing)).unwrap()), "bad-request");
     pair.ends[0].terminate(Reason::Cancel);
     let late = request(&pair.ends[0], Verb::SessionAccept, |_| {});
     assert_eq!(
@@ -314,7 +305,7 @@ fn what_no_session_took_is_unknown() {
 #[test]
 fn what_cannot_be_supported_is_acknowledged_and_terminated() {
     let stanza = initiate(config(0));
-    let text = String::from(&stanza);
+    let text = String::from_utf8(stanza.bytes().to_vec()).unwrap();
     for (from, to, reason) in [
         (
             ns::XMLSTREAM,
@@ -326,10 +317,10 @@ fn what_cannot_be_supported_is_acknowledged_and_terminated() {
             "urn:xmpp:jingle:transports:raw-udp:1",
             "unsupported-transports",
         ),
-        ("mode=\"tcp\"", "mode=\"udp\"", "unsupported-transports"),
+        ("mode='tcp'", "mode='udp'", "unsupported-transports"),
     ] {
-        let other = text.replace(from, to).replace(&from.replace('"', "'"), to);
-        let mut session = receive(config(1), &other.parse().unwrap()).unwrap();
+        let other = text.replace(from, to);
+        let mut session = receive(config(1), &parsed(&other)).unwrap();
         let log = actions(&mut session);
         let [
             Action::Send(ack),
@@ -339,30 +330,29 @@ fn what_cannot_be_supported_is_acknowledged_and_terminated() {
         else {
             panic!("{log:?}")
         };
-        assert_eq!(ack.attr("type"), Some("result"));
-        let why = jingle_of(terminate).children().next().unwrap();
+        assert_eq!(kind(ack), "result");
+        let jingle = jingle_of(terminate);
+        let why = jingle.children().next().unwrap();
         assert_eq!(why.children().next().unwrap().name(), reason);
     }
-    let mut twice = stanza.clone();
+    let mut twice = stanza.element();
     let jingle = twice.children_mut().next().unwrap();
     let content = jingle.children().next().unwrap().clone();
     jingle.append_child(content);
+    let twice = Stanza::from_element(&twice).unwrap();
     let mut session = receive(config(1), &twice).unwrap();
     let ended = Event::Ended(End::Here(Reason::UnsupportedApplications));
     assert_eq!(actions(&mut session).last(), Some(&Action::Event(ended)));
     for (from, to) in [
         (
-            "initiator=\"romeo@montague.lit/orchard\"",
-            "initiator=\"tybalt@capulet.lit/x\"",
+            "initiator='romeo@montague.lit/orchard'",
+            "initiator='tybalt@capulet.lit/x'",
         ),
-        ("creator=\"initiator\"", "creator=\"responder\""),
+        ("creator='initiator'", "creator='responder'"),
     ] {
-        let single = |quoted: &str| quoted.replace('"', "'");
-        let other = text.replace(from, to).replace(&single(from), &single(to));
+        let other = text.replace(from, to);
         assert_ne!(other, text);
-        let answer = receive(config(1), &other.parse().unwrap())
-            .unwrap_err()
-            .unwrap();
+        let answer = receive(config(1), &parsed(&other)).unwrap_err().unwrap();
         assert_eq!(refusal(&answer), "bad-request");
     }
 }
@@ -402,12 +392,10 @@ fn where_both_begin_at_once_the_lower_sid_goes_on() {
     ));
     assert_eq!(romeos.tie(&first(&mut juliets, &juliet())), Tie::Theirs);
     // Somebody else, or a session that the peer has already: no tie.
-    assert_eq!(
-        lower.tie(&from_juliet.clone().with_attr("from", "a@b/c")),
-        Tie::None
-    );
-    let ack = iq::result(&romeo(), from_romeo.attr("id").unwrap());
-    lower.handle(NOW, &stamped(&ack, &juliet()));
+    let stranger = stamped(&from_juliet, &"a@b/c".parse().unwrap());
+    assert_eq!(lower.tie(&stranger), Tie::None);
+    let ack = answered(&juliet(), &romeo(), id(&from_romeo));
+    lower.handle(NOW, &ack);
     assert_eq!(lower.tie(&from_juliet), Tie::None);
 }
 
@@ -444,18 +432,9 @@ fn a_request_that_is_refused_ends_the_session() {
     let Action::Send(stanza) = &initiate[0] else {
         panic!()
     };
-    let id = stanza.attr("id").unwrap();
-    let answer = iq::refuse(
-        &romeo(),
-        id,
-        Refusal::ServiceUnavailable,
-        ns::JINGLE_ERRORS_1,
-    );
-    assert!(
-        !session.handle(NOW, &stamped(&answer, &romeo())),
-        "not the peer's"
-    );
-    assert!(session.handle(NOW, &stamped(&answer, &juliet())));
+    let answer = |from| refused(&from, &romeo(), id(stanza), Refusal::ServiceUnavailable);
+    assert!(!session.handle(NOW, &answer(romeo())), "not the peer's");
+    assert!(session.handle(NOW, &answer(juliet())));
     let log = actions(&mut session);
     assert!(
         matches!(&log[..], [Action::Event(Event::Ended(End::Refused(error)))] if error.condition == "service-unavailable")
@@ -492,25 +471,21 @@ fn a_proxy_is_asked_by_iq_and_its_answer_counts() {
                         Action::Connect { attempt, .. } => {
                             pair.ends[end].s5b(NOW, s5b::Input::Failed(*attempt));
                         }
-                        Action::Send(stanza) if stanza.attr("to") == Some("proxy.lit") => {
-                            let query = stanza.get_child("query", ns::BYTESTREAMS).unwrap();
+                        Action::Send(stanza) if proxy.is(stanza.head().to.as_ref().unwrap()) => {
+                            let asked = stanza.element();
+                            let query = asked.get_child("query", ns::BYTESTREAMS).unwrap();
                             assert_eq!(
                                 query.get_child("activate", ns::BYTESTREAMS).unwrap().text(),
                                 romeo().to_string()
                             );
-                            let id = stanza.attr("id").unwrap();
+                            let id = id(stanza);
                             let answer = if works == Some(true) {
-                                iq::result(&juliet(), id)
+                                super::answered(&proxy, &juliet(), id)
                             } else {
-                                iq::refuse(
-                                    &juliet(),
-                                    id,
-                                    Refusal::ItemNotFound,
-                                    ns::JINGLE_ERRORS_1,
-                                )
+                                refused(&proxy, &juliet(), id, Refusal::ItemNotFound)
                             };
                             if works.is_some() {
-                                pair.wire[end].push_back(stamped(&answer, &proxy));
+                                pair.wire[end].push_back(answer);
                             }
                             answered = true;
                         }
