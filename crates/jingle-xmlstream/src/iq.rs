@@ -165,9 +165,9 @@ impl<'a> Iq<'a> {
 }
 
 /// The head of an iq.
-pub(crate) fn head(to: &Jid, id: impl Into<Text>, kind: &'static str) -> Head {
+pub(crate) fn head(to: Text, id: impl Into<Text>, kind: &'static str) -> Head {
     let mut head = Head::new(StanzaKind::Iq, Content::Client);
-    head.to = Some(Text::from(to.to_string()));
+    head.to = Some(to);
     head.id = Some(id.into());
     head.type_ = Some(Text::from_static(kind));
     head
@@ -183,7 +183,7 @@ pub(crate) fn set(to: &Jid, id: &str, payload: Element) -> Result<Stanza, WriteE
 
 /// The empty answer.
 pub(crate) fn result(to: &Jid, id: &str) -> Result<Stanza, WriteError> {
-    Stanza::new(head(to, id, "result"), None)
+    Stanza::new(head(Text::from(to.to_string()), id, "result"), None)
 }
 
 /// The refusal; `errors` is the namespace of its Jingle condition.
@@ -292,6 +292,7 @@ pub(crate) mod testing {
 
     /// A request that `to` gets.
     pub(crate) fn asked(to: &Jid, id: &str, payload: &Payload<'_>) -> Stanza {
+        let to = Text::from(to.to_string());
         Stanza::new(head(to, id, "set"), Some(payload)).unwrap()
     }
 

@@ -306,19 +306,24 @@ pub(crate) fn escape(out: &mut BytesMut, text: &str, attribute: bool) -> Result<
     Ok(())
 }
 
-/// How many bytes at the front are plain wherever they stand, in blocks of 32.
+/// How many bytes at the front are plain wherever they stand, in blocks of 32; of a long text, in larger ones first.
 fn usual(bytes: &[u8]) -> usize {
+    let rest = skip::<32>(skip::<128>(bytes));
+    bytes.len().saturating_sub(rest.len())
+}
+
+fn skip<const N: usize>(bytes: &[u8]) -> &[u8] {
     // `<` and `>` differ in one bit, and so do `&` and `'`.
     let may_be_other =
         |byte: u8| (byte < 0x20) | (byte | 2 == b'>') | (byte | 1 == b'\'') | (byte == 0xEF);
     let mut rest = bytes;
-    while let Some((block, behind)) = rest.split_first_chunk::<32>() {
+    while let Some((block, behind)) = rest.split_first_chunk::<N>() {
         if any(block, may_be_other) {
             break;
         }
         rest = behind;
     }
-    bytes.len().saturating_sub(rest.len())
+    rest
 }
 
 /// What a byte of UTF-8 needs where it is written.

@@ -1,5 +1,6 @@
 //! The elements directly in a stanza, read and written where they stand: for those who ask little, a tree costs much.
 
+use core::fmt::{self, Write as _};
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
@@ -28,8 +29,12 @@ pub struct Payload<'a> {
     name: &'a str,
     namespace: Cow<'a, str>,
     attributes: Vec<(&'a str, Cow<'a, str>)>,
-    text: Cow<'a, str>,
+    /// UTF-8.
+    text: Cow<'a, [u8]>,
 }
+
+/// A text that is made while it is written, and about how many bytes it is long.
+type Shown<'a> = (&'a dyn fmt::Display, usize);
 
 impl<'a> Payload<'a> {
     /// An element without attributes and text.
@@ -39,7 +44,7 @@ impl<'a> Payload<'a> {
             name,
             namespace: Cow::Borrowed(namespace),
             attributes: Vec::new(),
-            text: Cow::Borrowed(""),
+            text: Cow::Borrowed(&[]),
         }
     }
 
@@ -54,7 +59,10 @@ impl<'a> Payload<'a> {
     /// Sets the text.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<Cow<'a, str>>) -> Self {
-        self.text = text.into();
+        self.text = match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
         self
     }
 
@@ -86,6 +94,13 @@ impl<'a> Payload<'a> {
     /// Its own text, that of the elements in it left out.
     #[must_use]
     pub fn text(&self) -> &str {
+        // Never the default: it was text when it was set, or has been checked where it was read.
+        core::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// The same as bytes, for whoever decodes them.
+    #[must_use]
+    pub fn text_bytes(&self) -> &[u8] {
         &self.text
     }
 
@@ -100,7 +115,7 @@ impl<'a> Payload<'a> {
             attributes: attributes
                 .map(|one| (one.local_in(frame), one.value_in(frame)))
                 .collect(),
-            text: Cow::Borrowed(""),
+            text: Cow::Borrowed(&[]),
         }
     }
 
@@ -113,7 +128,12 @@ impl<'a> Payload<'a> {
         all.saturating_add(self.text.len())
     }
 
-    fn write(&self, out: &mut BytesMut, default: &str) -> Result<(), WriteError> {
+    fn write(
+        &self,
+        out: &mut BytesMut,
+        default: &str,
+        text: Option<Shown<'_>>,
+    ) -> Result<(), WriteError> {
         let prefix = (self.namespace == ns::XML).then_some("xml");
         let changes = prefix.is_none() && self.namespace != default;
         start_tag(out, prefix, changes.then_some(&*self.namespace), self.name)?;
@@ -122,12 +142,15 @@ impl<'a> Payload<'a> {
             check_attribute(name)?;
             attribute(out, name, value)?;
         }
-        if self.text.is_empty() {
+        if text.is_none() && self.text.is_empty() {
             out.extend_from_slice(b"/>");
             return Ok(());
         }
         out.extend_from_slice(b">");
-        escape(out, &self.text, false)?;
+        match text {
+            Some((text, _)) => display(out, text)?,
+            None => escape(out, self.text(), false)?,
+        }
         end_tag(out, prefix, self.name);
         Ok(())
     }
@@ -142,7 +165,11 @@ fn outer<'a>(namespace: &str) -> Cow<'a, str> {
 }
 
 /// Writes a stanza that has one payload or none.
-pub(crate) fn write(head: &Head, payload: Option<&Payload<'_>>) -> Result<Bytes, WriteError> {
+pub(crate) fn write(
+    head: &Head,
+    payload: Option<&Payload<'_>>,
+    text: Option<Shown<'_>>,
+) -> Result<Bytes, WriteError> {
     let values = [
         ("from", head.from.as_deref()),
         ("id", head.id.as_deref()),
@@ -153,6 +180,7 @@ pub(crate) fn write(head: &Head, payload: Option<&Payload<'_>>) -> Result<Bytes,
     let routing = values.iter().map(|(_, value)| value.map_or(0, str::len));
     let most = routing.fold(MARKUP, usize::saturating_add);
     let most = most.saturating_add(payload.map_or(0, Payload::room));
+    let most = most.saturating_add(text.map_or(0, |(_, length)| length));
     let mut out = BytesMut::with_capacity(most);
     let name = head.kind.name();
     start_tag(&mut out, None, None, name)?;
@@ -165,11 +193,33 @@ pub(crate) fn write(head: &Head, payload: Option<&Payload<'_>>) -> Result<Bytes,
         None => out.extend_from_slice(b"/>"),
         Some(payload) => {
             out.extend_from_slice(b">");
-            payload.write(&mut out, head.content.namespace())?;
+            payload.write(&mut out, head.content.namespace(), text)?;
             end_tag(&mut out, None, name);
         }
     }
     Ok(out.freeze())
+}
+
+/// Appends what is displayed, piece by piece.
+fn display(out: &mut BytesMut, text: &dyn fmt::Display) -> Result<(), WriteError> {
+    let mut pieces = Pieces { out, refused: None };
+    // What is displayed ends where it fails; only what was refused here is an error.
+    let _ = write!(pieces, "{text}");
+    pieces.refused.map_or(Ok(()), Err)
+}
+
+struct Pieces<'a> {
+    out: &'a mut BytesMut,
+    refused: Option<WriteError>,
+}
+
+impl fmt::Write for Pieces<'_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        escape(self.out, piece, false).map_err(|refused| {
+            self.refused = Some(refused);
+            fmt::Error
+        })
+    }
 }
 
 /// Reads the payloads of a stanza one after the other.
@@ -224,13 +274,15 @@ struct One<'a> {
 
 impl<'a> One<'a> {
     /// The text that goes on, if it is its own and not that of an element in it.
-    fn own_text(&mut self) -> Option<&mut Cow<'a, str>> {
+    fn own_text(&mut self) -> Option<&mut Cow<'a, [u8]>> {
         let payload = self.payload.as_mut().filter(|_| self.open == 1);
         payload.map(|payload| &mut payload.text)
     }
 }
 
 impl Sink for One<'_> {
+    const AGAIN: bool = true;
+
     fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
         if start.depth == 1 {
             self.payload = Some(Payload::read(start, self.frame));
@@ -240,10 +292,10 @@ impl Sink for One<'_> {
     }
 
     fn text(&mut self, run: Run) -> Result<(), ReadErrorKind> {
-        let said = run.text(self.frame);
+        let said = run.bytes(self.frame);
         match self.own_text() {
             Some(text) if text.is_empty() => *text = said,
-            Some(text) => text.to_mut().push_str(&said),
+            Some(text) => text.to_mut().extend_from_slice(&said),
             None => {}
         }
         Ok(())
@@ -251,7 +303,9 @@ impl Sink for One<'_> {
 
     fn character(&mut self, character: char) -> Result<(), ReadErrorKind> {
         if let Some(text) = self.own_text() {
-            text.to_mut().push(character);
+            let mut said = [0; 4];
+            let said = character.encode_utf8(&mut said);
+            text.to_mut().extend_from_slice(said.as_bytes());
         }
         Ok(())
     }

@@ -51,6 +51,8 @@ impl<'a> Rewrite<'a> {
 }
 
 impl Sink for Rewrite<'_> {
+    const AGAIN: bool = true;
+
     fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
         let attributes = attributes(start)?;
         if self.head.is_none() {

@@ -1,5 +1,7 @@
 //! Stanzas: bytes first, a head to route by, a tree when somebody asks.
 
+use core::fmt;
+
 use bytes::{Bytes, BytesMut};
 use minidom::Element;
 use minidom::rxml::{AttrMap, Namespace};
@@ -151,7 +153,22 @@ impl Stanza {
     /// # Errors
     /// [`WriteError`] when one of the two holds what XML cannot.
     pub fn new(head: Head, payload: Option<&Payload<'_>>) -> Result<Self, WriteError> {
-        let bytes = payload::write(&head, payload)?;
+        let bytes = payload::write(&head, payload, None)?;
+        Ok(Self { bytes, head })
+    }
+
+    /// The same with a text that is made while it is written: what `text` displays, instead of the payload's own. Room is made for
+    /// `length` bytes of it at once.
+    ///
+    /// # Errors
+    /// As [`Stanza::new`].
+    pub fn with_text(
+        head: Head,
+        payload: &Payload<'_>,
+        text: &dyn fmt::Display,
+        length: usize,
+    ) -> Result<Self, WriteError> {
+        let bytes = payload::write(&head, Some(payload), Some((text, length)))?;
         Ok(Self { bytes, head })
     }
 

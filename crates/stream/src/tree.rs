@@ -44,6 +44,8 @@ impl<'a> Tree<'a> {
 }
 
 impl Sink for Tree<'_> {
+    const AGAIN: bool = true;
+
     fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind> {
         self.end_text();
         let mut element = Element::bare(start.local(), start.namespace());

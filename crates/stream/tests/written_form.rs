@@ -223,7 +223,7 @@ proptest! {
         let mut head = Head::new(StanzaKind::Iq, content);
         [head.to, head.from, head.id, head.type_, head.lang] = values.try_into().unwrap();
         let bare = Payload::new(&name, &namespace).with_text(&said);
-        let payload = attributes.iter().fold(bare, |payload, (name, value)| payload.with_attr(name, value));
+        let payload = attributes.iter().fold(bare.clone(), |payload, (name, value)| payload.with_attr(name, value));
         let stanza = Stanza::new(head.clone(), Some(&payload)).unwrap();
         prop_assert_eq!(doubtful(stanza.bytes()), None, "{:?}", stanza.bytes());
         check_payloads(&stanza);
@@ -236,6 +236,9 @@ proptest! {
         let again = Stanza::parse(stanza.bytes(), content).unwrap();
         prop_assert_eq!(&again, &stanza);
         prop_assert_eq!(again.head(), &head);
+        let shown = Stanza::with_text(head.clone(), &bare, &said, said.len()).unwrap();
+        let written = Stanza::new(head.clone(), Some(&bare)).unwrap();
+        prop_assert_eq!(&shown, &written);
         // The tree is written the same way, but for the order of attributes.
         prop_assert_eq!(&Stanza::from_element(&again.element()).unwrap(), &stanza);
         let alone = Stanza::new(head, None).unwrap();
@@ -266,6 +269,9 @@ fn what_xml_cannot_hold_is_no_payload() {
         Stanza::new(head, None).unwrap_err(),
         WriteError::Character(0xFFFE)
     );
+    let head = Head::new(StanzaKind::Iq, Content::Client);
+    let shown = Stanza::with_text(head, &Payload::new("a", "u"), &'\0', 1);
+    assert_eq!(shown.unwrap_err(), WriteError::Character(0));
     let declares = Element::bare("message", ns::CLIENT).with_attr("xmlns", "u");
     assert_eq!(Stanza::from_element(&declares), Err(WriteError::Name));
 }

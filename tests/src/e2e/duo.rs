@@ -202,7 +202,7 @@ impl Duo {
                 }
             }
             Err(answer) => {
-                let answer = answer.or_else(|| unknown(stanza));
+                let answer = answer.map(|answer| *answer).or_else(|| unknown(stanza));
                 answer
                     .into_iter()
                     .for_each(|answer| self.say(JULIET, &answer));

@@ -259,7 +259,7 @@ impl<'a> Driver<'a> {
                 self.expect();
                 Ok(None)
             }
-            Err(answer) => Ok(answer.or_else(|| unknown(stanza))),
+            Err(answer) => Ok(answer.map(|answer| *answer).or_else(|| unknown(stanza))),
         }
     }
 

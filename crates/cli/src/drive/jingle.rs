@@ -191,7 +191,7 @@ impl Driver {
             match EndToEnd::incoming(self.settings.clone(), env, us, stanza, true) {
                 Ok(end) => self.end = Some(end),
                 Err(answer) => {
-                    if let Some(answer) = answer.or_else(|| unknown(stanza)) {
+                    if let Some(answer) = answer.map(|answer| *answer).or_else(|| unknown(stanza)) {
                         transmit(&answer);
                     }
                 }

@@ -78,7 +78,7 @@ impl EndToEnd {
         us: Jid,
         stanza: &Stanza,
         authorised: bool,
-    ) -> Result<Self, Option<Stanza>> {
+    ) -> Result<Self, Option<Box<Stanza>>> {
         let session = Session::incoming(config.session.clone(), env, us, stanza, authorised)?;
         Ok(Self::new(config, session, env))
     }

@@ -14,11 +14,14 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-use onetrip_stream::{Content, Env, Instant, Jid, Payload, Stanza, StanzaKind, WriteError, ns};
+use bytes::{Buf as _, Bytes};
+use onetrip_stream::{
+    Content, Env, Instant, Jid, Payload, Stanza, StanzaKind, Text, WriteError, ns,
+};
 
 use super::incoming::{Incoming, Verdict};
 use super::outgoing::Outgoing;
+use super::wire;
 use super::{Action, Config, Error, Event, MAX_OFFER, Packet, Why};
 use crate::iq::{self, Ids, Iq, IqError, Kind, Refusal};
 
@@ -57,6 +60,8 @@ pub struct Bytestream {
     config: Config,
     ids: Ids,
     peer: Jid,
+    /// The same as text.
+    to: Text,
     sid: String,
     state: State,
     incoming: Incoming,
@@ -104,6 +109,7 @@ impl Bytestream {
         Self {
             config,
             ids: Ids::new(env),
+            to: Text::from(peer.to_string()),
             peer,
             sid: sid.to_owned(),
             state,
@@ -151,9 +157,17 @@ impl Bytestream {
     pub fn write(&mut self, now: Instant, bytes: &[u8]) -> usize {
         match self.state {
             State::Opening { .. } | State::Awaiting | State::Open => {
-                let taken = self.outgoing.write(&self.config, bytes);
+                let taken = self.outgoing.accept(&self.config, bytes);
+                // What need not wait is not copied.
+                let at_once = matches!(self.state, State::Open) && self.outgoing.buffer.is_empty();
+                let rest = if at_once {
+                    self.send_chunks(taken)
+                } else {
+                    taken
+                };
+                self.outgoing.buffer.extend_from_slice(rest);
                 self.pump(now);
-                taken
+                taken.len()
             }
             _ => 0,
         }
@@ -194,9 +208,9 @@ impl Bytestream {
     /// [`Error`] when the peer broke a rule. Final: it comes again for every stanza that is for this bytestream.
     pub fn handle(&mut self, now: Instant, stanza: &Stanza) -> Result<bool, Error> {
         let head = stanza.head();
-        if head.content != Content::Client
-            || !head.from.as_deref().is_some_and(|from| self.peer.is(from))
-        {
+        // Most servers write an address as it is written here.
+        let is_peer = |from: &Text| *from == self.to || self.peer.is(from);
+        if head.content != Content::Client || !head.from.as_ref().is_some_and(is_peer) {
             return Ok(false);
         }
         if head.kind == StanzaKind::Message {
@@ -222,7 +236,9 @@ impl Bytestream {
         payload: &Payload<'_>,
     ) -> Result<bool, Error> {
         match Packet::read(payload) {
-            Some(packet) if packet.sid() == self.sid => self.request(now, id, packet),
+            Some(packet) if packet.sid() == self.sid => {
+                self.request(now, id, packet, payload.text_bytes())
+            }
             None if payload.namespace() == ns::IBB && payload.attr("sid") == Some(&self.sid) => {
                 self.refuse(id, Refusal::BadRequest);
                 Ok(true)
@@ -236,22 +252,21 @@ impl Bytestream {
         if message.head().type_.as_deref() == Some("error") {
             return Ok(false);
         }
-        let payload = message
-            .payloads()
-            .find(|payload| Packet::read(payload).is_some());
-        let Some(Packet::Data { sid, seq, text }) = payload.as_ref().and_then(Packet::read) else {
+        let mut payloads = message.payloads();
+        let Some(payload) = payloads.find(|payload| Packet::read(payload).is_some()) else {
             return Ok(false);
         };
-        if sid != self.sid {
-            return Ok(false);
-        }
+        let seq = match Packet::read(&payload) {
+            Some(Packet::Data { sid, seq }) if sid == self.sid => seq,
+            _ => return Ok(false),
+        };
         if let State::Closed(error) = self.state {
             return error.map_or(Ok(false), Err);
         }
         if !self.receives() {
             return Ok(true);
         }
-        match self.incoming.take(&self.config, seq, text) {
+        match self.incoming.take(&self.config, seq, payload.text_bytes()) {
             Ok(Verdict::Duplicate) => Ok(true),
             Ok(Verdict::Taken | Verdict::Held) => {
                 self.tell_readable();
@@ -270,7 +285,13 @@ impl Bytestream {
         )
     }
 
-    fn request(&mut self, now: Instant, id: &str, packet: Packet<'_>) -> Result<bool, Error> {
+    fn request(
+        &mut self,
+        now: Instant,
+        id: &str,
+        packet: Packet<'_>,
+        text: &[u8],
+    ) -> Result<bool, Error> {
         if let State::Closed(error) = self.state {
             // Without an error the caller answers, with [`unknown`].
             let Some(error) = error else { return Ok(false) };
@@ -279,7 +300,7 @@ impl Bytestream {
         }
         match packet {
             Packet::Open { block_size, .. } => self.opened(now, id, block_size),
-            Packet::Data { seq, text, .. } => return self.data(now, id, seq, text),
+            Packet::Data { seq, .. } => return self.data(now, id, seq, text),
             Packet::Close { .. } => self.peer_closes(now, id),
         }
         Ok(true)
@@ -301,7 +322,7 @@ impl Bytestream {
         }
     }
 
-    fn data(&mut self, now: Instant, id: &str, seq: u16, text: &str) -> Result<bool, Error> {
+    fn data(&mut self, now: Instant, id: &str, seq: u16, text: &[u8]) -> Result<bool, Error> {
         if !self.receives() {
             self.refuse(id, Refusal::UnexpectedRequest);
             return Ok(true);
@@ -390,17 +411,10 @@ impl Bytestream {
             self.state,
             State::Open | State::Finishing | State::Answering { .. }
         ) {
-            let ids = &mut self.ids;
-            while let Some(chunk) = self.outgoing.chunk(&self.config, || ids.next().into()) {
-                let data = Packet::Data {
-                    sid: &self.sid,
-                    seq: chunk.seq,
-                    text: &chunk.text,
-                };
-                let head = iq::head(&self.peer, chunk.id, "set");
-                let data = Stanza::new(head, Some(&data.to_payload()));
-                self.actions.extend(data.ok().map(Action::Send));
-            }
+            let mut waiting = core::mem::take(&mut self.outgoing.buffer);
+            let left = self.send_chunks(&waiting).len();
+            waiting.advance(waiting.len().saturating_sub(left));
+            self.outgoing.buffer = waiting;
             if self.outgoing.writable_again(&self.config) && matches!(self.state, State::Open) {
                 self.tell(Event::Writable);
             }
@@ -418,6 +432,29 @@ impl Bytestream {
         } else if self.deadline.is_none() {
             self.arm(now);
         }
+    }
+
+    /// Sends chunks off the front of what there is, as far as the window has room; returns the rest.
+    fn send_chunks<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.outgoing.has_window(&self.config) {
+            let size = usize::from(self.config.block_size);
+            let (chunk, behind) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+            self.send_chunk(chunk);
+            rest = behind;
+        }
+        rest
+    }
+
+    fn send_chunk(&mut self, chunk: &[u8]) {
+        let id = Text::from(self.ids.next());
+        let seq = self.outgoing.sent(id.clone());
+        let sid = &self.sid;
+        let data = Packet::Data { sid, seq }.to_payload();
+        let head = iq::head(self.to.clone(), id, "set");
+        let length = wire::encoded_length(chunk.len());
+        let stanza = Stanza::with_text(head, &data, &wire::encoded(chunk), length);
+        self.send(stanza);
     }
 
     fn flushed(&mut self) {
@@ -472,12 +509,13 @@ impl Bytestream {
     }
 
     fn ask(&mut self, id: &str, packet: &Packet<'_>) {
-        let head = iq::head(&self.peer, id, "set");
+        let head = iq::head(self.to.clone(), id, "set");
         self.send(Stanza::new(head, Some(&packet.to_payload())));
     }
 
     fn answer(&mut self, id: &str) {
-        self.send(iq::result(&self.peer, id));
+        let head = iq::head(self.to.clone(), id, "result");
+        self.send(Stanza::new(head, None));
     }
 
     fn refuse(&mut self, id: &str, refusal: Refusal) {

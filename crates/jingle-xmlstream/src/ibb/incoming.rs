@@ -31,7 +31,12 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn take(&mut self, config: &Config, seq: u16, text: &str) -> Result<Verdict, Error> {
+    pub(crate) fn take(
+        &mut self,
+        config: &Config,
+        seq: u16,
+        text: &[u8],
+    ) -> Result<Verdict, Error> {
         let behind = self.expected.wrapping_sub(seq);
         if behind != 0 {
             // What lies less far back than was ever taken was used before; all else was never seen.

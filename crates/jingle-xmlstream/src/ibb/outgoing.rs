@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use onetrip_stream::Text;
 
-use super::{Config, wire};
+use super::Config;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     /// The number of the next chunk.
     pub(crate) next: u16,
-    buffer: BytesMut,
+    /// What waits for the window.
+    pub(crate) buffer: BytesMut,
     /// The ids of chunks that are not acknowledged.
     unacknowledged: VecDeque<Text>,
     /// Whether the caller was told that there is no room.
@@ -19,29 +20,25 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Takes as much as there is room for.
-    pub(crate) fn write(&mut self, config: &Config, bytes: &[u8]) -> usize {
+    /// As much as there is room for.
+    pub(crate) fn accept<'b>(&mut self, config: &Config, bytes: &'b [u8]) -> &'b [u8] {
         let room = config.send_buffer.saturating_sub(self.buffer.len());
         let taken = bytes.get(..room).unwrap_or(bytes);
-        self.buffer.extend_from_slice(taken);
         self.refused = taken.len() < bytes.len();
-        taken.len()
+        taken
     }
 
-    /// The next chunk, as number and base64, when the window has room for it.
-    pub(crate) fn chunk(&mut self, config: &Config, id: impl FnOnce() -> Text) -> Option<Chunk> {
-        if self.buffer.is_empty() || self.unacknowledged.len() >= usize::from(config.window.max(1))
-        {
-            return None;
-        }
-        let size = self.buffer.len().min(config.block_size.into());
-        let text = wire::encode(self.buffer.get(..size)?);
-        self.buffer.advance(size);
-        let id = id();
-        self.unacknowledged.push_back(id.clone());
+    /// Whether the window has room for a chunk.
+    pub(crate) fn has_window(&self, config: &Config) -> bool {
+        self.unacknowledged.len() < usize::from(config.window.max(1))
+    }
+
+    /// A chunk is sent with this id; returns its number.
+    pub(crate) fn sent(&mut self, id: Text) -> u16 {
+        self.unacknowledged.push_back(id);
         let seq = self.next;
         self.next = seq.wrapping_add(1);
-        Some(Chunk { id, seq, text })
+        seq
     }
 
     /// A chunk was acknowledged; `false` when that was none of ours.
@@ -72,11 +69,4 @@ impl Outgoing {
         self.buffer.clear();
         self.unacknowledged.clear();
     }
-}
-
-#[derive(Debug)]
-pub(crate) struct Chunk {
-    pub(crate) id: Text,
-    pub(crate) seq: u16,
-    pub(crate) text: String,
 }

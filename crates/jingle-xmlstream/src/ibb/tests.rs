@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use onetrip_stream::{Content, Head, Instant, Stanza, StanzaKind, ns};
+use onetrip_stream::{Content, Head, Instant, Payload, Stanza, StanzaKind, ns};
 use proptest::prelude::*;
 
 use super::*;
@@ -20,17 +20,17 @@ fn receiver(config: Config) -> Bytestream {
 }
 
 /// What Romeo says to Juliet.
-fn said_by_romeo(id: &str, packet: Packet<'_>) -> Stanza {
-    stamped(&asked(&juliet(), id, &packet.to_payload()), &romeo())
+fn said_by_romeo(id: &str, packet: &Payload<'_>) -> Stanza {
+    stamped(&asked(&juliet(), id, packet), &romeo())
 }
 
 fn data(seq: u16, text: &str) -> Stanza {
-    let sid = "s";
-    said_by_romeo("d", Packet::Data { sid, seq, text })
+    let packet = Packet::Data { sid: "s", seq };
+    said_by_romeo("d", &packet.to_payload().with_text(text))
 }
 
 fn close() -> Stanza {
-    said_by_romeo("c", Packet::Close { sid: "s" })
+    said_by_romeo("c", &Packet::Close { sid: "s" }.to_payload())
 }
 
 fn sent(stream: &mut Bytestream) -> Vec<Stanza> {
@@ -237,13 +237,10 @@ fn another_sid_or_another_sender_is_not_taken_and_item_not_found() {
 #[test]
 fn chunks_come_by_message_too_and_are_not_answered() {
     let mut stream = receiver(config());
-    let packet = Packet::Data {
-        sid: "s",
-        seq: 0,
-        text: "AAAA",
-    };
+    let packet = Packet::Data { sid: "s", seq: 0 };
     let head = Head::new(StanzaKind::Message, Content::Client);
-    let message = Stanza::new(head, Some(&packet.to_payload())).unwrap();
+    let data = packet.to_payload().with_text("AAAA");
+    let message = Stanza::new(head, Some(&data)).unwrap();
     assert_eq!(stream.handle(NOW, &stamped(&message, &juliet())), Ok(false));
     assert_eq!(stream.handle(NOW, &stamped(&message, &romeo())), Ok(true));
     assert!(said(&mut stream).is_empty());
@@ -258,7 +255,7 @@ fn an_open_that_names_another_block_size_is_a_resource_constraint() {
             block_size: size,
             by_message: false,
         };
-        said_by_romeo("o", packet)
+        said_by_romeo("o", &packet.to_payload())
     };
     for (exact, size, said_to_it) in [
         (true, 4096, "result"),

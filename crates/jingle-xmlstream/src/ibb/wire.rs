@@ -1,7 +1,8 @@
 //! `<open/>`, `<data/>` and `<close/>` (XEP-0047 §2), and the base64 between them.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use bytes::Bytes;
 use onetrip_stream::{Payload, ns};
 
@@ -23,14 +24,12 @@ pub enum Packet<'a> {
         /// Whether the chunks come in messages instead of iqs.
         by_message: bool,
     },
-    /// One chunk.
+    /// One chunk: the text of the element is its base64.
     Data {
         /// Of which bytestream.
         sid: &'a str,
         /// Which one: from 0 on, and 0 again behind 65535.
         seq: u16,
-        /// In base64, as it stood there.
-        text: &'a str,
     },
     /// A bytestream is closed.
     Close {
@@ -60,7 +59,6 @@ impl<'a> Packet<'a> {
             "data" => Some(Self::Data {
                 sid,
                 seq: number(payload.attr("seq")?)?,
-                text: payload.text(),
             }),
             "close" => Some(Self::Close { sid }),
             _ => None,
@@ -79,10 +77,9 @@ impl<'a> Packet<'a> {
                 .with_attr("block-size", block_size.to_string())
                 .with_attr("sid", sid)
                 .with_attr("stanza", if by_message { "message" } else { "iq" }),
-            Self::Data { sid, seq, text } => Payload::new("data", ns::IBB)
+            Self::Data { sid, seq } => Payload::new("data", ns::IBB)
                 .with_attr("seq", seq.to_string())
-                .with_attr("sid", sid)
-                .with_text(text),
+                .with_attr("sid", sid),
             Self::Close { sid } => Payload::new("close", ns::IBB).with_attr("sid", sid),
         }
     }
@@ -107,9 +104,9 @@ pub(crate) enum Unreadable {
 ///
 /// White space is removed first, unless `strict`: the XEP's own samples are folded. Everything else outside the
 /// alphabet is refused, and so is a `=` that is not at the end (XEP-0047 §5).
-pub(crate) fn decode(text: &str, block_size: u16, strict: bool) -> Result<Bytes, Unreadable> {
+pub(crate) fn decode(text: &[u8], block_size: u16, strict: bool) -> Result<Bytes, Unreadable> {
     let decode = |text: &[u8]| {
-        if text.len() > usize::from(block_size).div_ceil(3).saturating_mul(4) {
+        if text.len() > encoded_length(block_size.into()) {
             return Err(Unreadable::TooLong);
         }
         let decoded = STANDARD.decode(text).map_err(|_| Unreadable::NotBase64)?;
@@ -118,22 +115,25 @@ pub(crate) fn decode(text: &str, block_size: u16, strict: bool) -> Result<Bytes,
         }
         Ok(Bytes::from(decoded))
     };
-    let plain = decode(text.as_bytes());
+    let plain = decode(text);
     // Whoever folds pays for it: white space is looked for where the text is not base64 as it stands.
-    let folded = || text.bytes().any(|byte| byte.is_ascii_whitespace());
+    let folded = || text.iter().any(u8::is_ascii_whitespace);
     if plain.is_ok() || strict || !folded() {
         return plain;
     }
-    let unfolded: Vec<u8> = text
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let mut unfolded = text.to_vec();
+    unfolded.retain(|byte| !byte.is_ascii_whitespace());
     decode(&unfolded)
 }
 
-/// Encodes a chunk, without line breaks.
-pub(crate) fn encode(chunk: &[u8]) -> String {
-    STANDARD.encode(chunk)
+/// A chunk in base64 without line breaks, made while it is written.
+pub(crate) fn encoded(chunk: &[u8]) -> Base64Display<'_, '_, GeneralPurpose> {
+    Base64Display::new(chunk, &STANDARD)
+}
+
+/// How long the base64 of so many bytes is.
+pub(crate) fn encoded_length(length: usize) -> usize {
+    length.div_ceil(3).saturating_mul(4)
 }
 
 #[cfg(test)]
@@ -150,14 +150,17 @@ mod tests {
 
     #[test]
     fn the_published_sample_decodes_though_it_is_folded() {
-        let decoded = decode(SAMPLE, 4096, false).unwrap();
+        let decoded = decode(SAMPLE.as_bytes(), 4096, false).unwrap();
         assert_eq!(
             decoded,
             "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
              from='romeo@montague.lit/orchard' to='juliet@capulet.lit/balcony' version='1.0'>"
         );
-        assert_eq!(decode(SAMPLE, 4096, true), Err(Unreadable::NotBase64));
-        assert_eq!(encode(b"</stream:stream>"), "PC9zdHJlYW06c3RyZWFtPg==");
+        let strict = decode(SAMPLE.as_bytes(), 4096, true);
+        assert_eq!(strict, Err(Unreadable::NotBase64));
+        let encoded = encoded(b"</stream:stream>").to_string();
+        assert_eq!(encoded, "PC9zdHJlYW06c3RyZWFtPg==");
+        assert_eq!(encoded.len(), encoded_length(16));
     }
 
     #[test]
@@ -166,7 +169,7 @@ mod tests {
             "=AAA", "BBBB=CCC", "AA=A", "A", "AAA", "AAAA!", "AA==AA==", "AB==",
         ] {
             assert_eq!(
-                decode(bad, 4096, false),
+                decode(bad.as_bytes(), 4096, false),
                 Err(Unreadable::NotBase64),
                 "{bad}"
             );
@@ -175,15 +178,10 @@ mod tests {
 
     #[test]
     fn block_size_counts_decoded_bytes() {
-        assert_eq!(decode(&encode(&[0; 10]), 10, false).unwrap().len(), 10);
-        assert_eq!(
-            decode(&encode(&[0; 11]), 10, false),
-            Err(Unreadable::TooLong)
-        );
-        assert_eq!(
-            decode(&encode(&[0; 99]), 10, false),
-            Err(Unreadable::TooLong)
-        );
+        let decoded = |length| decode(STANDARD.encode(vec![0; length]).as_bytes(), 10, false);
+        assert_eq!(decoded(10).unwrap().len(), 10);
+        assert_eq!(decoded(11), Err(Unreadable::TooLong));
+        assert_eq!(decoded(99), Err(Unreadable::TooLong));
     }
 
     #[test]
@@ -202,7 +200,6 @@ mod tests {
             Packet::Data {
                 sid: "s",
                 seq: 65535,
-                text: "AAAA",
             },
             Packet::Close { sid: "s" },
         ] {

@@ -78,7 +78,7 @@ impl Session {
         us: Jid,
         stanza: &Stanza,
         authorised: bool,
-    ) -> Result<Self, Option<Stanza>> {
+    ) -> Result<Self, Option<Box<Stanza>>> {
         let (from, iq, payload) = request(stanza).ok_or(None)?;
         if payload.attr("action") != Some(Verb::SessionInitiate.name()) {
             return Err(None);
@@ -91,7 +91,7 @@ impl Session {
         });
         let refuse = |refusal| {
             let errors = dialect.errors();
-            iq::refuse(&from, iq.id, refusal, errors).ok()
+            iq::refuse(&from, iq.id, refusal, errors).ok().map(Box::new)
         };
         if !authorised {
             return Err(refuse(Refusal::ServiceUnavailable));

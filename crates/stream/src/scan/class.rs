@@ -83,6 +83,21 @@ pub(super) const IN_TEXT: Stops = Stops {
         Pairs([(b'>', b'<' ^ b'>'), (b'&', 0)]).find(bytes, TEXT_STOP, true, ascii)
     },
 };
+/// The same in text that was let through before: what is not allowed is not there, and a `>` ends nothing.
+pub(super) const IN_TEXT_AGAIN: Stops = Stops {
+    class: TEXT_STOP,
+    find: |bytes, ascii| {
+        let mut rest = bytes;
+        while let Some((block, behind)) = rest.split_first_chunk::<128>() {
+            if any(block, |byte| matches!(byte, b'<' | b'&' | b'\r')) {
+                break;
+            }
+            rest = behind;
+        }
+        let skipped = bytes.len().wrapping_sub(rest.len());
+        skipped.wrapping_add((IN_TEXT.find)(rest, ascii))
+    },
+};
 /// `>`.
 pub(super) const IN_CDATA: Stops = Stops {
     class: CDATA_STOP,
@@ -113,6 +128,7 @@ impl Pairs {
     fn find(self, bytes: &[u8], class: u8, long: bool, ascii: &mut bool) -> usize {
         let mut rest = bytes;
         if long {
+            rest = self.skip::<128>(rest, ascii);
             rest = self.skip::<32>(rest, ascii);
         }
         rest = self.skip::<16>(rest, ascii);

@@ -72,13 +72,14 @@ impl Scanner {
     }
 
     #[inline(always)]
-    pub(super) fn text(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<bool, Fault> {
+    pub(super) fn text<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) -> Result<bool, Fault> {
         // Most tags stand right behind another one.
         let stop = match bytes.get(self.at) {
             Some(b'<') => {
                 self.advance(1);
                 Some(b'<')
             }
+            _ if S::AGAIN => self.until(bytes, class::IN_TEXT_AGAIN),
             _ => self.until(bytes, class::IN_TEXT),
         };
         match stop {

@@ -70,6 +70,8 @@ const FEW: usize = 8;
 
 /// Who wants to know what a document says.
 pub(crate) trait Sink {
+    /// Whether it is given what has been let through before: then nothing is looked for in text but where it ends.
+    const AGAIN: bool = false;
     /// A start tag is complete.
     fn start(&mut self, start: &Start<'_>) -> Result<(), ReadErrorKind>;
     /// Text goes on by what a run of bytes says.
@@ -90,6 +92,15 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The same as bytes of UTF-8.
+    pub(crate) fn bytes<'f>(&self, frame: &'f [u8]) -> Cow<'f, [u8]> {
+        let run = frame.get(self.start..self.end).unwrap_or_default();
+        if self.plain {
+            return Cow::Borrowed(run);
+        }
+        Cow::Owned(text::lines(text::as_str(run)).into_bytes())
+    }
+
     /// What it says, out of the bytes of the frame.
     pub(crate) fn text<'f>(&self, frame: &'f [u8]) -> Cow<'f, str> {
         let run = text::as_str(frame.get(self.start..self.end).unwrap_or_default());

@@ -58,7 +58,7 @@ fn begin(config: Config) -> Session {
     .unwrap()
 }
 
-fn receive(config: Config, stanza: &Stanza) -> Result<Session, Option<Stanza>> {
+fn receive(config: Config, stanza: &Stanza) -> Result<Session, Option<Box<Stanza>>> {
     at(0, 99, |env| {
         Session::incoming(config, env, juliet(), stanza, true)
     })
