@@ -71,7 +71,8 @@ pub struct Bytestream {
 }
 
 impl Bytestream {
-    /// Opens a bytestream: `<open/>` goes out now, bytes when it is answered.
+    /// Opens a bytestream: `<open/>` goes out now, bytes when it is answered. With a `sid` that XML cannot hold nothing goes
+    /// out, and the deadline ends it.
     #[must_use]
     pub fn open(config: Config, env: &mut Env<'_>, peer: Jid, sid: &str) -> Self {
         let mut stream = Self::new(config, env, peer, sid, State::Awaiting);

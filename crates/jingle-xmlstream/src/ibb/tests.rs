@@ -396,6 +396,17 @@ fn the_deadline_moves_with_every_answer() {
 }
 
 #[test]
+fn what_xml_cannot_hold_is_not_sent_and_the_deadline_ends_it() {
+    let mut stream = at(0, 1, |env| Bytestream::open(config(), env, juliet(), "\0"));
+    assert_eq!(stream.poll_action(), None);
+    stream.handle_timeout(stream.poll_timeout().unwrap());
+    assert_eq!(
+        stream.poll_action(),
+        Some(Action::Event(Event::Closed(Why::Silent)))
+    );
+}
+
+#[test]
 fn close_is_said_once() {
     let mut stream = receiver(config());
     stream.close(NOW);

@@ -20,7 +20,8 @@ impl Session {
     /// Asks `peer` for a session; `candidates` are where this end can be reached (JXS-03).
     ///
     /// With `capabilities` the best dialect of the peer's is spoken, without them [`Config::dialect`]: then a peer that
-    /// has nothing of the kind refuses.
+    /// has nothing of the kind refuses. Candidates that XML cannot hold are not sent, nor is what they stand in: then the
+    /// deadline ends the session.
     ///
     /// # Errors
     /// [`Unsupported`] when the peer does not announce what is needed (JXS-02).

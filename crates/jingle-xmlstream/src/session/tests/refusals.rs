@@ -426,6 +426,19 @@ fn silence_ends_a_session_at_its_deadline_and_not_before() {
 }
 
 #[test]
+fn what_xml_cannot_hold_is_not_sent_and_the_deadline_ends_it() {
+    let mut odd = candidates(0);
+    odd[0].host = "\0".into();
+    let begun = at(0, 1, |env| {
+        Session::initiate(config(0), env, romeo(), juliet(), None, odd)
+    });
+    let mut session = begun.unwrap();
+    assert_eq!(actions(&mut session), []);
+    session.handle_timeout(session.poll_timeout().unwrap());
+    assert_eq!(said(&actions(&mut session)), ["session-terminate"]);
+}
+
+#[test]
 fn a_request_that_is_refused_ends_the_session() {
     let mut session = begin(config(0));
     let initiate = actions(&mut session);
