@@ -128,7 +128,6 @@ impl Pairs {
     fn find(self, bytes: &[u8], class: u8, long: bool, ascii: &mut bool) -> usize {
         let mut rest = bytes;
         if long {
-            rest = self.skip::<128>(rest, ascii);
             rest = self.skip::<32>(rest, ascii);
         }
         rest = self.skip::<16>(rest, ascii);
