@@ -15,15 +15,12 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf as _, Bytes};
-use onetrip_stream::{
-    Content, Env, Instant, Jid, Payload, Stanza, StanzaKind, Text, WriteError, ns,
-};
+use onetrip_stream::{Content, Env, Instant, Jid, Payload, Stanza, StanzaKind, Text, ns};
 
 use super::incoming::{Incoming, Verdict};
 use super::outgoing::Outgoing;
-use super::wire;
 use super::{Action, Config, Error, Event, MAX_OFFER, Packet, Why};
-use crate::iq::{self, Ids, Iq, IqError, Kind, Refusal};
+use crate::iq::{Ids, Iq, IqError, Kind, Refusal};
 
 #[derive(Debug)]
 enum State {
@@ -57,17 +54,17 @@ enum State {
 /// ```
 #[derive(Debug)]
 pub struct Bytestream {
-    config: Config,
-    ids: Ids,
-    peer: Jid,
+    pub(super) config: Config,
+    pub(super) ids: Ids,
+    pub(super) peer: Jid,
     /// The same as text.
-    to: Text,
-    sid: String,
+    pub(super) to: Text,
+    pub(super) sid: String,
     state: State,
-    incoming: Incoming,
-    outgoing: Outgoing,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
     deadline: Option<Instant>,
-    actions: VecDeque<Action>,
+    pub(super) actions: VecDeque<Action>,
 }
 
 impl Bytestream {
@@ -435,29 +432,6 @@ impl Bytestream {
         }
     }
 
-    /// Sends chunks off the front of what there is, as far as the window has room; returns the rest.
-    fn send_chunks<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let mut rest = bytes;
-        while !rest.is_empty() && self.outgoing.has_window(&self.config) {
-            let size = usize::from(self.config.block_size);
-            let (chunk, behind) = rest.split_at_checked(size).unwrap_or((rest, &[]));
-            self.send_chunk(chunk);
-            rest = behind;
-        }
-        rest
-    }
-
-    fn send_chunk(&mut self, chunk: &[u8]) {
-        let id = Text::from(self.ids.next());
-        let seq = self.outgoing.sent(id.clone());
-        let sid = &self.sid;
-        let data = Packet::Data { sid, seq }.to_payload();
-        let head = iq::head(self.to.clone(), id, "set");
-        let length = wire::encoded_length(chunk.len());
-        let stanza = Stanza::with_text(head, &data, &wire::encoded(chunk), length);
-        self.send(stanza);
-    }
-
     fn flushed(&mut self) {
         match &self.state {
             State::Finishing => {
@@ -489,44 +463,6 @@ impl Bytestream {
 
     fn arm(&mut self, now: Instant) {
         self.deadline = Some(now + self.config.timeout);
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.actions.push_back(Action::Event(event));
-    }
-
-    fn tell_readable(&mut self) {
-        if !self.incoming.is_empty() && self.actions.back() != Some(&Action::Event(Event::Readable))
-        {
-            self.tell(Event::Readable);
-        }
-    }
-
-    fn say_close(&mut self) -> String {
-        let id = self.ids.next();
-        let sid = self.sid.clone();
-        self.ask(&id, &Packet::Close { sid: &sid });
-        id
-    }
-
-    fn ask(&mut self, id: &str, packet: &Packet<'_>) {
-        let head = iq::head(self.to.clone(), id, "set");
-        self.send(Stanza::new(head, Some(&packet.to_payload())));
-    }
-
-    fn answer(&mut self, id: &str) {
-        let head = iq::head(self.to.clone(), id, "result");
-        self.send(Stanza::new(head, None));
-    }
-
-    fn refuse(&mut self, id: &str, refusal: Refusal) {
-        let errors = ns::JINGLE_ERRORS_1;
-        self.send(iq::refuse(&self.peer, id, refusal, errors));
-    }
-
-    /// What XML cannot hold is not sent: that is a sid or an address which was given here, and the deadline ends it.
-    fn send(&mut self, stanza: Result<Stanza, WriteError>) {
-        self.actions.extend(stanza.ok().map(Action::Send));
     }
 
     #[cfg(test)]

@@ -49,6 +49,7 @@ mod bytestream;
 mod incoming;
 mod machine;
 mod outgoing;
+mod saying;
 #[cfg(test)]
 mod tests;
 mod wire;
