@@ -124,3 +124,51 @@ impl Exchange {
         [self.sent, count(lost), count(twice), count(handed_back)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use onetrip_core::stream::Instant;
+    use onetrip_core::stream_management::{
+        Action, Config, Count, Event, Granted, Initiator, Nonza,
+    };
+
+    use super::*;
+
+    /// Three stanzas are sent, the server acknowledges the first two, and none comes back.
+    fn cut() -> Exchange {
+        let mut machine = Initiator::new(Config::default());
+        machine.enable(Instant::EPOCH, true, None);
+        let mut exchange = Exchange::to_be_cut(3);
+        let to = "juliet@capulet.lit/balcony".parse().unwrap();
+        while let Some(stanza) = exchange.next(&to) {
+            let handle = machine.send(Instant::EPOCH, stanza.bytes().clone());
+            exchange.on_sent(handle.unwrap());
+        }
+        let told = [
+            Nonza::Enabled(Granted::default()),
+            Nonza::Ack(Count::new(2)),
+        ];
+        for nonza in told {
+            let element = nonza.to_element();
+            machine.handle(Instant::EPOCH, &element).unwrap();
+        }
+        while let Some(action) = machine.poll_action() {
+            if let Action::Event(Event::Acked(handles)) = action {
+                exchange.on_acknowledged(handles);
+            }
+        }
+        exchange
+    }
+
+    #[test]
+    fn what_a_server_had_acknowledged_is_lost_only_while_its_session_goes_on() {
+        let mut exchange = cut();
+        assert_eq!(
+            exchange.counts(),
+            [3, 3, 0, 0],
+            "the session may yet bring them"
+        );
+        exchange.give_up();
+        assert_eq!(exchange.counts(), [3, 1, 0, 0], "the third is nowhere");
+    }
+}

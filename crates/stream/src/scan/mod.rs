@@ -92,15 +92,6 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The same as bytes of UTF-8.
-    pub(crate) fn bytes<'f>(&self, frame: &'f [u8]) -> Cow<'f, [u8]> {
-        let run = frame.get(self.start..self.end).unwrap_or_default();
-        if self.plain {
-            return Cow::Borrowed(run);
-        }
-        Cow::Owned(text::lines(text::as_str(run)).into_bytes())
-    }
-
     /// What it says, out of the bytes of the frame.
     pub(crate) fn text<'f>(&self, frame: &'f [u8]) -> Cow<'f, str> {
         let run = text::as_str(frame.get(self.start..self.end).unwrap_or_default());
@@ -108,6 +99,15 @@ impl Run {
             return Cow::Borrowed(run);
         }
         Cow::Owned(text::lines(run))
+    }
+
+    /// The same as bytes of UTF-8.
+    pub(crate) fn bytes<'f>(&self, frame: &'f [u8]) -> Cow<'f, [u8]> {
+        let run = frame.get(self.start..self.end).unwrap_or_default();
+        if self.plain {
+            return Cow::Borrowed(run);
+        }
+        Cow::Owned(text::lines(text::as_str(run)).into_bytes())
     }
 }
 

@@ -58,6 +58,7 @@ impl Receiver {
                 .unwrap_or_default(),
             Stage::Authenticated => vec![bind::feature()],
         };
+        // What most servers add: one feature of the stage, pipelining, and one of their own.
         children.reserve(3);
         if stage == Stage::Secured {
             let later = self.sasl2.as_ref();
